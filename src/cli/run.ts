@@ -1,0 +1,47 @@
+/** `weir run CONFIG`: routes until it is stopped. */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { planDevices } from "../control/plan.ts";
+import { supervise } from "../control/supervisor.ts";
+import { geometryOf } from "../router.ts";
+import { type Command, onlyArgument, unknownOption, Usage } from "./command.ts";
+import { counted, listed, load, validated } from "./load.ts";
+import { complain } from "./output.ts";
+
+export const run: Command = {
+  name: "run",
+  usage: "CONFIG [--name NAME]",
+  summary: "routes, until SIGTERM or Ctrl-C",
+  help: `
+Runs the router that the configuration module CONFIG describes. It makes the TUN devices, gives the other side of each
+what its \`peer\` asks for, and says "ready" when packets pass. In a terminal one line shows packets and bits per
+second, flows and drops. SIGTERM and SIGINT end it; devices, addresses and routes go with it.
+
+It needs root (CAP_NET_ADMIN, and CAP_SYS_ADMIN for namespaces) and /dev/net/tun.
+
+  --name NAME   of the router, for other commands and its state file; the configuration's file name by default
+
+Example:
+  $ weir run examples/gateway.ts
+  weir: ready, forwarding (lan, wan)`,
+  async run(args) {
+    const options = parseArgs(args, { string: ["_", "name"], unknown: unknownOption });
+    const path = onlyArgument(options._, "CONFIG");
+    const name = options.name ?? nameOf(path);
+    if (!/^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/.test(name)) {
+      throw new Usage(`--name ${name}: letters, digits, “.”, “_” and “-”, up to 64 of them`);
+    }
+    const { config, url } = await load(path);
+    const valid = validated(path, config);
+    if (valid.warnings.length > 0) {
+      complain(listed(`weir: ${path}: ${counted(valid.warnings.length, "warning")}`, valid.warnings));
+    }
+    return await supervise({ name, config: url.href, plan: planDevices(valid), geometry: geometryOf(valid) });
+  },
+};
+
+/** The file's name without folder and extension, in the letters that a router's name may have. */
+function nameOf(path: string): string {
+  const name = path.replace(/^.*\//, "").replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9._-]+/g, "-");
+  return name.replace(/^[.-]+/, "").slice(0, 64) || "weir";
+}

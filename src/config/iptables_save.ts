@@ -1,0 +1,111 @@
+/**
+ * Rules as text, byte for byte as iptables-legacy-save prints them; `iptables_restore.ts` reads the same.
+ *
+ * @module
+ */
+import { ACCEPT, DROP, type Family } from "../netfilter.ts";
+import { formatAddress, formatMasked } from "../packet/address.ts";
+import type { AddressSpec, InterfaceSpec, RuleSet, RuleSpec, TableSpec } from "../tables/entry.ts";
+import {
+  type AnyOptions,
+  type Extension,
+  printOptions,
+  type ReadContext,
+  TABLE_NAMES,
+} from "../tables/extension.ts";
+import { savedProtocol } from "../tables/names.ts";
+
+/** How much to print. */
+export interface SaveOptions {
+  /** Packets and bytes of all rules (iptables-save -c): the router's counters, two numbers per slot. */
+  readonly counters?: ArrayLike<number>;
+  /** Without counters: those that the rules began with. */
+  readonly initial?: boolean;
+  /** Text of the comment lines; none by default, so that the same rules make the same text. */
+  readonly generated?: string;
+  readonly completed?: string;
+}
+
+/** All tables of a family. */
+export function saveRules(set: RuleSet, o: SaveOptions = {}): string {
+  let text = "";
+  for (const name of TABLE_NAMES) {
+    const table = set[name];
+    if (table !== null) text += saveTable(table, o);
+  }
+  return text;
+}
+
+/** One table, from `*name` to COMMIT. */
+export function saveTable(table: TableSpec, o: SaveOptions = {}): string {
+  const lines: string[] = [];
+  if (o.generated !== undefined) lines.push(`# ${o.generated}`);
+  lines.push(`*${table.name}`);
+  let slot = table.counters;
+  const first = new Map<string, number>();
+  for (const chain of table.chains) {
+    first.set(chain.name, slot);
+    slot += chain.rules.length + 1;
+    const policy = chain.hook === null
+      ? "-"
+      : chain.policy === DROP
+      ? "DROP"
+      : chain.policy === ACCEPT
+      ? "ACCEPT"
+      : "?";
+    // A user chain has no policy, and no counters of its own.
+    const counters = chain.hook === null ? "[0:0]" : pair(slot - 1, chain.packets, chain.bytes, o) ?? "[0:0]";
+    lines.push(`:${chain.name} ${policy} ${counters}`);
+  }
+  for (const chain of table.chains) {
+    chain.rules.forEach((rule, i) => {
+      const counters = pair(first.get(chain.name)! + i, rule.packets, rule.bytes, o);
+      lines.push(`${counters === null ? "" : `${counters} `}-A ${chain.name}${saveRule(rule, table.family)}`);
+    });
+  }
+  lines.push("COMMIT");
+  if (o.completed !== undefined) lines.push(`# ${o.completed}`);
+  return lines.join("\n") + "\n";
+}
+
+function pair(slot: number, packets: number, bytes: number, o: SaveOptions): string | null {
+  if (o.counters !== undefined) return `[${o.counters[2 * slot]}:${o.counters[2 * slot + 1]}]`;
+  return o.initial ? `[${packets}:${bytes}]` : null;
+}
+
+/** What follows `-A CHAIN`, a blank in front. */
+export function saveRule(rule: RuleSpec, family: Family): string {
+  const c: ReadContext = { family, protocol: rule.protocolInvert ? 0 : rule.protocol };
+  let text = saveAddress("s", rule.source, family) + saveAddress("d", rule.destination, family);
+  text += saveInterface("i", rule.inInterface) + saveInterface("o", rule.outInterface);
+  if (rule.protocol !== 0) text += `${rule.protocolInvert ? " !" : ""} -p ${savedProtocol(rule.protocol)}`;
+  if (rule.fragment) text += `${rule.fragmentInvert ? " !" : ""} -f`;
+  for (const { extension, options } of rule.matches) {
+    text += ` -m ${extension.name}${saveOptions(extension, options, c)}`;
+  }
+  const target = rule.target;
+  if (target === null) return text;
+  if (target.kind === "verdict") return `${text} -j ${target.name}`;
+  if (target.kind !== "target") return `${text} -${target.kind === "goto" ? "g" : "j"} ${target.chain}`;
+  return `${text} -j ${target.extension.name}${saveOptions(target.extension, target.options, c)}`;
+}
+
+function saveOptions(extension: Extension, options: AnyOptions, c: ReadContext): string {
+  return extension.save === undefined ? printOptions(extension, options, c) : extension.save(options, c);
+}
+
+function saveAddress(letter: string, address: AddressSpec | null, family: Family): string {
+  if (address === null) return "";
+  const { words, mask, invert } = address;
+  const everything = mask.every((word) => word === 0);
+  if (everything && !invert) return "";
+  // A single IPv6 address is printed with /128 as a single IPv4 address is with /32.
+  return `${invert ? " !" : ""} -${letter} ${
+    everything ? `${formatAddress(family, words)}/0` : formatMasked(family, words, mask)
+  }`;
+}
+
+function saveInterface(letter: string, spec: InterfaceSpec | null): string {
+  if (spec === null || spec.name === "+" && !spec.invert) return "";
+  return `${spec.invert ? " !" : ""} -${letter} ${spec.name}`;
+}

@@ -1,0 +1,222 @@
+/**
+ * One rule as a user writes it.
+ *
+ * Every key is an iptables option by its long name in camelCase. All conditions of a rule must hold. A condition is
+ * turned round as in iptables, by a string that begins with `!` (`"! 192.0.2.0/24"`), or for any value by
+ * `{ not: value }`.
+ *
+ * @module
+ */
+import type { Packet } from "../packet/packet.ts";
+
+/** A value, or anything but it. Strings may also say it with a leading `!`. */
+export type Negatable<T> = T | { readonly not: T };
+
+/** A port or port range: `22`, `"22"`, `"1024:65535"`, `":1023"`, or a well-known service's name. */
+export type PortConfig = number | string;
+
+/** Seconds by state of the flow's protocol; what is not given keeps its sysctl's value. */
+export interface TimeoutConfig {
+  // TCP
+  synSent?: number;
+  synRecv?: number;
+  established?: number;
+  finWait?: number;
+  closeWait?: number;
+  lastAck?: number;
+  timeWait?: number;
+  close?: number;
+  synSent2?: number;
+  retrans?: number;
+  unacknowledged?: number;
+  // UDP and UDP-Lite
+  unreplied?: number;
+  replied?: number;
+  /** ICMP, ICMPv6 and every protocol that has no states of its own. */
+  timeout?: number;
+}
+
+/** One rule. */
+export interface RuleConfig {
+  // ── what every rule can ask ───────────────────────────────────────────────────────────────────────────────────
+  /** Source address, with or without prefix length or mask; several, joined by commas or as an array, make a rule each. */
+  source?: Negatable<string> | readonly string[];
+  /** Destination address, likewise. */
+  destination?: Negatable<string> | readonly string[];
+  /** Protocol by name or number: `"tcp"`, `"udp"`, `"icmp"`, `"icmpv6"`, `47`. */
+  protocol?: Negatable<string | number>;
+  /** Interface it came in by; `"eth+"` for all whose names begin so. */
+  inInterface?: Negatable<string>;
+  /** Interface it leaves by. */
+  outInterface?: Negatable<string>;
+  /** True: only fragments after the first; false (or `{ not: true }`): all others. IPv4. */
+  fragment?: Negatable<boolean>;
+
+  // ── transport headers ─────────────────────────────────────────────────────────────────────────────────────────
+  /** Source port, range, or (as an array) several of them. Needs `protocol` tcp, udp, udplite, sctp or dccp. */
+  sport?: Negatable<PortConfig | readonly PortConfig[]>;
+  /** Destination port, range, or several of them. */
+  dport?: Negatable<PortConfig | readonly PortConfig[]>;
+  /** The same as arrays, by iptables' names for them. */
+  sports?: Negatable<PortConfig | readonly PortConfig[]>;
+  dports?: Negatable<PortConfig | readonly PortConfig[]>;
+  /** Source or destination port, or several of them. */
+  ports?: Negatable<PortConfig | readonly PortConfig[]>;
+  /** TCP flags to look at and those that must be set: `"SYN,ACK SYN"`, or `{ mask: ["SYN", "ACK"], set: ["SYN"] }`. */
+  tcpFlags?: Negatable<
+    string | { readonly mask: string | readonly string[]; readonly set: string | readonly string[] }
+  >;
+  /** SYN set, ACK, RST and FIN clear: the opening of a TCP connection; false for all others. */
+  syn?: Negatable<boolean>;
+  /** A TCP option of this kind (1 to 255) is present. */
+  tcpOption?: Negatable<number>;
+  /** ICMP type by name (`"echo-request"`), number, or `"3/4"`. IPv4; needs `protocol: "icmp"`. */
+  icmpType?: Negatable<string | number>;
+  /** ICMPv6 type, likewise. Needs `protocol: "icmpv6"`. */
+  icmpv6Type?: Negatable<string | number>;
+
+  // ── the flow ──────────────────────────────────────────────────────────────────────────────────────────────────
+  /** Relation to its flow: NEW, ESTABLISHED, RELATED, INVALID, UNTRACKED; one or several. */
+  state?: Negatable<string | readonly string[]>;
+  /** As `state`, and SNAT and DNAT for flows that are translated. */
+  ctstate?: Negatable<string | readonly string[]>;
+  /** Protocol of the flow. */
+  ctproto?: Negatable<string | number>;
+  /** Addresses of the flow as its opener sent them, and as the answer carries them. */
+  ctorigsrc?: Negatable<string>;
+  ctorigdst?: Negatable<string>;
+  ctreplsrc?: Negatable<string>;
+  ctrepldst?: Negatable<string>;
+  /** Ports likewise: one or a range. */
+  ctorigsrcport?: Negatable<PortConfig>;
+  ctorigdstport?: Negatable<PortConfig>;
+  ctreplsrcport?: Negatable<PortConfig>;
+  ctrepldstport?: Negatable<PortConfig>;
+  /** NONE, EXPECTED, SEEN_REPLY, ASSURED, CONFIRMED; one or several. */
+  ctstatus?: Negatable<string | readonly string[]>;
+  /** Remaining life in seconds, one value or `"min:max"`. */
+  ctexpire?: Negatable<number | string>;
+  /** Direction of the packet within its flow. */
+  ctdir?: "ORIGINAL" | "REPLY";
+  /** Mark of the flow: `"0x1"`, `"0x1/0xff"`, or a number. */
+  connmark?: Negatable<string | number>;
+  /** The flow was opened by this helper's control connection; `""` for any helper. With `jump: "CT"` see below. */
+  helper?: Negatable<string>;
+
+  // ── the packet ────────────────────────────────────────────────────────────────────────────────────────────────
+  /** Packet mark: `"0x1"`, `"0x1/0xff"`, or a number. */
+  mark?: Negatable<string | number>;
+  /** At most so many matches: `"5/second"`, `"3/minute"`, `"10/hour"`, `"1/day"`, after a burst. */
+  limit?: string;
+  /** Matches before the limit counts, 1 to 10000; 5 by default. */
+  limitBurst?: number;
+  /** Length of the IP packet in bytes, one value or `"min:max"`. */
+  length?: Negatable<number | string>;
+  /** IPv4 TTL equal to, below, above. */
+  ttlEq?: Negatable<number>;
+  ttlLt?: number;
+  ttlGt?: number;
+  /** IPv6 hop limit equal to, below, above. */
+  hlEq?: Negatable<number>;
+  hlLt?: number;
+  hlGt?: number;
+  /** TOS byte or traffic class: `"0x10"`, `"0x10/0x3f"`, or a name such as `"Minimize-Delay"`. */
+  tos?: Negatable<string | number>;
+  /** DSCP, 0 to 63. */
+  dscp?: Negatable<number | string>;
+  /** DSCP by class: `"EF"`, `"AF11"`, `"CS1"`. */
+  dscpClass?: Negatable<string>;
+  /** Sort of the address in Weir's routing: `"LOCAL"`, `"UNICAST"`, `"BROADCAST"`, `"MULTICAST"`; one or several. */
+  srcType?: Negatable<string | readonly string[]>;
+  dstType?: Negatable<string | readonly string[]>;
+  /** With `srcType`/`dstType`: judge by the incoming, respectively the outgoing, interface alone. */
+  limitIfaceIn?: true;
+  limitIfaceOut?: true;
+  /** Free text, up to 255 bytes, shown in listings. */
+  comment?: string;
+  /**
+   * A function as a condition: gets the packet, must not change it, keep it, or wait. It runs on the packet path:
+   * one that allocates slows every packet down. If it throws, the packet is dropped (`match-hotdrop`).
+   */
+  match?: (p: Packet) => boolean;
+
+  // ── what to do ────────────────────────────────────────────────────────────────────────────────────────────────
+  /** ACCEPT, DROP, RETURN, a target (REJECT, LOG, MARK, …) or a user chain of the same table. Without it the rule only counts. */
+  jump?: string;
+  /** As `jump` to a user chain, but RETURN there goes back to where this chain was called from. */
+  goto?: string;
+
+  /** SNAT: new source, `"203.0.113.1"`, `"203.0.113.1-203.0.113.4:1024-65535"`, `"[2001:db8::1]:1024-2047"`, `":5000"`. */
+  toSource?: string;
+  /** DNAT: new destination, likewise; `":2000-2010/1000"` shifts a port range. */
+  toDestination?: string;
+  /** MASQUERADE, REDIRECT: a port or range `"1024-31000"`. Needs `protocol` tcp, udp, sctp, dccp or icmp. */
+  toPorts?: string | number;
+  /** NETMAP: the network whose host part is kept. */
+  to?: string;
+  /** SNAT, DNAT, MASQUERADE, REDIRECT: choose ports at random. */
+  random?: true;
+  /** SNAT, MASQUERADE: choose ports fully at random. */
+  randomFully?: true;
+  /** SNAT, DNAT: give a client the same address for every destination. */
+  persistent?: true;
+  /** REJECT: the answer, by iptables' names; `icmp-port-unreachable` and `icmp6-port-unreachable` by default. */
+  rejectWith?: string;
+  /** MARK, CONNMARK: clear the mask's bits, then OR the value: `"0x1"`, `"0x1/0xff"`. */
+  setMark?: string | number;
+  /** MARK, CONNMARK: clear the mask's bits, then XOR the value. */
+  setXmark?: string | number;
+  andMark?: string | number;
+  orMark?: string | number;
+  xorMark?: string | number;
+  /** CONNMARK: copy the packet's mark to the flow, or back, through masks. */
+  saveMark?: true;
+  restoreMark?: true;
+  ctmask?: string | number;
+  nfmask?: string | number;
+  /** CONNMARK: both masks at once. */
+  mask?: string | number;
+  /** CONNMARK: shift what is set, saved or restored, by 0 to 32 bits. */
+  leftShiftMark?: number;
+  rightShiftMark?: number;
+  /** TTL: IPv4 TTL, 0 to 255. */
+  ttlSet?: number;
+  ttlInc?: number;
+  ttlDec?: number;
+  /** HL: IPv6 hop limit, 0 to 255. */
+  hlSet?: number;
+  hlInc?: number;
+  hlDec?: number;
+  /** DSCP: 0 to 63, or by class. */
+  setDscp?: number | string;
+  setDscpClass?: string;
+  /** TOS: value, or `"value/mask"`, or a name. */
+  setTos?: string | number;
+  andTos?: string | number;
+  orTos?: string | number;
+  xorTos?: string | number;
+  /** LOG: text before the line, up to 29 bytes. */
+  logPrefix?: string;
+  /** LOG: syslog level by name or number; warning (4) by default. */
+  logLevel?: string | number;
+  logTcpSequence?: true;
+  logTcpOptions?: true;
+  logIpOptions?: true;
+  logUid?: true;
+  logMacdecode?: true;
+  /** TCPMSS: maximum segment size to announce, or as large as the path allows. */
+  setMss?: number;
+  clampMssToPmtu?: true;
+  /** CT: exempt from tracking; `jump: "NOTRACK"` is the same. */
+  notrack?: true;
+  /** CT: conntrack zone, 0 to 65535, or `"mark"`; of both directions or of one. `helper` with CT attaches that helper. */
+  zone?: number | string;
+  zoneOrig?: number | string;
+  zoneReply?: number | string;
+  /** CT: life of the flow by state. */
+  timeout?: TimeoutConfig;
+  /** CT: events to report: new, related, destroy, reply, assured, protoinfo, helper, mark, natseqinfo, secmark. */
+  ctevents?: string | readonly string[];
+  /** CT: expectation events to report: new. */
+  expevents?: string | readonly string[];
+}

@@ -1,0 +1,123 @@
+/**
+ * What a user writes: the argument of `defineRouter`.
+ *
+ * Names, units and meanings are those of Linux: interfaces and routes as `ip` has them, rule options by iptables'
+ * long names in camelCase, knobs by their sysctl names. Every mistake is reported at load, all at once, each with its
+ * place (`tables.filter.FORWARD.rules[3].dport`) and what to write instead; see `ConfigError`.
+ *
+ * @module
+ */
+import type { ConntrackHelper } from "../conntrack/helper.ts";
+import type { RuleConfig } from "./rule_types.ts";
+
+export type { Negatable, PortConfig, RuleConfig, TimeoutConfig } from "./rule_types.ts";
+
+/** A router. */
+export interface RouterConfig {
+  /**
+   * The interfaces, by the names that routes and rules use. At least one. A name is what Linux would accept for a
+   * device: 1 to 15 characters, no blank, no slash.
+   */
+  interfaces: Readonly<Record<string, InterfaceConfig>>;
+  /**
+   * A device in the router's own namespace that carries Weir's addresses, so that ordinary programs can listen on
+   * them and send from them (INPUT and OUTPUT). Without it Weir answers for its addresses as an empty Linux would.
+   */
+  host?: HostConfig;
+  /** Routes beside the connected ones, which follow from the interfaces' addresses. The longest prefix wins. */
+  routes?: readonly RouteConfig[];
+  /** Rules as TypeScript objects. */
+  tables?: TablesConfig;
+  /**
+   * IPv4 rules as iptables-restore reads them. A table may come from here or from `tables`, not from both. `-i` and
+   * `-o` name interfaces by their keys in `interfaces`.
+   */
+  iptables?: string;
+  /** IPv6 rules as ip6tables-restore reads them. */
+  ip6tables?: string;
+  /** Conntrack helpers, made by their factories: `[ftp(), tftp({ ports: [69] })]`. */
+  helpers?: readonly ConntrackHelper[];
+  /** Linux's knobs by their names and in their units: `{ "net.netfilter.nf_conntrack_tcp_loose": 0 }`. */
+  sysctl?: Readonly<Record<string, number>>;
+}
+
+/** One interface: a TUN device. */
+export interface InterfaceConfig {
+  /** Device name, when it is not the key. 1 to 15 characters. */
+  device?: string;
+  /** Weir's own addresses there, each with its prefix length: `"192.0.2.1/24"`, `"2001:db8:1::1/64"`. */
+  addresses?: readonly string[];
+  /** Largest packet in bytes, 68 to 65535; 1280 at least when the interface has an IPv6 address. 1500 by default. */
+  mtu?: number;
+  /** False: do not offer offloads to the device (checksums, segmentation); true by default. */
+  offload?: boolean;
+  /** The other side of the device, when Weir is to set it up: a network namespace and what it gets. */
+  peer?: PeerConfig;
+}
+
+/** The namespace's side of an interface. */
+export interface PeerConfig {
+  /** Name of a network namespace, as in `ip netns`. */
+  netns: string;
+  /** Addresses of the device there, with prefix lengths. */
+  addresses?: readonly string[];
+  /** Routes through the device there: destinations with prefix lengths, or `"default"` for all. */
+  routes?: readonly string[];
+}
+
+/** The device that carries Weir's own addresses. */
+export interface HostConfig {
+  /** Device name. 1 to 15 characters. */
+  device: string;
+  /** Network namespace that it lives in; the one Weir runs in by default. */
+  netns?: string;
+}
+
+/** A route. */
+export interface RouteConfig {
+  /** Destination with prefix length, one address, or `"default"` (of the family of `via`, else of both). */
+  destination: string;
+  /** Key of the interface it leaves by. Unicast routes need it, or a `via` in a connected network. */
+  interface?: string;
+  /** Next hop, of the destination's family. On TUN devices it is only a name for the neighbour; MASQUERADE asks it. */
+  via?: string;
+  /** Of several routes of one prefix the lowest wins; 0 for IPv4 and 1024 for IPv6 by default. */
+  metric?: number;
+  /** What happens to packets: `"unicast"` by default; the others refuse them, silently or with an ICMP error. */
+  type?: "unicast" | "blackhole" | "unreachable" | "prohibit";
+  /** Source of Weir's own packets by this route; one of its own addresses. */
+  source?: string;
+}
+
+/** A chain with a policy, or a user chain in its long form. */
+export interface ChainConfig {
+  /** What happens to packets that reach the end: built-in chains only. `"ACCEPT"` by default. */
+  policy?: "ACCEPT" | "DROP";
+  /** Rules, asked in order. */
+  rules?: readonly RuleConfig[];
+}
+
+/** A table: chains by name. An array is short for `{ rules: [...] }`. Names that are not built in are user chains. */
+export type TableConfig = Readonly<Record<string, ChainConfig | readonly RuleConfig[]>>;
+
+/** The four tables. */
+export interface TableSetConfig {
+  /** Before connection tracking: PREROUTING, OUTPUT. NOTRACK and CT belong here. */
+  raw?: TableConfig;
+  /** Changes to packets: all five chains. */
+  mangle?: TableConfig;
+  /** Address translation, asked for the first packet of a flow only: PREROUTING, INPUT, OUTPUT, POSTROUTING. */
+  nat?: TableConfig;
+  /** Accept or refuse: INPUT, FORWARD, OUTPUT. */
+  filter?: TableConfig;
+}
+
+/**
+ * Rules by table. Those at the top hold for IPv4 and IPv6 alike; one that names an address or another thing of one
+ * family (`protocol: "icmp"`, `rejectWith: "icmp6-no-route"`, `ttlSet`) is a rule of that family only. Rules under
+ * `ipv4` and `ipv6` come after those at the top in the same chain, and their policy counts where both give one.
+ */
+export interface TablesConfig extends TableSetConfig {
+  ipv4?: TableSetConfig;
+  ipv6?: TableSetConfig;
+}

@@ -1,0 +1,57 @@
+/**
+ * A configuration that has been checked: what the router is built from. Nothing in it is judged again.
+ *
+ * @module
+ */
+import type { ConntrackHelper } from "../conntrack/helper.ts";
+import type { RouteSpec } from "../routing/fib.ts";
+import type { Sysctl } from "../sysctl.ts";
+import type { RuleSet } from "../tables/entry.ts";
+import type { Problem } from "./problems.ts";
+
+/** The other side of an interface. */
+export interface ValidPeer {
+  readonly netns: string;
+  readonly addresses: readonly string[];
+  readonly routes: readonly string[];
+}
+
+/** One interface. */
+export interface ValidInterface {
+  /** Its index within the router, from 1 in the order of the configuration. */
+  readonly index: number;
+  /** The key in `interfaces`: what rules and routes call it. */
+  readonly name: string;
+  /** The name of its device. */
+  readonly device: string;
+  /** Addresses with prefix lengths. */
+  readonly addresses: readonly string[];
+  readonly mtu: number;
+  /** Offer offloads to the device. */
+  readonly offload: boolean;
+  readonly peer: ValidPeer | null;
+}
+
+/** The device that carries Weir's own addresses. */
+export interface ValidHost {
+  readonly device: string;
+  /** Null: the namespace that Weir runs in. */
+  readonly netns: string | null;
+}
+
+/** A checked configuration. */
+export interface ValidConfig {
+  /** In index order: the first has index 1. */
+  readonly interfaces: readonly ValidInterface[];
+  readonly host: ValidHost | null;
+  readonly routes: readonly RouteSpec[];
+  readonly helpers: readonly ConntrackHelper[];
+  readonly sysctl: Sysctl;
+  readonly rules: { readonly ipv4: RuleSet; readonly ipv6: RuleSet };
+  /** Whether packets of a family are tracked: some rule of it asks about flows, or a helper is listed. */
+  readonly tracking: { readonly ipv4: boolean; readonly ipv6: boolean };
+  /** Counter slots of all tables together, two numbers each. */
+  readonly counters: number;
+  /** What is allowed but looks like a mistake. */
+  readonly warnings: readonly Problem[];
+}

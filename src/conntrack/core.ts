@@ -1,0 +1,799 @@
+/**
+ * Connection tracking: which flow does a packet belong to, and in which role? (nf_conntrack)
+ *
+ * Overview: `in` gives every packet its flow, a new one if need be, and its relation to it (`p.ct`, `p.ctinfo`), or
+ * neither, which is INVALID. `confirm`, the last stage of the path, lets the flow's helper read the packet, adjusts
+ * its sequence numbers, and puts a new flow into the table.
+ *
+ * ```
+ *             in                                  confirm                          refresh, delete, sweep
+ *  packet ──▶ tuple ─ lookup ─┬─ found ─────────▶ helper ─ seqAdjust ─┬──────────▶ lives until its time is over
+ *                             └─ new, UNCONFIRMED ▶ …                 └─ insert
+ *                                 │ expected? → RELATED, master
+ *                                 └ dropped on the way → `release`, no trace left
+ * ```
+ *
+ * Life-cycle: a new flow belongs to its packet until confirm. So a packet that a rule drops leaves no trace, and NAT
+ * may change the reply tuple before anybody can look it up.
+ *
+ * Limits: nf_conntrack_max flows. When they are used up, a flow that is not ASSURED in the new one's neighbourhood
+ * makes room; if there is none the packet is dropped (`table-full`) and the sweep thins out what is easily missed.
+ *
+ * Conntrack does not know NAT: NAT's words ride in the record, and a function registered by NAT runs when one dies.
+ */
+import type { Random } from "../clock.ts";
+import {
+  ACCEPT,
+  ctinfoDir,
+  ESTABLISHED,
+  ESTABLISHED_REPLY,
+  type Family,
+  GRE,
+  ICMP,
+  ICMPV6,
+  IS_REPLY,
+  NEW,
+  NO_CT,
+  ORIGINAL,
+  PREROUTING,
+  Reason,
+  RELATED,
+  RELATED_REPLY,
+  REPLY,
+  SCTP,
+  TCP,
+  UDP,
+  UDPLITE,
+  UNTRACKED,
+  type Verdict,
+} from "../netfilter.ts";
+import { verifyTransport } from "../packet/checksum.ts";
+import { icmpHeaderOk } from "../packet/icmp.ts";
+import type { CtTemplate, Packet } from "../packet/packet.ts";
+import {
+  EXP_CLASS,
+  EXP_EXPIRES,
+  EXP_FLAGS,
+  EXP_FN,
+  EXP_HELPER,
+  EXP_ID,
+  EXP_LINKED,
+  EXP_MASTER,
+  EXP_MASTER_ID,
+  EXP_NEXT,
+  EXP_STATE,
+  EXP_TUPLE,
+  EXP_WORDS,
+  EXPECT_BUSY,
+  EXPECT_EXISTS,
+  EXPECT_FULL,
+  EXPECT_INACTIVE,
+  EXPECT_OK,
+  EXPECT_PERMANENT,
+  EXPECT_SHUTDOWN,
+  expectClash,
+  expectEquals,
+  expectFill,
+  expectFits,
+} from "./expect.ts";
+import { packetTuple } from "./extract.ts";
+import {
+  CT_EVENTS,
+  CT_EXPECTING,
+  CT_EXPIRES,
+  CT_HELPER,
+  CT_ID,
+  CT_MARK,
+  CT_MASTER,
+  CT_MASTER_ID,
+  CT_ORIGINAL,
+  CT_REPLY,
+  CT_STATE,
+  CT_STATUS,
+  CT_TIMEOUT_POLICY,
+  FLOW_CONFIRMED,
+  FLOW_UNCONFIRMED,
+  FLOW_WORDS,
+  IPS_ASSURED,
+  IPS_CONFIRMED,
+  IPS_DYING,
+  IPS_EXPECTED,
+  IPS_HELPER,
+  IPS_NAT_DONE_MASK,
+  IPS_SEEN_REPLY,
+  IPS_SEQ_ADJUST,
+  tupleAt,
+} from "./flow.ts";
+import type { ConntrackHelper } from "./helper.ts";
+import {
+  classify,
+  goesTo,
+  ICMP_INVALID,
+  ICMP_QUERY,
+  ICMP_UNTRACKED,
+  isOwnIcmp,
+  quotedAnswer,
+} from "./icmp_error.ts";
+import { packet as genericPacket, timeouts as genericTimeouts } from "./proto/generic.ts";
+import { packet as grePacket, timeouts as greTimeouts } from "./proto/gre.ts";
+import { packet as icmpPacket, timeouts as icmpTimeouts } from "./proto/icmp.ts";
+import { packet as icmpv6Packet, timeouts as icmpv6Timeouts } from "./proto/icmpv6.ts";
+import {
+  canEarlyDrop as sctpCanEarlyDrop,
+  packet as sctpPacket,
+  timeouts as sctpTimeouts,
+} from "./proto/sctp.ts";
+import {
+  canEarlyDrop as tcpCanEarlyDrop,
+  packet as tcpPacket,
+  timeouts as tcpTimeouts,
+} from "./proto/tcp.ts";
+import { litePacket, packet as udpPacket, timeouts as udpTimeouts } from "./proto/udp.ts";
+import { seqAdjust } from "./seqadj.ts";
+import {
+  REPEAT,
+  STAT_CLASH_RESOLVE,
+  STAT_DROP,
+  STAT_EARLY_DROP,
+  STAT_ERROR,
+  STAT_EXPECT_CREATE,
+  STAT_EXPECT_NEW,
+  STAT_FOUND,
+  STAT_INSERT,
+  STAT_INSERT_FAILED,
+  STAT_INVALID,
+  TRACKED,
+  Tracker,
+  type TrackerOptions,
+} from "./tracker.ts";
+import { copyTuple, invertTuple, newTuple, PORTS, PROTO, tupleEquals } from "./tuple.ts";
+
+/** No flow for this packet; no room for its flow. */
+const NO_FLOW = -1, NO_ROOM = -2;
+/** Slots of the index that early drop looks at: eight of Linux's buckets with two entries each, half full. */
+const EVICTION_RANGE = 32;
+/** The sweep looks at every flow once in about this many milliseconds, and at no more than so many at once. */
+const SWEEP_SHIFT = 11, SWEEP_MOST = 4096;
+/** Zone of a tuple in its last word. */
+const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
+
+/** What the tracker is made of. */
+export interface ConntrackOptions extends TrackerOptions {
+  random: Random;
+  helpers: readonly ConntrackHelper[];
+}
+
+/** The connection tracker of one router. */
+export class Conntrack extends Tracker {
+  readonly random: Random;
+  readonly helpers: readonly ConntrackHelper[];
+  /** Most flows (nf_conntrack_max); 0 for no limit but the memory's. */
+  readonly max: number;
+  /** Most expectations (nf_conntrack_expect_max). */
+  readonly expectMax: number;
+
+  readonly #tcp: Int32Array;
+  readonly #udp: Int32Array;
+  readonly #icmp: Int32Array;
+  readonly #icmpv6: Int32Array;
+  readonly #sctp: Int32Array;
+  readonly #gre: Int32Array;
+  readonly #generic: Int32Array;
+  /** Ports that helpers take flows of by themselves: protocol << 16 | port, index of the helper. */
+  readonly #autoPorts: Int32Array;
+  readonly #expectFns: ((ct: number, exp: number) => void)[] = [];
+  /** Where each of `timeoutPolicies` came from. */
+  readonly #policySources: Int32Array[] = [];
+  readonly #tuple = newTuple();
+  readonly #reply = newTuple();
+  #thin = false;
+  #sweepAt = 0;
+  #expectSweepAt = 0;
+  #sweptAt: number;
+
+  constructor(o: ConntrackOptions) {
+    super(o);
+    this.random = o.random;
+    this.helpers = o.helpers;
+    this.max = o.sysctl.get("net.netfilter.nf_conntrack_max");
+    this.expectMax = o.sysctl.get("net.netfilter.nf_conntrack_expect_max");
+    this.#tcp = tcpTimeouts(o.sysctl);
+    this.#udp = udpTimeouts(o.sysctl);
+    this.#icmp = icmpTimeouts(o.sysctl);
+    this.#icmpv6 = icmpv6Timeouts(o.sysctl);
+    this.#sctp = sctpTimeouts(o.sysctl);
+    this.#gre = greTimeouts(o.sysctl);
+    this.#generic = genericTimeouts(o.sysctl);
+    const auto: number[] = [];
+    o.helpers.forEach((helper, index) => {
+      if (helper.autoAssign) {
+        for (const port of helper.ports) auto.push((helper.protocol << 16) | port, index);
+      }
+    });
+    this.#autoPorts = Int32Array.from(auto);
+    this.#sweptAt = o.clock.now;
+  }
+
+  /** PREROUTING and OUTPUT at -200 (nf_conntrack_in): sets p.ct and p.ctinfo. `p.hook` says which. */
+  in(p: Packet): Verdict {
+    // Exempted by raw, or made by Weir for the sake of another packet and attached to its flow.
+    if (p.ct !== NO_CT || p.ctinfo === UNTRACKED) return ACCEPT;
+    // What PREROUTING sees comes from a device, so no other packet is on its way.
+    if (p.hook === PREROUTING) this.flows.reclaim();
+    p.ctinfo = ESTABLISHED;
+
+    const template = p.template;
+    let zone = 0, zoneReply = 0;
+    if (template !== null) {
+      zone = template.zoneFromMark ? p.mark & 0xffff : template.zoneOriginal;
+      zoneReply = template.zoneFromMark ? zone : template.zoneReply;
+    }
+    if (isOwnIcmp(p)) {
+      const sort = this.#sortIcmp(p);
+      if (sort !== ICMP_QUERY) return this.#icmpError(p, sort, zone, zoneReply);
+    }
+
+    const t = this.#tuple;
+    for (;;) {
+      if (!packetTuple(p, zone, t)) return this.#invalid();
+      const hash = this.flows.hash(t, 0);
+      let found = this.#lookup(hash, t, zone, zoneReply);
+      if (found < 0) {
+        found = this.#create(p, hash, t, zoneReply, template);
+        if (found === NO_ROOM) {
+          this.stats[STAT_DROP]++;
+          return p.drop(Reason["table-full"]);
+        }
+        if (found === NO_FLOW) return this.#invalid();
+      }
+      const ct = found >> 1, w = this.flows.words, at = ct * FLOW_WORDS;
+      const status = w[at + CT_STATUS];
+      const ctinfo = (found & 1) !== 0
+        ? ESTABLISHED_REPLY
+        : (status & IPS_SEEN_REPLY) !== 0
+        ? ESTABLISHED
+        : (status & IPS_EXPECTED) !== 0
+        ? RELATED
+        : NEW;
+      const verdict = this.#packet(p, ct, ctinfo);
+      if (verdict === TRACKED) {
+        p.ct = ct;
+        p.ctinfo = ctinfo;
+        if (ctinfo === ESTABLISHED_REPLY && (status & IPS_SEEN_REPLY) === 0) {
+          w[at + CT_STATUS] |= IPS_SEEN_REPLY;
+        }
+        return ACCEPT;
+      }
+      if (w[at + CT_STATE] === FLOW_UNCONFIRMED) this.discard(ct);
+      if (verdict !== REPEAT) return this.#invalid();
+    }
+  }
+
+  #invalid(): Verdict {
+    this.stats[STAT_INVALID]++;
+    return ACCEPT;
+  }
+
+  /** The protocol's opinion of the packet. */
+  #packet(p: Packet, ct: number, ctinfo: number): number {
+    switch (p.protocol) {
+      case TCP:
+        return tcpPacket(this, p, ct, ctinfo, this.#tcp);
+      case UDP:
+        return udpPacket(this, p, ct, ctinfo, this.#udp);
+      case ICMP:
+        return icmpPacket(this, p, ct, ctinfo, this.#icmp);
+      case ICMPV6:
+        return icmpv6Packet(this, p, ct, ctinfo, this.#icmpv6);
+      case UDPLITE:
+        return litePacket(this, p, ct, ctinfo, this.#udp);
+      case SCTP:
+        return sctpPacket(this, p, ct, ctinfo, this.#sctp);
+      case GRE:
+        return grePacket(this, p, ct, ctinfo, this.#gre);
+      default:
+        return genericPacket(this, p, ct, ctinfo, this.#generic);
+    }
+  }
+
+  /** The live flow and direction that a tuple names, `ct << 1 | dir` or -1 (nf_conntrack_find_get). */
+  find(tuple: Int32Array, at: number): number {
+    return this.#find(this.flows.hash(tuple, at), tuple, at);
+  }
+
+  /** Flows whose time is over are deleted where they are met. */
+  #find(hash: number, t: Int32Array, at: number): number {
+    for (;;) {
+      const found = this.flows.findHashed(hash, t, at);
+      if (found < 0 || !this.expired(found >> 1)) return found;
+      this.delete(found >> 1);
+    }
+  }
+
+  /**
+   * `find` for a packet whose template may put the directions into different zones: in the one zone it can only be
+   * a flow's original direction, in the other its reply.
+   */
+  #lookup(hash: number, t: Int32Array, zone: number, zoneReply: number): number {
+    const found = this.#find(hash, t, 0);
+    if (zone === zoneReply) return found;
+    if (found >= 0 && (found & 1) === ORIGINAL) return found;
+    t[PROTO] = (t[PROTO] & NOT_ZONE) | (zoneReply << ZONE_SHIFT);
+    const reply = this.find(t, 0);
+    t[PROTO] = (t[PROTO] & NOT_ZONE) | (zone << ZONE_SHIFT);
+    return reply >= 0 && (reply & 1) === REPLY ? reply : -1;
+  }
+
+  #sortIcmp(p: Packet): number {
+    if (p.fragmentOffset !== 0) return ICMP_INVALID;
+    if (!icmpHeaderOk(p)) return this.#icmpInvalid(p, "short packet");
+    if (this.checksum && p.hook === PREROUTING && !verifyTransport(p)) {
+      return this.#icmpInvalid(p, "bad checksum");
+    }
+    return classify(p);
+  }
+
+  #icmpInvalid(p: Packet, why: string): number {
+    this.invalid(p, why);
+    return ICMP_INVALID;
+  }
+
+  /** An ICMP message that is no query: exempt, or RELATED to the flow that it speaks of. */
+  #icmpError(p: Packet, sort: number, zone: number, zoneReply: number): Verdict {
+    if (sort === ICMP_UNTRACKED) {
+      p.ctinfo = UNTRACKED;
+      return ACCEPT;
+    }
+    const t = this.#tuple;
+    if (sort === ICMP_INVALID) {
+      this.stats[STAT_ERROR]++;
+      return ACCEPT;
+    }
+    if (!quotedAnswer(p, sort, zone, t)) return this.#icmpFailed(p, "no tuple");
+    const found = this.#lookup(this.flows.hash(t, 0), t, zone, zoneReply);
+    if (found < 0) return this.#icmpFailed(p, "no flow");
+    const ct = found >> 1, dir = found & 1;
+    if (!goesTo(p, this.flows.words, tupleAt(ct, dir))) return this.#icmpFailed(p, "outer daddr != inner");
+    p.ct = ct;
+    p.ctinfo = dir === ORIGINAL ? RELATED : RELATED_REPLY;
+    return ACCEPT;
+  }
+
+  #icmpFailed(p: Packet, why: string): Verdict {
+    this.invalid(p, why);
+    this.stats[STAT_ERROR]++;
+    return ACCEPT;
+  }
+
+  /** A new flow for a packet: `ct << 1`, NO_FLOW or NO_ROOM (init_conntrack). */
+  #create(p: Packet, hash: number, t: Int32Array, zoneReply: number, template: CtTemplate | null): number {
+    const flows = this.flows, reply = this.#reply;
+    if (!invertTuple(reply, 0, t, 0)) return NO_FLOW;
+    reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (zoneReply << ZONE_SHIFT);
+    if (this.max !== 0 && flows.count >= this.max && !this.#earlyDrop(hash)) return this.#full();
+    let ct = flows.alloc();
+    if (ct < 0 && p.hook === PREROUTING) {
+      // What early drop or a reopened connection has left behind.
+      flows.reclaim();
+      ct = flows.alloc();
+    }
+    if (ct < 0) return this.#full();
+
+    const w = flows.words, at = ct * FLOW_WORDS;
+    copyTuple(w, at + CT_ORIGINAL, t, 0);
+    copyTuple(w, at + CT_REPLY, reply, 0);
+    w[at + CT_EVENTS] = -1;
+    if (template !== null) {
+      w[at + CT_EVENTS] = template.events;
+      if (template.timeouts !== null) w[at + CT_TIMEOUT_POLICY] = this.#policy(template.timeouts, p.protocol);
+    }
+    if (this.expects.count !== 0) {
+      const exp = this.#expected(t, zoneReply);
+      if (exp >= 0) {
+        this.#welcome(ct, exp);
+        return ct << 1;
+      }
+    }
+    if (template !== null && template.helper >= 0) this.#assign(ct, template.helper, IPS_HELPER);
+    else this.#autoAssign(ct);
+    return ct << 1;
+  }
+
+  #full(): number {
+    this.#thin = true;
+    this.log("nf_conntrack: nf_conntrack: table full, dropping packet");
+    return NO_ROOM;
+  }
+
+  /** Makes room near a new flow's place: something expired or not ASSURED goes (early_drop). */
+  #earlyDrop(hash: number): boolean {
+    const flows = this.flows, w = flows.words;
+    for (let n = 0; n < EVICTION_RANGE; n++) {
+      const ct = flows.neighbour(hash, n);
+      if (ct < 0) continue;
+      if (!this.expired(ct)) {
+        if ((w[ct * FLOW_WORDS + CT_STATUS] & IPS_ASSURED) !== 0) continue;
+        this.stats[STAT_EARLY_DROP]++;
+      }
+      this.delete(ct);
+      return true;
+    }
+    return false;
+  }
+
+  /** Number of a template's timeouts; they are copied the first time they are met. */
+  #policy(seconds: Int32Array, protocol: number): number {
+    const known = this.#policySources.indexOf(seconds);
+    if (known >= 0) return known + 1;
+    const policy = Int32Array.from(this.#defaults(protocol));
+    for (let i = 0; i < policy.length && i < seconds.length; i++) {
+      if (seconds[i] > 0) policy[i] = seconds[i] * 1000;
+    }
+    this.#policySources.push(seconds);
+    return this.timeoutPolicies.push(policy);
+  }
+
+  #defaults(protocol: number): Int32Array {
+    switch (protocol) {
+      case TCP:
+        return this.#tcp;
+      case UDP:
+      case UDPLITE:
+        return this.#udp;
+      case ICMP:
+        return this.#icmp;
+      case ICMPV6:
+        return this.#icmpv6;
+      case SCTP:
+        return this.#sctp;
+      case GRE:
+        return this.#gre;
+      default:
+        return this.#generic;
+    }
+  }
+
+  /** Gives a flow a helper, if the helper serves such flows. */
+  #assign(ct: number, index: number, status: number): boolean {
+    const helper = this.helpers[index];
+    const w = this.flows.words, at = ct * FLOW_WORDS, proto = w[at + CT_ORIGINAL + PROTO];
+    if (helper.protocol !== (proto & 0xff) || !helper.families.includes(((proto >> 8) & 0xff) as Family)) {
+      return false;
+    }
+    w[at + CT_HELPER] = index + 1;
+    w[at + CT_STATUS] |= status;
+    return true;
+  }
+
+  /** The helper that takes flows to this server port by itself; which port that is shows in the answers. */
+  #autoAssign(ct: number): void {
+    const auto = this.#autoPorts;
+    if (auto.length === 0) return;
+    const w = this.flows.words, reply = tupleAt(ct, REPLY);
+    const key = ((w[reply + PROTO] & 0xff) << 16) | (w[reply + PORTS] >>> 16);
+    for (let i = 0; i < auto.length; i += 2) {
+      if (auto[i] === key && this.#assign(ct, auto[i + 1], 0)) return;
+    }
+  }
+
+  /**
+   * Last thing in INPUT and POSTROUTING (nf_confirm): the helper reads the packet, its sequence numbers are adjusted,
+   * and a new flow is published. Whether to adjust is settled before the helper runs, so the packet that causes the
+   * first correction is not itself corrected.
+   */
+  confirm(p: Packet): Verdict {
+    const ct = p.ct;
+    if (ct === NO_CT) return ACCEPT;
+    const w = this.flows.words, at = ct * FLOW_WORDS;
+    const helper = w[at + CT_HELPER], adjust = w[at + CT_STATUS] & IPS_SEQ_ADJUST;
+    if ((helper | adjust) !== 0 && p.ctinfo !== RELATED_REPLY && p.fragmentOffset === 0) {
+      if (helper !== 0) {
+        const verdict = this.helpers[helper - 1].help(this, p, ct, p.ctinfo);
+        if (verdict !== ACCEPT) return verdict;
+      }
+      if (adjust !== 0 && !seqAdjust(this.flows, p, ct, p.ctinfo)) {
+        this.stats[STAT_DROP]++;
+        return p.drop(Reason["seqadj-failed"]);
+      }
+    }
+    if (w[at + CT_STATE] !== FLOW_UNCONFIRMED || p.ctinfo >= IS_REPLY) return ACCEPT;
+    return this.#publish(p, ct);
+  }
+
+  /** Puts a new flow into the table, if neither of its tuples is there (__nf_conntrack_confirm). */
+  #publish(p: Packet, ct: number): Verdict {
+    const flows = this.flows, w = flows.words, at = ct * FLOW_WORDS;
+    if ((w[at + CT_STATUS] & IPS_DYING) !== 0) {
+      this.stats[STAT_INSERT_FAILED]++;
+      return p.drop(Reason["insert-failed"]);
+    }
+    const hash = flows.hash(w, at + CT_ORIGINAL), hashReply = flows.hash(w, at + CT_REPLY);
+    let found = this.#find(hash, w, at + CT_ORIGINAL);
+    if (found < 0) found = this.#find(hashReply, w, at + CT_REPLY);
+    if (found >= 0) return this.#clash(p, ct, found >> 1);
+    // The time runs from now on, not from when it was first set.
+    w[at + CT_EXPIRES] = (w[at + CT_EXPIRES] + this.clock.now) | 0;
+    w[at + CT_STATUS] |= IPS_CONFIRMED;
+    flows.insertHashed(ct, hash, hashReply);
+    this.stats[STAT_INSERT]++;
+    return ACCEPT;
+  }
+
+  /**
+   * The place is taken. UDP packets of one socket can be on their way at the same time: if the flow in the table is
+   * the same, or has nothing translated, the packet takes that one (nf_ct_resolve_clash). Else it is dropped.
+   */
+  #clash(p: Packet, ct: number, winner: number): Verdict {
+    const w = this.flows.words, status = w[winner * FLOW_WORDS + CT_STATUS];
+    const same = (status & IPS_NAT_DONE_MASK) === 0 ||
+      (tupleEquals(w, tupleAt(ct, ORIGINAL), w, tupleAt(winner, ORIGINAL)) &&
+        tupleEquals(w, tupleAt(ct, REPLY), w, tupleAt(winner, REPLY)));
+    if ((p.protocol === UDP || p.protocol === UDPLITE) && same) {
+      if (this.accounting) this.account(winner, p.ctinfo, p);
+      this.discard(ct);
+      p.ct = winner;
+      this.stats[STAT_CLASH_RESOLVE]++;
+      return ACCEPT;
+    }
+    this.stats[STAT_DROP]++;
+    this.stats[STAT_INSERT_FAILED]++;
+    return p.drop(Reason["insert-failed"]);
+  }
+
+  /** A packet died: an unconfirmed flow dies with it. Safe to call for any packet. */
+  release(p: Packet): void {
+    const ct = p.ct;
+    if (ct === NO_CT) return;
+    p.ct = NO_CT;
+    // A packet that is only attached to another's flow is in the reply direction and does not own it.
+    if (p.ctinfo < IS_REPLY && this.flows.words[ct * FLOW_WORDS + CT_STATE] === FLOW_UNCONFIRMED) {
+      this.discard(ct);
+    }
+    p.ctinfo = ESTABLISHED;
+  }
+
+  /** Gives a packet that Weir makes the flow of the packet that caused it (nf_conntrack_attach, for TCP resets). */
+  attach(made: Packet, cause: Packet): void {
+    if (cause.ct === NO_CT) return;
+    made.ct = cause.ct;
+    made.ctinfo = ctinfoDir(cause.ctinfo) === ORIGINAL ? RELATED_REPLY : RELATED;
+  }
+
+  /**
+   * Bounded slice of expiry; called once per batch. While the table has lately been full, and until it is below 95 %,
+   * flows that are not ASSURED or are closing go too (gc_worker).
+   */
+  sweep(): void {
+    const flows = this.flows, now = this.clock.now;
+    flows.reclaim();
+    const elapsed = (now - this.#sweptAt) | 0;
+    if (elapsed <= 0 && !this.#thin) return;
+    this.#sweptAt = now;
+    this.#sweepExpects();
+
+    const w = flows.words, high = flows.high;
+    if (high === 0) return;
+    const target = this.#thin ? Math.floor(this.max / 100) * 95 : Infinity;
+    const share = Math.floor(high * Math.min(elapsed, 1 << SWEEP_SHIFT) / (1 << SWEEP_SHIFT)) + 16;
+    let ct = this.#sweepAt;
+    for (let n = Math.min(this.#thin ? SWEEP_MOST : share, SWEEP_MOST, high); n > 0; n--) {
+      if (ct >= high) {
+        ct = 0;
+        this.#thin = false;
+      }
+      if (
+        w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED &&
+        (((w[ct * FLOW_WORDS + CT_EXPIRES] - now) | 0) <= 0 || (flows.count > target && this.#expendable(ct)))
+      ) this.delete(ct);
+      ct++;
+    }
+    this.#sweepAt = ct;
+    flows.reclaim();
+  }
+
+  #expendable(ct: number): boolean {
+    const w = this.flows.words, at = ct * FLOW_WORDS;
+    if ((w[at + CT_STATUS] & IPS_ASSURED) === 0) return true;
+    const protocol = w[at + CT_ORIGINAL + PROTO] & 0xff;
+    return protocol === TCP ? tcpCanEarlyDrop(w, at) : protocol === SCTP && sctpCanEarlyDrop(w, at);
+  }
+
+  #sweepExpects(): void {
+    const e = this.expects.words, high = this.expects.high;
+    if (this.expects.count === 0) return;
+    let exp = this.#expectSweepAt;
+    for (let n = Math.min(high, 256); n > 0; n--) {
+      if (exp >= high) exp = 0;
+      if ((e[exp * EXP_WORDS + EXP_STATE] & EXP_LINKED) !== 0 && this.expectExpired(exp)) {
+        this.unlinkExpect(exp);
+      }
+      exp++;
+    }
+    this.#expectSweepAt = exp;
+  }
+
+  /**
+   * True when the answer to `tuple` would be taken for another flow's (nf_nat_used_tuple). `tuple` is as the opener's
+   * packets would leave, after NAT; it is inverted here, and looked for in the reply zone of `ignored`, the flow for
+   * which the question is asked and which does not count itself.
+   */
+  tupleTaken(tuple: Int32Array, at: number, ignored: number): boolean {
+    const w = this.flows.words, reply = this.#reply;
+    if (!invertTuple(reply, 0, tuple, at)) return false;
+    reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (w[tupleAt(ignored, REPLY) + PROTO] & ~NOT_ZONE);
+    const found = this.find(reply, 0);
+    if (found < 0 || (found >> 1) === ignored) return false;
+    // The same flow, begun twice by packets that were on their way together: confirm sorts that out.
+    if (tupleEquals(w, tupleAt(ignored, ORIGINAL), w, tupleAt(found >> 1, ORIGINAL))) return false;
+    this.stats[STAT_FOUND]++;
+    return true;
+  }
+
+  /**
+   * NAT changes what answers look like before confirm: `tuple` is the new reply tuple itself
+   * (nf_conntrack_alter_reply). Its zone stays. A helper that was chosen by port is chosen anew, since the port may have
+   * been translated; one given by a rule or to an expected flow stays.
+   */
+  alterReply(ct: number, tuple: Int32Array, at: number): void {
+    const w = this.flows.words, record = ct * FLOW_WORDS, reply = record + CT_REPLY;
+    const zone = w[reply + PROTO] & ~NOT_ZONE;
+    copyTuple(w, reply, tuple, at);
+    w[reply + PROTO] = (w[reply + PROTO] & NOT_ZONE) | zone;
+    if (w[record + CT_MASTER] !== 0 || w[record + CT_EXPECTING] !== 0) return;
+    if ((w[record + CT_STATUS] & IPS_HELPER) !== 0 || this.#autoPorts.length === 0) return;
+    w[record + CT_HELPER] = 0;
+    this.#autoAssign(ct);
+  }
+
+  /** The master's handle, or -1 when there is none or it is gone. */
+  master(ct: number): number {
+    const w = this.flows.words, at = ct * FLOW_WORDS, master = w[at + CT_MASTER] - 1;
+    if (master < 0 || w[master * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) return -1;
+    return w[master * FLOW_WORDS + CT_ID] === w[at + CT_MASTER_ID] ? master : -1;
+  }
+
+  // ── expectations ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A function that runs when an expectation is fulfilled (nf_ct_expect_register): returns its number, from 1. */
+  registerExpectFn(fn: (ct: number, exp: number) => void): number {
+    return this.#expectFns.push(fn);
+  }
+
+  /** An expectation of a flow, held by the caller until `expectPut`; -1 when memory is used up (nf_ct_expect_alloc). */
+  expectAlloc(ct: number): number {
+    const exp = this.expects.alloc();
+    if (exp < 0) return exp;
+    const e = this.expects.words, at = exp * EXP_WORDS;
+    e[at + EXP_MASTER] = ct + 1;
+    e[at + EXP_MASTER_ID] = this.flows.words[ct * FLOW_WORDS + CT_ID];
+    return exp;
+  }
+
+  /**
+   * Fills an expectation (nf_ct_expect_init). Addresses are four words at an offset, as within tuples; a null source
+   * and a source port of -1 mean any. Ports are numbers in host order.
+   */
+  expectInit(
+    exp: number,
+    expectClass: number,
+    family: Family,
+    source: Int32Array | null,
+    sourceAt: number,
+    destination: Int32Array,
+    destinationAt: number,
+    protocol: number,
+    sourcePort: number,
+    destinationPort: number,
+  ): void {
+    const e = this.expects.words, at = exp * EXP_WORDS;
+    e[at + EXP_CLASS] = expectClass;
+    const proto = (this.#zoneId(e[at + EXP_MASTER] - 1) << ZONE_SHIFT) | (family << 8) | protocol;
+    expectFill(e, at, source, sourceAt, destination, destinationAt, proto, sourcePort, destinationPort);
+  }
+
+  /** The one zone number of a flow: that of the direction that has one. */
+  #zoneId(ct: number): number {
+    const w = this.flows.words;
+    return w[tupleAt(ct, ORIGINAL) + PROTO] >>> ZONE_SHIFT || w[tupleAt(ct, REPLY) + PROTO] >>> ZONE_SHIFT;
+  }
+
+  /** Puts an expectation into the table (nf_ct_expect_related): EXPECT_OK, EXPECT_BUSY, EXPECT_FULL, … */
+  expectRelated(exp: number): number {
+    const expects = this.expects, e = expects.words, at = exp * EXP_WORDS;
+    const w = this.flows.words, master = e[at + EXP_MASTER] - 1, helper = w[master * FLOW_WORDS + CT_HELPER];
+    if (helper === 0) return EXPECT_SHUTDOWN;
+    for (let link = expects.first(e, at + EXP_TUPLE); link !== 0;) {
+      const other = link - 1, b = other * EXP_WORDS;
+      link = e[b + EXP_NEXT];
+      if (this.expectExpired(other)) {
+        this.unlinkExpect(other);
+      } else if (e[b + EXP_MASTER] === e[at + EXP_MASTER] && expectEquals(e, at, b)) {
+        if (e[b + EXP_CLASS] !== e[at + EXP_CLASS]) return EXPECT_EXISTS;
+        this.unlinkExpect(other);
+        break;
+      } else if (expectClash(e, at, b)) {
+        return EXPECT_BUSY;
+      }
+    }
+
+    const expectClass = e[at + EXP_CLASS], policy = this.helpers[helper - 1].policies[expectClass];
+    const most = policy.maxExpected;
+    if (most !== 0 && this.#expecting(master, expectClass) >= most) {
+      this.#evictOldest(master, expectClass);
+      if (this.#expecting(master, expectClass) >= most) return EXPECT_FULL;
+    }
+    if (expects.count >= this.expectMax) {
+      this.log("nf_conntrack: nf_conntrack: expectation table full");
+      return EXPECT_FULL;
+    }
+    e[at + EXP_EXPIRES] = (this.clock.now + policy.timeout * 1000) | 0;
+    expects.link(exp);
+    w[master * FLOW_WORDS + CT_EXPECTING] += 1 << (expectClass * 8);
+    this.stats[STAT_EXPECT_CREATE]++;
+    return EXPECT_OK;
+  }
+
+  /** Pending expectations of one class. */
+  #expecting(master: number, expectClass: number): number {
+    return (this.flows.words[master * FLOW_WORDS + CT_EXPECTING] >>> (expectClass * 8)) & 0xff;
+  }
+
+  #evictOldest(master: number, expectClass: number): void {
+    const e = this.expects.words;
+    let oldest = -1;
+    for (let exp = 0, high = this.expects.high; exp < high; exp++) {
+      const at = exp * EXP_WORDS;
+      if ((e[at + EXP_STATE] & EXP_LINKED) === 0) continue;
+      if (e[at + EXP_MASTER] !== master + 1 || e[at + EXP_CLASS] !== expectClass) continue;
+      if (oldest < 0 || ((e[at + EXP_ID] - e[oldest * EXP_WORDS + EXP_ID]) | 0) < 0) oldest = exp;
+    }
+    if (oldest >= 0) this.unlinkExpect(oldest);
+  }
+
+  /** Takes it out again (nf_ct_unexpect_related); the caller still holds it. */
+  unexpectRelated(exp: number): void {
+    this.unlinkExpect(exp);
+  }
+
+  /** The caller lets go (nf_ct_expect_put). */
+  expectPut(exp: number): void {
+    this.expects.put(exp);
+  }
+
+  /** The expectation that a new flow's first packet fulfils, taken out and held, or -1 (nf_ct_find_expectation). */
+  #expected(t: Int32Array, zoneReply: number): number {
+    const expects = this.expects, e = expects.words, w = this.flows.words;
+    const zone = t[PROTO] >>> ZONE_SHIFT || zoneReply;
+    for (let link = expects.first(t, 0); link !== 0;) {
+      const exp = link - 1, at = exp * EXP_WORDS;
+      link = e[at + EXP_NEXT];
+      if (this.expectExpired(exp)) {
+        this.unlinkExpect(exp);
+        continue;
+      }
+      if ((e[at + EXP_FLAGS] & EXPECT_INACTIVE) !== 0 || !expectFits(e, at, t, zone)) continue;
+      // Before the master's packet has left, nobody can know of the announcement.
+      const master = e[at + EXP_MASTER] - 1;
+      if (w[master * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) return -1;
+      expects.hold(exp);
+      if ((e[at + EXP_FLAGS] & EXPECT_PERMANENT) === 0) this.unlinkExpect(exp);
+      return exp;
+    }
+    return -1;
+  }
+
+  /** A new flow fulfils an expectation: it becomes the master's child. */
+  #welcome(ct: number, exp: number): void {
+    const e = this.expects.words, from = exp * EXP_WORDS;
+    const w = this.flows.words, at = ct * FLOW_WORDS, master = e[from + EXP_MASTER] - 1;
+    w[at + CT_STATUS] |= IPS_EXPECTED;
+    w[at + CT_MASTER] = master + 1;
+    w[at + CT_MASTER_ID] = w[master * FLOW_WORDS + CT_ID];
+    w[at + CT_HELPER] = e[from + EXP_HELPER];
+    w[at + CT_MARK] = w[master * FLOW_WORDS + CT_MARK];
+    this.stats[STAT_EXPECT_NEW]++;
+    const fn = e[from + EXP_FN];
+    if (fn !== 0) this.#expectFns[fn - 1](ct, exp);
+    this.expects.put(exp);
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * The record of one flow (struct nf_conn): 80 words in the flow table's memory, named here and nowhere else.
+ *
+ * A flow is its handle, a small integer; its record begins at word `handle * FLOW_WORDS`. Hot code reads
+ * `const w = flows.words, at = ct * FLOW_WORDS` once and then `w[at + CT_STATUS]`.
+ *
+ * Life-cycle: `CT_STATE` goes FREE → UNCONFIRMED (belongs to the packet that made it) → CONFIRMED (in the index,
+ * written last, so that a reader of the mapped file never believes half a record) → FREE. Conntrack does not know
+ * NAT: NAT's words ride here without conntrack reading them.
+ */
+
+/** Words per record: 320 bytes. */
+export const FLOW_WORDS = 80;
+
+// ── word offsets ────────────────────────────────────────────────────────────────────────────────────────────────
+/** FLOW_*: published last. */
+export const CT_STATE = 0;
+/** IPS_* bits. */
+export const CT_STATUS = 1;
+/** Ten words of the tuple as the opener's packets carry it when they arrive. */
+export const CT_ORIGINAL = 2;
+/** Ten words of the tuple as the answers carry it when they arrive (after NAT: to the translated address). */
+export const CT_REPLY = 12;
+/** When it dies: clock milliseconds, wrapping. Before confirm: the timeout in milliseconds, as in the kernel. */
+export const CT_EXPIRES = 22;
+/** Connection mark. */
+export const CT_MARK = 23;
+/** Id shown to people, never 0 and not reused soon. */
+export const CT_ID = 24;
+/** Handle + 1 of the flow whose expectation this one fulfilled, 0 for none; CT_MASTER_ID guards against reuse. */
+export const CT_MASTER = 25;
+export const CT_MASTER_ID = 26;
+/** Index + 1 into `Conntrack.helpers`, 0 for none. */
+export const CT_HELPER = 27;
+/** Pending expectations of this flow as master: one byte per class. */
+export const CT_EXPECTING = 28;
+/** Per-flow timeout policy: index + 1 into `Conntrack.timeoutPolicies`, 0 for none. */
+export const CT_TIMEOUT_POLICY = 29;
+/** Interface of MASQUERADE (0 none), and event mask. */
+export const CT_NAT_INTERFACE = 30;
+export const CT_EVENTS = 31;
+/** Packets and bytes, two float64 per direction; `floats[(at >> 1) + …]`. Word offset is even. */
+export const CT_COUNTERS = 32; // packets original, bytes original, packets reply, bytes reply: words 32…39
+/** Start of the protocol tracker's own words; each protocol file names its own, 20 words. */
+export const CT_PROTO = 40;
+/** Sequence adjustment: for each direction position, offset before, offset after. */
+export const CT_SEQADJ = 60;
+/** Words that belong to the flow's helper (nf_ct_ftp_master and its kin), 8 words. */
+export const CT_HELP = 66;
+/** Connection labels, 128 bits. */
+export const CT_LABELS = 74;
+/** Links of NAT's by-source list: handle + 1 of the next and the previous flow. */
+export const CT_BYSOURCE_NEXT = 78;
+export const CT_BYSOURCE_PREV = 79;
+
+/** Values of CT_STATE. */
+export const FLOW_FREE = 0, FLOW_UNCONFIRMED = 1, FLOW_CONFIRMED = 2;
+
+// ── CT_STATUS bits, as enum ip_conntrack_status ────────────────────────────────────────────────────────────────
+/** It fulfilled an expectation. */
+export const IPS_EXPECTED = 1 << 0;
+/** Packets went both ways. */
+export const IPS_SEEN_REPLY = 1 << 1;
+/** Never dropped early. */
+export const IPS_ASSURED = 1 << 2;
+/** In the table. */
+export const IPS_CONFIRMED = 1 << 3;
+/** Original source, respectively destination, is translated. */
+export const IPS_SRC_NAT = 1 << 4, IPS_DST_NAT = 1 << 5;
+/** Sequence numbers are adjusted. */
+export const IPS_SEQ_ADJUST = 1 << 6;
+/** NAT has decided about the source, respectively the destination. */
+export const IPS_SRC_NAT_DONE = 1 << 7, IPS_DST_NAT_DONE = 1 << 8;
+/** Taken out of the table, or about to be. */
+export const IPS_DYING = 1 << 9;
+/** `refresh` does not move its timeout. */
+export const IPS_FIXED_TIMEOUT = 1 << 10;
+/** Its helper was set by a rule, so NAT must not choose another. */
+export const IPS_HELPER = 1 << 13;
+export const IPS_NAT_MASK = IPS_SRC_NAT | IPS_DST_NAT;
+export const IPS_NAT_DONE_MASK = IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
+
+/** Word offset of the tuple of a direction: `CT_TUPLE(dir)`. */
+export function tupleAt(ct: number, dir: number): number {
+  return ct * FLOW_WORDS + CT_ORIGINAL + dir * (CT_REPLY - CT_ORIGINAL);
+}

@@ -1,0 +1,280 @@
+/**
+ * The flow table: records in given memory, and an index over both tuples of every confirmed flow.
+ *
+ * ```
+ *  memory   [ head: high-water mark, next id ][ record 0 ][ record 1 ] …          survives the process
+ *  index    [ hash | handle<<1|dir, plus 1 ] …   open addressing, linear probing   rebuilt from the records
+ * ```
+ *
+ * A record is FREE, UNCONFIRMED (the packet that made it owns it; not in the index) or CONFIRMED (in the index
+ * twice, by its original and by its reply tuple). Freed records are reused last in, first out, so a small working
+ * set stays in cache. A deleted flow is retired first: the packet in hand may still carry it, so its words stay
+ * readable until `reclaim`, when no packet is in flight.
+ *
+ * The hash is HalfSipHash-1-3 under a key drawn when the table is made: who chooses addresses and ports cannot
+ * choose buckets. The index has four slots per record, so it is at most half full and probes stay short. Deletion
+ * shifts later entries back instead of leaving tombstones, so the table never degrades.
+ */
+import type { Random } from "../clock.ts";
+import {
+  CT_EVENTS,
+  CT_ID,
+  CT_ORIGINAL,
+  CT_REPLY,
+  CT_STATE,
+  FLOW_CONFIRMED,
+  FLOW_FREE,
+  FLOW_UNCONFIRMED,
+  FLOW_WORDS,
+} from "./flow.ts";
+import { DST, PORTS, PROTO } from "./tuple.ts";
+
+/** Words before the first record: high-water mark, next id; the rest keeps records on cache lines. */
+const HEAD_WORDS = 16;
+const HEAD_HIGH = 0, HEAD_ID = 1;
+/** Link of the free list in a FREE record: handle + 1, 0 ends it. */
+const CT_NEXT_FREE = CT_EVENTS;
+
+/** Records of flows and the index over their tuples. */
+export class FlowTable {
+  /** The records: `words[ct * FLOW_WORDS + CT_…]`. */
+  readonly words: Int32Array;
+  /** The same memory for counters: `floats[(ct * FLOW_WORDS + CT_COUNTERS) >> 1]`. */
+  readonly floats: Float64Array;
+  /** Most records it holds. */
+  readonly capacity: number;
+  /** Records in use, confirmed or not. */
+  count = 0;
+
+  readonly #head: Int32Array;
+  /** Pairs: hash, entry. */
+  readonly #index: Int32Array;
+  /** Mask over pairs. */
+  readonly #mask: number;
+  readonly #k0: number;
+  readonly #k1: number;
+  #free = 0;
+  #retired = 0;
+
+  /** Bytes of memory for `capacity` flows. */
+  static bytes(capacity: number): number {
+    return (HEAD_WORDS + capacity * FLOW_WORDS) * 4;
+  }
+
+  /** `byteOffset` is a multiple of 64. Memory that held flows before is read by `rebuild`. */
+  constructor(memory: ArrayBuffer, byteOffset: number, capacity: number, random: Random) {
+    this.capacity = capacity;
+    this.#head = new Int32Array(memory, byteOffset, HEAD_WORDS);
+    this.words = new Int32Array(memory, byteOffset + HEAD_WORDS * 4, capacity * FLOW_WORDS);
+    this.floats = new Float64Array(memory, byteOffset + HEAD_WORDS * 4, capacity * FLOW_WORDS / 2);
+    let slots = 64;
+    while (slots < capacity * 4) slots *= 2;
+    this.#index = new Int32Array(slots * 2);
+    this.#mask = slots - 1;
+    this.#k0 = random.next();
+    this.#k1 = random.next();
+  }
+
+  /** Records ever used: handles are below it. Listings scan `0 … high` and look at CT_STATE. */
+  get high(): number {
+    return this.#head[HEAD_HIGH];
+  }
+
+  /** A zeroed UNCONFIRMED record with a fresh id, or -1 when memory is used up. */
+  alloc(): number {
+    const w = this.words;
+    const head = this.#head;
+    let ct = this.#free - 1;
+    if (ct >= 0) {
+      this.#free = w[ct * FLOW_WORDS + CT_NEXT_FREE];
+    } else {
+      ct = head[HEAD_HIGH];
+      if (ct >= this.capacity) return -1;
+      head[HEAD_HIGH] = ct + 1;
+    }
+    const at = ct * FLOW_WORDS;
+    w.fill(0, at, at + FLOW_WORDS);
+    const id = (head[HEAD_ID] + 1) | 0;
+    head[HEAD_ID] = w[at + CT_ID] = id === 0 ? 1 : id;
+    w[at + CT_STATE] = FLOW_UNCONFIRMED;
+    this.count++;
+    return ct;
+  }
+
+  /** Gives a record back at once: no packet carries it any more, and it is not in the index. */
+  free(ct: number): void {
+    const at = ct * FLOW_WORDS;
+    this.words[at + CT_STATE] = FLOW_FREE;
+    this.words[at + CT_NEXT_FREE] = this.#free;
+    this.#free = ct + 1;
+    this.count--;
+  }
+
+  /** Gives back a record that a packet may still carry: it reads as FREE, and is reused after `reclaim`. */
+  retire(ct: number): void {
+    const at = ct * FLOW_WORDS;
+    this.words[at + CT_STATE] = FLOW_FREE;
+    this.words[at + CT_NEXT_FREE] = this.#retired;
+    this.#retired = ct + 1;
+    this.count--;
+  }
+
+  /** Retired records become free. Only while no packet is in flight. */
+  reclaim(): void {
+    const w = this.words;
+    let next = this.#retired;
+    while (next !== 0) {
+      const link = (next - 1) * FLOW_WORDS + CT_NEXT_FREE;
+      const after = w[link];
+      w[link] = this.#free;
+      this.#free = next;
+      next = after;
+    }
+    this.#retired = 0;
+  }
+
+  /** Keyed hash of a tuple, an int32. */
+  hash(t: Int32Array, at: number): number {
+    const k0 = this.#k0, k1 = this.#k1;
+    let v0 = k0, v1 = k1, v2 = k0 ^ 0x6c796765, v3 = k1 ^ 0x74656462;
+    const proto = t[at + PROTO];
+    const ipv6 = ((proto >> 8) & 0xff) === 6;
+    // Words 1…3 and 5…7 are zero for IPv4, and PROTO tells the families apart, so they need no mixing.
+    let i = at;
+    const end = at + PROTO;
+    while (i <= end) {
+      const m = t[i];
+      v3 ^= m;
+      v0 = (v0 + v1) | 0;
+      v1 = (v1 << 5) | (v1 >>> 27);
+      v1 ^= v0;
+      v0 = (v0 << 16) | (v0 >>> 16);
+      v2 = (v2 + v3) | 0;
+      v3 = (v3 << 8) | (v3 >>> 24);
+      v3 ^= v2;
+      v0 = (v0 + v3) | 0;
+      v3 = (v3 << 7) | (v3 >>> 25);
+      v3 ^= v0;
+      v2 = (v2 + v1) | 0;
+      v1 = (v1 << 13) | (v1 >>> 19);
+      v1 ^= v2;
+      v2 = (v2 << 16) | (v2 >>> 16);
+      v0 ^= m;
+      i += ipv6 || i >= at + PORTS ? 1 : DST;
+    }
+    v2 ^= 0xff;
+    for (i = 0; i < 3; i++) {
+      v0 = (v0 + v1) | 0;
+      v1 = (v1 << 5) | (v1 >>> 27);
+      v1 ^= v0;
+      v0 = (v0 << 16) | (v0 >>> 16);
+      v2 = (v2 + v3) | 0;
+      v3 = (v3 << 8) | (v3 >>> 24);
+      v3 ^= v2;
+      v0 = (v0 + v3) | 0;
+      v3 = (v3 << 7) | (v3 >>> 25);
+      v3 ^= v0;
+      v2 = (v2 + v1) | 0;
+      v1 = (v1 << 13) | (v1 >>> 19);
+      v1 ^= v2;
+      v2 = (v2 << 16) | (v2 >>> 16);
+    }
+    return v1 ^ v3;
+  }
+
+  /** The direction of a flow that a tuple names: `ct << 1 | dir`, or -1. Says nothing about expiry. */
+  find(t: Int32Array, at: number): number {
+    return this.findHashed(this.hash(t, at), t, at);
+  }
+
+  /** `find` where the hash is known. */
+  findHashed(hash: number, t: Int32Array, at: number): number {
+    const index = this.#index, mask = this.#mask, w = this.words;
+    let slot = hash & mask;
+    for (;;) {
+      const entry = index[slot * 2 + 1];
+      if (entry === 0) return -1;
+      if (index[slot * 2] === hash) {
+        const found = entry - 1;
+        const b = (found >> 1) * FLOW_WORDS + ((found & 1) === 0 ? CT_ORIGINAL : CT_REPLY);
+        if (
+          w[b + PORTS] === t[at + PORTS] && w[b] === t[at] && w[b + DST] === t[at + DST] &&
+          w[b + PROTO] === t[at + PROTO] && w[b + 1] === t[at + 1] && w[b + 2] === t[at + 2] &&
+          w[b + 3] === t[at + 3] && w[b + 5] === t[at + 5] && w[b + 6] === t[at + 6] && w[b + 7] === t[at + 7]
+        ) return found;
+      }
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  /** Puts both tuples of a flow into the index and publishes the record. */
+  insert(ct: number): void {
+    const w = this.words, at = ct * FLOW_WORDS;
+    this.insertHashed(ct, this.hash(w, at + CT_ORIGINAL), this.hash(w, at + CT_REPLY));
+  }
+
+  /** `insert` where the hashes of the original and of the reply tuple are known. */
+  insertHashed(ct: number, hash: number, hashReply: number): void {
+    this.#put(hash, ct << 1);
+    this.#put(hashReply, ct << 1 | 1);
+    this.words[ct * FLOW_WORDS + CT_STATE] = FLOW_CONFIRMED;
+  }
+
+  /** Takes both tuples of a confirmed flow out of the index. The record stays; `free` or `retire` it next. */
+  remove(ct: number): void {
+    const w = this.words, at = ct * FLOW_WORDS;
+    this.#take(this.hash(w, at + CT_ORIGINAL), ct << 1);
+    this.#take(this.hash(w, at + CT_REPLY), ct << 1 | 1);
+  }
+
+  /**
+   * The flow of the `n`-th slot behind a hash's own, or -1 when that slot is empty: what shares the neighbourhood
+   * of a new flow when the table is full.
+   */
+  neighbour(hash: number, n: number): number {
+    return (this.#index[((hash + n) & this.#mask) * 2 + 1] - 1) >> 1;
+  }
+
+  /** After a restart: index, free list and count from the records. Half-made flows of the old process go. */
+  rebuild(): void {
+    const w = this.words;
+    this.#index.fill(0);
+    this.#free = this.#retired = this.count = 0;
+    const high = this.#head[HEAD_HIGH] = Math.min(Math.max(this.#head[HEAD_HIGH], 0), this.capacity);
+    for (let ct = high - 1; ct >= 0; ct--) {
+      this.count++;
+      if (w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) this.insert(ct);
+      else this.free(ct);
+    }
+  }
+
+  #put(hash: number, entry: number): void {
+    const index = this.#index, mask = this.#mask;
+    let slot = hash & mask;
+    while (index[slot * 2 + 1] !== 0) slot = (slot + 1) & mask;
+    index[slot * 2] = hash;
+    index[slot * 2 + 1] = entry + 1;
+  }
+
+  #take(hash: number, entry: number): void {
+    const index = this.#index, mask = this.#mask;
+    let slot = hash & mask;
+    while (index[slot * 2 + 1] !== entry + 1) {
+      if (index[slot * 2 + 1] === 0) return;
+      slot = (slot + 1) & mask;
+    }
+    // Every later entry of the run that may stand in the hole moves into it, until the run ends.
+    let hole = slot;
+    for (;;) {
+      slot = (slot + 1) & mask;
+      if (index[slot * 2 + 1] === 0) break;
+      const home = index[slot * 2] & mask;
+      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
+        index[hole * 2] = index[slot * 2];
+        index[hole * 2 + 1] = index[slot * 2 + 1];
+        hole = slot;
+      }
+    }
+    index[hole * 2 + 1] = 0;
+  }
+}

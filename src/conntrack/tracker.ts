@@ -1,0 +1,211 @@
+/**
+ * The life of flows and expectations, apart from how packets bring them about: timeouts, accounting, deletion,
+ * counters, and the knobs that protocol trackers read. `Conntrack` extends it; the files in `proto/` know only this.
+ *
+ * Flows are deleted by whoever finds them dead: a lookup that meets an expired one, the sweep, a tracker that sees
+ * the end of a connection, NAT that evicts. Deletion retires the record (see FlowTable), so the packet in hand may
+ * go on with a flow that its own RST has just killed.
+ */
+import type { Clock } from "../clock.ts";
+import { ctinfoDir } from "../netfilter.ts";
+import type { Packet } from "../packet/packet.ts";
+import type { Sysctl } from "../sysctl.ts";
+import {
+  EXP_CLASS,
+  EXP_EXPIRES,
+  EXP_LINKED,
+  EXP_MASTER,
+  EXP_STATE,
+  EXP_WORDS,
+  type ExpectTable,
+} from "./expect.ts";
+import {
+  CT_COUNTERS,
+  CT_EXPECTING,
+  CT_EXPIRES,
+  CT_STATE,
+  CT_STATUS,
+  CT_TIMEOUT_POLICY,
+  FLOW_CONFIRMED,
+  FLOW_WORDS,
+  IPS_CONFIRMED,
+  IPS_DYING,
+  IPS_FIXED_TIMEOUT,
+} from "./flow.ts";
+import type { FlowTable } from "./table.ts";
+
+/** What a protocol's `packet` says: the packet belongs to the flow. */
+export const TRACKED = 1;
+/** It does not fit: the packet goes on without a flow (-NF_ACCEPT). */
+export const INVALID = -1;
+/** The old flow is gone: look the packet up once more (-NF_REPEAT). */
+export const REPEAT = -4;
+
+/** Counters of `Tracker.stats`, in the order of `conntrack -S`, then those of expectations. */
+export const STATS = [
+  "found",
+  "invalid",
+  "insert",
+  "insert_failed",
+  "drop",
+  "early_drop",
+  "error",
+  "search_restart",
+  "clash_resolve",
+  "chaintoolong",
+  "expect_new",
+  "expect_create",
+  "expect_delete",
+] as const;
+/** Indices into `Tracker.stats`. */
+export const STAT_FOUND = 0, STAT_INVALID = 1, STAT_INSERT = 2, STAT_INSERT_FAILED = 3, STAT_DROP = 4;
+export const STAT_EARLY_DROP = 5, STAT_ERROR = 6, STAT_CLASH_RESOLVE = 8;
+export const STAT_EXPECT_NEW = 10, STAT_EXPECT_CREATE = 11, STAT_EXPECT_DELETE = 12;
+
+/** What a tracker is made of. */
+export interface TrackerOptions {
+  flows: FlowTable;
+  expects: ExpectTable;
+  clock: Clock;
+  sysctl: Sysctl;
+  /** A line for people (kernel log style), already rate limited by the caller of the router. */
+  log: (line: string) => void;
+}
+
+/** Flows and expectations as things that live and die. */
+export class Tracker {
+  readonly flows: FlowTable;
+  readonly expects: ExpectTable;
+  readonly clock: Clock;
+  readonly sysctl: Sysctl;
+  readonly log: (line: string) => void;
+  /** Counts of what happened, by STAT_*. */
+  readonly stats: Float64Array = new Float64Array(STATS.length);
+  /** Per-flow timeouts in milliseconds by the protocol's state; CT_TIMEOUT_POLICY is index + 1. */
+  readonly timeoutPolicies: Int32Array[] = [];
+
+  /** Verify transport checksums (nf_conntrack_checksum). */
+  readonly checksum: boolean;
+  /** Count packets and bytes (nf_conntrack_acct). */
+  readonly accounting: boolean;
+  readonly tcpLoose: boolean;
+  readonly tcpBeLiberal: boolean;
+  readonly tcpMaxRetrans: number;
+  readonly tcpIgnoreInvalidRst: boolean;
+
+  readonly #logInvalid: number;
+  readonly #destroyFns: ((ct: number) => void)[] = [];
+
+  constructor(o: TrackerOptions) {
+    this.flows = o.flows;
+    this.expects = o.expects;
+    this.clock = o.clock;
+    this.sysctl = o.sysctl;
+    this.log = o.log;
+    const get = (name: string) => o.sysctl.get(`net.netfilter.nf_conntrack_${name}`);
+    this.checksum = get("checksum") !== 0;
+    this.accounting = get("acct") !== 0;
+    this.tcpLoose = get("tcp_loose") !== 0;
+    this.tcpBeLiberal = get("tcp_be_liberal") !== 0;
+    this.tcpMaxRetrans = get("tcp_max_retrans");
+    this.tcpIgnoreInvalidRst = get("tcp_ignore_invalid_rst") !== 0;
+    this.#logInvalid = get("log_invalid");
+  }
+
+  /** Says that a packet is INVALID, and why to those who want to know (nf_conntrack_log_invalid). */
+  invalid(p: Packet, why: string): number {
+    const which = this.#logInvalid;
+    if (which !== 0 && (which === 255 || which === p.protocol)) this.log(`nf_ct_proto_${p.protocol}: ${why}`);
+    return INVALID;
+  }
+
+  /** The timeouts in force for a flow: its own policy's, or else the protocol's. */
+  timeouts(ct: number, defaults: Int32Array): Int32Array {
+    const policy = this.flows.words[ct * FLOW_WORDS + CT_TIMEOUT_POLICY];
+    return policy === 0 ? defaults : this.timeoutPolicies[policy - 1];
+  }
+
+  /** True when a confirmed flow's time is over. */
+  expired(ct: number): boolean {
+    return ((this.flows.words[ct * FLOW_WORDS + CT_EXPIRES] - this.clock.now) | 0) <= 0;
+  }
+
+  /** Extends a flow's life to `milliseconds` from now (nf_ct_refresh). Before confirm the time is only noted. */
+  refresh(ct: number, milliseconds: number): void {
+    const w = this.flows.words, at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
+    if ((status & IPS_FIXED_TIMEOUT) !== 0) return;
+    w[at + CT_EXPIRES] = (status & IPS_CONFIRMED) === 0 ? milliseconds : (milliseconds + this.clock.now) | 0;
+  }
+
+  /** `refresh`, and counts the packet (nf_ct_refresh_acct). */
+  refreshAcct(ct: number, ctinfo: number, p: Packet, milliseconds: number): void {
+    this.refresh(ct, milliseconds);
+    if (this.accounting) this.account(ct, ctinfo, p);
+  }
+
+  /** Counts a packet, an offloaded one as one, as the kernel does (nf_ct_acct_update). */
+  account(ct: number, ctinfo: number, p: Packet): void {
+    const f = this.flows.floats, at = ((ct * FLOW_WORDS + CT_COUNTERS) >> 1) + ctinfoDir(ctinfo) * 2;
+    f[at]++;
+    f[at + 1] += p.length;
+  }
+
+  /** The packet ends its flow (nf_ct_kill_acct). */
+  killAcct(ct: number, ctinfo: number, p: Packet): void {
+    if (this.accounting) this.account(ct, ctinfo, p);
+    this.delete(ct);
+  }
+
+  /**
+   * Takes a flow out of the table: pending expectations die, children live on (nf_ct_delete). A flow that is not in
+   * the table yet is only marked, so that `confirm` refuses it.
+   */
+  delete(ct: number): void {
+    const w = this.flows.words, at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
+    if ((status & IPS_DYING) !== 0) return;
+    w[at + CT_STATUS] = status | IPS_DYING;
+    if (w[at + CT_STATE] !== FLOW_CONFIRMED) return;
+    this.#farewell(ct);
+    this.flows.remove(ct);
+    this.flows.retire(ct);
+  }
+
+  /** Gives back a flow that never reached the table. */
+  protected discard(ct: number): void {
+    this.#farewell(ct);
+    this.flows.free(ct);
+  }
+
+  /** A function that runs before a flow's record is given back, confirmed or not (nf_nat_cleanup). */
+  registerDestroyFn(fn: (ct: number) => void): void {
+    this.#destroyFns.push(fn);
+  }
+
+  /** Takes an expectation out of the table (nf_ct_unlink_expect). */
+  protected unlinkExpect(exp: number): void {
+    const e = this.expects.words, at = exp * EXP_WORDS;
+    if ((e[at + EXP_STATE] & EXP_LINKED) === 0) return;
+    const master = e[at + EXP_MASTER] - 1;
+    this.flows.words[master * FLOW_WORDS + CT_EXPECTING] -= 1 << (e[at + EXP_CLASS] * 8);
+    this.expects.unlink(exp);
+    this.stats[STAT_EXPECT_DELETE]++;
+  }
+
+  /** True when an expectation's time is over. */
+  protected expectExpired(exp: number): boolean {
+    return ((this.expects.words[exp * EXP_WORDS + EXP_EXPIRES] - this.clock.now) | 0) <= 0;
+  }
+
+  /** What must be undone before a record is given back. */
+  #farewell(ct: number): void {
+    // Most flows never expect others.
+    if (this.flows.words[ct * FLOW_WORDS + CT_EXPECTING] !== 0) {
+      const e = this.expects.words;
+      for (let exp = 0, high = this.expects.high; exp < high; exp++) {
+        if (e[exp * EXP_WORDS + EXP_MASTER] === ct + 1) this.unlinkExpect(exp);
+      }
+    }
+    const fns = this.#destroyFns;
+    for (let i = 0; i < fns.length; i++) fns[i](ct);
+  }
+}

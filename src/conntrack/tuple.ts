@@ -1,0 +1,124 @@
+/**
+ * A tuple names one direction of a flow: who sends, who receives, by which ports, protocol and zone.
+ *
+ * It is ten 32-bit words, the same for IPv4 and IPv6, so that lookup, inversion and NAT have one path:
+ *
+ * ```
+ *  0…3  source address        IPv4 in word 0, words 1…3 zero (as the kernel's nf_inet_addr)
+ *  4…7  destination address
+ *  8    source port << 16 | destination port
+ *         ICMP: id << 16 | type << 8 | code     GRE: source key << 16 | destination key     others: 0
+ *  9    zone << 16 | family << 8 | protocol
+ * ```
+ *
+ * Words are big-endian readings of the packet's bytes, kept as int32.
+ */
+import { type Family, ICMP, ICMPV6 } from "../netfilter.ts";
+
+/** Words in a tuple. */
+export const TUPLE_WORDS = 10;
+/** Word offsets within a tuple. */
+export const SRC = 0, DST = 4, PORTS = 8, PROTO = 9;
+
+/** A tuple outside a record: scratch space, made once. */
+export function newTuple(): Int32Array {
+  return new Int32Array(TUPLE_WORDS);
+}
+
+export function tupleProtocol(t: Int32Array, at = 0): number {
+  return t[at + PROTO] & 0xff;
+}
+export function tupleFamily(t: Int32Array, at = 0): Family {
+  return ((t[at + PROTO] >> 8) & 0xff) as Family;
+}
+export function tupleZone(t: Int32Array, at = 0): number {
+  return t[at + PROTO] >>> 16;
+}
+export function sourcePort(t: Int32Array, at = 0): number {
+  return t[at + PORTS] >>> 16;
+}
+export function destinationPort(t: Int32Array, at = 0): number {
+  return t[at + PORTS] & 0xffff;
+}
+
+/** ICMP type of the answer to a query type, or of the query to an answer; -1 where there is no pair. */
+export function invertIcmpType(protocol: number, type: number): number {
+  if (protocol === ICMP) {
+    switch (type) {
+      case 8: // echo
+        return 0;
+      case 0:
+        return 8;
+      case 13: // timestamp
+        return 14;
+      case 14:
+        return 13;
+      case 15: // information
+        return 16;
+      case 16:
+        return 15;
+      case 17: // address mask
+        return 18;
+      case 18:
+        return 17;
+      default:
+        return -1;
+    }
+  }
+  switch (type) {
+    case 128: // echo
+      return 129;
+    case 129:
+      return 128;
+    case 139: // node information
+      return 140;
+    case 140:
+      return 139;
+    default:
+      return -1;
+  }
+}
+
+/**
+ * Writes into `out` the tuple of the answer to `t` (nf_ct_invert_tuple). The zone is kept.
+ * False when there is none, as for an ICMP type that is not a query.
+ */
+export function invertTuple(out: Int32Array, outAt: number, t: Int32Array, at: number): boolean {
+  const protocol = t[at + PROTO] & 0xff;
+  const ports = t[at + PORTS];
+  let inverted: number;
+  if (protocol === ICMP || protocol === ICMPV6) {
+    const type = invertIcmpType(protocol, (ports >> 8) & 0xff);
+    if (type < 0) return false;
+    inverted = (ports & 0xffff00ff) | (type << 8);
+  } else {
+    inverted = (ports >>> 16) | (ports << 16);
+  }
+  const s0 = t[at], s1 = t[at + 1], s2 = t[at + 2], s3 = t[at + 3];
+  const d0 = t[at + 4], d1 = t[at + 5], d2 = t[at + 6], d3 = t[at + 7];
+  const proto = t[at + PROTO];
+  out[outAt] = d0;
+  out[outAt + 1] = d1;
+  out[outAt + 2] = d2;
+  out[outAt + 3] = d3;
+  out[outAt + 4] = s0;
+  out[outAt + 5] = s1;
+  out[outAt + 6] = s2;
+  out[outAt + 7] = s3;
+  out[outAt + PORTS] = inverted;
+  out[outAt + PROTO] = proto;
+  return true;
+}
+
+/** Equal in all ten words. */
+export function tupleEquals(a: Int32Array, aAt: number, b: Int32Array, bAt: number): boolean {
+  return a[aAt + PORTS] === b[bAt + PORTS] && a[aAt] === b[bAt] && a[aAt + 4] === b[bAt + 4] &&
+    a[aAt + PROTO] === b[bAt + PROTO] && a[aAt + 1] === b[bAt + 1] && a[aAt + 2] === b[bAt + 2] &&
+    a[aAt + 3] === b[bAt + 3] && a[aAt + 5] === b[bAt + 5] && a[aAt + 6] === b[bAt + 6] &&
+    a[aAt + 7] === b[bAt + 7];
+}
+
+/** Copies a tuple. */
+export function copyTuple(out: Int32Array, outAt: number, t: Int32Array, at: number): void {
+  for (let i = 0; i < TUPLE_WORDS; i++) out[outAt + i] = t[at + i];
+}

@@ -1,0 +1,224 @@
+/**
+ * The control plane of a running router: makes everything, watches over it, and takes everything back.
+ *
+ * ```
+ *  state file ─▶ worker (loads) ─▶ devices ─▶ worker (routes) ─▶ … ─▶ stop ─▶ worker gone ─▶ devices gone ─▶ file gone
+ * ```
+ *
+ * Life-cycle: `supervise` returns the exit code when all is undone: 0 after SIGTERM, SIGINT or `abort`, 1 when something
+ * could not be made or the data plane died, with the reason shown. It takes a validated configuration, so a mistake
+ * in it is told before anything is touched. The caller ends the process by `Deno.exit` with that code.
+ *
+ * Limits: a worker that does not come back within 0.7 s after it was told to stop is left to the end of the process,
+ * and the memory that it may still touch is left mapped.
+ */
+import { EventFd, SyscallError } from "deno_tun";
+import type { FromWorker, ToWorker } from "../dataplane/messages.ts";
+import { COMMAND_STOP, CONTROL_COMMAND, CONTROL_HEARTBEAT, type Geometry } from "../memory.ts";
+import { type DevicePlan, Devices } from "./devices.ts";
+import { IpError } from "./ip.ts";
+import { openState, type State, StateError } from "./state_file.ts";
+import { type Output, standardOutput, Status } from "./status.ts";
+
+/** What to run. */
+export interface Job {
+  /** The router's name: that of its state file. */
+  readonly name: string;
+  /** URL of the configuration module, for the worker. */
+  readonly config: string;
+  readonly plan: DevicePlan;
+  readonly geometry: Geometry;
+  /** Go on with the flows of a process that was killed. Default false. */
+  readonly keep?: boolean;
+  /** Directory of the state file, when it is not the usual one. */
+  readonly directory?: string;
+  /** The worker's module; Weir's own by default. */
+  readonly worker?: URL;
+  readonly output?: Output;
+  /** Errors go here; standard error by default. */
+  readonly error?: (line: string) => void;
+  /** Stops it as a signal does. */
+  readonly abort?: AbortSignal;
+}
+
+/** Milliseconds that the worker has to stop. */
+const STOP_TIME = 700;
+/** Milliseconds without a turn of the loop after which the data plane counts as stuck. */
+const STUCK_TIME = 10000;
+
+/** Runs a router until it is told to stop: the exit code. */
+export async function supervise(job: Job): Promise<number> {
+  const error = job.error ?? ((line: string) => standardError(line));
+  const stop = new Stop(job.abort);
+  let state: State | undefined,
+    devices: Devices | undefined,
+    plane: DataPlane | undefined,
+    status: Status | undefined;
+  let code = 0;
+  try {
+    state = openState(job);
+    for (const i of job.plan.interfaces) state.memory.setInterfaceName(i.index, i.name);
+    if (job.plan.host) state.memory.setInterfaceName(0, job.plan.host.device);
+    status = new Status(state.memory, job.output ?? standardOutput());
+    plane = new DataPlane(job.worker ?? new URL("../dataplane/worker.ts", import.meta.url), status);
+    plane.load(job.config);
+    if (!stop.asked) devices = await Devices.open(job.plan);
+    if (!stop.asked) {
+      plane.start(state, devices!);
+      await Promise.race([plane.ready, plane.dead, stop.promise]);
+    }
+    if (!stop.asked && plane.failure === null) {
+      const places = job.plan.interfaces.map((i) => i.name);
+      if (job.plan.host) places.push(`host ${job.plan.host.device}`);
+      status.log(`weir: ready, forwarding (${places.join(", ")})`);
+      status.start();
+      const watch = plane.watch(state);
+      await Promise.race([plane.dead, stop.promise]);
+      clearInterval(watch);
+    }
+    if (plane.failure !== null) throw new DataPlaneError(plane.failure);
+  } catch (thrown) {
+    code = 1;
+    status?.stop();
+    error(`weir: ${reasonOf(thrown)}`);
+  }
+  status?.stop();
+  stop.close();
+  const gone = plane === undefined || state === undefined || await plane.stop(state);
+  devices?.close();
+  if (gone) state?.close(true);
+  return code;
+}
+
+/** The data plane died; its reason. */
+class DataPlaneError extends Error {}
+
+/** One line for what users can help, the stack for what they cannot. */
+function reasonOf(thrown: unknown): string {
+  const known = [SyscallError, IpError, StateError, DataPlaneError, RangeError, Deno.errors.NotCapable];
+  if (known.some((kind) => thrown instanceof kind)) return (thrown as Error).message;
+  return thrown instanceof Error ? thrown.stack ?? thrown.message : String(thrown);
+}
+
+function standardError(line: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(line + "\n"));
+}
+
+/** The wish to stop, from a signal or from the caller. */
+class Stop {
+  asked = false;
+  readonly promise: Promise<void>;
+  readonly #signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+  readonly #listener: () => void;
+  readonly #abort?: AbortSignal;
+
+  constructor(abort?: AbortSignal) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.promise = promise;
+    this.#listener = () => {
+      this.asked = true;
+      resolve();
+    };
+    for (const signal of this.#signals) Deno.addSignalListener(signal, this.#listener);
+    this.#abort = abort;
+    abort?.addEventListener("abort", this.#listener);
+    if (abort?.aborted) this.#listener();
+  }
+
+  close(): void {
+    for (const signal of this.#signals) Deno.removeSignalListener(signal, this.#listener);
+    this.#abort?.removeEventListener("abort", this.#listener);
+  }
+}
+
+/** The worker, as the control plane sees it. */
+class DataPlane {
+  /** Why it died; null while it has not. */
+  failure: string | null = null;
+  /** It routes. */
+  readonly ready: Promise<void>;
+  /** It has ended, as told or not. */
+  readonly dead: Promise<void>;
+
+  readonly #worker: Worker;
+  readonly #wake = new EventFd();
+  readonly #dead: () => void;
+  /** The worker itself has ended; `dead` can also be a verdict about one that hangs. */
+  readonly #gone = Promise.withResolvers<void>();
+  #started = false;
+  #over = false;
+
+  constructor(module: URL, status: Status) {
+    const ready = Promise.withResolvers<void>(), dead = Promise.withResolvers<void>();
+    this.ready = ready.promise;
+    this.dead = dead.promise;
+    this.#dead = dead.resolve;
+    this.#worker = new Worker(module, { type: "module", name: "weir data plane" });
+    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+      if (data.kind === "log") status.log(data.line);
+      else if (data.kind === "ready") ready.resolve();
+      else if (data.kind === "stopped") this.#end(null);
+      else this.#end(data.reason);
+    };
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#end(event.message);
+    };
+  }
+
+  load(config: string): void {
+    this.#send({ kind: "load", config });
+  }
+
+  start(state: State, devices: Devices): void {
+    const { address, length, recovered } = state;
+    this.#started = true;
+    this.#send({ kind: "start", ports: devices.ports, wake: this.#wake.fd, address, length, recovered });
+  }
+
+  /** Looks after the heartbeat: a loop that does not turn any more has died too, without a word. */
+  watch(state: State): ReturnType<typeof setInterval> {
+    const { control } = state.memory;
+    const every = 1000;
+    let last = -1, still = 0;
+    return setInterval(() => {
+      const beat = Atomics.load(control, CONTROL_HEARTBEAT);
+      // Counted in looks and not by the clock, so that a process that was stopped and continued is not accused.
+      still = beat === last ? still + every : 0;
+      last = beat;
+      if (still < STUCK_TIME) return;
+      this.failure ??= `the data plane died: it has not moved for ${STUCK_TIME / 1000} s`;
+      this.#dead();
+    }, every);
+  }
+
+  /** Has the worker close itself: true when it is gone. */
+  async stop(state: State): Promise<boolean> {
+    if (!this.#over && !this.#started) {
+      // Still at home in its event loop, so it can be ended from outside.
+      this.#worker.terminate();
+      this.#over = true;
+    } else if (!this.#over) {
+      Atomics.store(state.memory.control, CONTROL_COMMAND, COMMAND_STOP);
+      this.#wake.signal();
+      let timer;
+      const time = new Promise((resolve) => timer = setTimeout(resolve, STOP_TIME));
+      await Promise.race([this.#gone.promise, time]);
+      clearTimeout(timer);
+    }
+    if (this.#over) this.#wake.close();
+    return this.#over;
+  }
+
+  #end(reason: string | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (reason !== null) this.failure ??= `the data plane died: ${reason}`;
+    this.#dead();
+    this.#gone.resolve();
+  }
+
+  #send(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * The devices, as the data plane has them: descriptors to read from and to write to, by interface index.
+ *
+ * Index 0 is the host device, 1 … n are the interfaces. Reading and writing never throw: a packet that a device does
+ * not take is counted, and a device that is gone is left alone, so that the loop does not spin on it.
+ */
+import { errno as code, errnoView, type Libc, libc } from "deno_tun";
+import type { Clock } from "../clock.ts";
+import { INTERFACE_COUNTERS, type Memory, TOTAL_TX_BYTES, TOTAL_TX_PACKETS } from "../memory.ts";
+import { TX_BYTES, TX_DROPS, TX_PACKETS } from "../memory.ts";
+import { Reason } from "../netfilter.ts";
+import { BUFFER_SIZE, GSO_NONE, Packet, VNET_HDR_LENGTH } from "../packet/packet.ts";
+import { completeChecksum, segment } from "../packet/segment.ts";
+import { writeVnetHeader } from "./vnet.ts";
+
+/** A device that the control plane has opened. */
+export interface PortSpec {
+  /** Interface index; 0 for the host device. */
+  readonly index: number;
+  /** Name for people. */
+  readonly name: string;
+  /** Its descriptor, non-blocking. */
+  readonly fd: number;
+  /** Packets carry a virtio-net header. */
+  readonly vnet: boolean;
+}
+
+const DEVICE_FULL = Reason["device-full"],
+  DEVICE_DOWN = Reason["device-down"],
+  DEVICE_ERROR = Reason["device-error"];
+const { EAGAIN, EBADF, EBADFD, EINTR, EIO, ENOBUFS, ENOMEM, ENXIO } = code;
+
+/** Milliseconds between two lines about the same device. */
+const QUIET = 10000;
+
+/** All devices of one router. */
+export class Ports {
+  /** Descriptors by index; −1 where there is no device, or none any more. */
+  readonly fds: Int32Array;
+
+  readonly #vnet: Uint8Array;
+  readonly #names: string[];
+  /** When a line about the device was last written, and whether one was. */
+  readonly #told: Int32Array;
+  readonly #counters: Float64Array;
+  readonly #totals: Float64Array;
+  readonly #memory: Memory;
+  readonly #clock: Clock;
+  readonly #log: (line: string) => void;
+  readonly #errno = errnoView();
+  readonly #read: Libc["read"];
+  readonly #write: Libc["write"];
+  /** Where segments are made for devices that take no large ones. */
+  readonly #segment = new Packet();
+  readonly #writeSegment = (o: Packet): void => this.#writePlain(this.#segmentTo, o);
+  #segmentTo = 0;
+
+  constructor(specs: readonly PortSpec[], memory: Memory, clock: Clock, log: (line: string) => void) {
+    const count = specs.reduce((most, spec) => Math.max(most, spec.index), 0) + 1;
+    this.fds = new Int32Array(count).fill(-1);
+    this.#vnet = new Uint8Array(count);
+    this.#names = Array(count).fill("");
+    this.#told = new Int32Array(count * 2);
+    this.#counters = memory.interfaces;
+    this.#totals = memory.totals;
+    this.#memory = memory;
+    this.#clock = clock;
+    this.#log = log;
+    for (const spec of specs) {
+      this.fds[spec.index] = spec.fd;
+      this.#vnet[spec.index] = spec.vnet ? 1 : 0;
+      this.#names[spec.index] = spec.name;
+    }
+    const { read, write } = libc();
+    this.#read = read;
+    this.#write = write;
+  }
+
+  /** True when packets of the device carry a virtio-net header. */
+  hasVnet(index: number): boolean {
+    return this.#vnet[index] !== 0;
+  }
+
+  /**
+   * Reads a packet into `p.raw` or, without a virtio-net header, to where it would follow one: the number of bytes
+   * read, or −1 when there is no packet now.
+   */
+  read(index: number, p: Packet): number {
+    const n = this.#vnet[index] !== 0
+      ? this.#read(this.fds[index], p.raw, BUFFER_SIZE)
+      : this.#read(this.fds[index], p.bytes, BUFFER_SIZE - VNET_HDR_LENGTH);
+    if (n < 0) {
+      const errno = this.#errno[0];
+      if (errno !== EAGAIN && errno !== EINTR) this.#readFailed(index, errno);
+    }
+    return n;
+  }
+
+  /** Sends a packet out of interface `index`, the host device by 0; `emit` and `emitHost` of the router. */
+  write(index: number, p: Packet): void {
+    if (this.#vnet[index] === 0) return this.#writeWhole(index, p);
+    writeVnetHeader(p);
+    const n = this.#write(this.fds[index], p.raw, VNET_HDR_LENGTH + p.length);
+    if (n < 0) this.#writeFailed(index, p, this.#errno[0]);
+    else this.#count(index, p.length);
+  }
+
+  /** The device does not exist any more: it is not read again, and what is written to it is counted as lost. */
+  lose(index: number, why: string): void {
+    if (this.fds[index] < 0) return;
+    this.fds[index] = -1;
+    this.#memory.countDrop(DEVICE_DOWN, 0);
+    this.#log(`interface ${this.#names[index]}: its device is gone (${why}); packets for it are lost`);
+  }
+
+  /** For a device without a virtio-net header: everything that the header would have left to it is done here. */
+  #writeWhole(index: number, p: Packet): void {
+    if (p.gsoType !== GSO_NONE) {
+      this.#segmentTo = index;
+      const reason = segment(p, this.#segment, this.#writeSegment);
+      if (reason !== 0) this.#memory.countDrop(reason, p.length);
+      return;
+    }
+    if (p.partialChecksum) completeChecksum(p);
+    this.#writePlain(index, p);
+  }
+
+  #writePlain(index: number, p: Packet): void {
+    const n = this.#write(this.fds[index], p.bytes, p.length);
+    if (n < 0) this.#writeFailed(index, p, this.#errno[0]);
+    else this.#count(index, p.length);
+  }
+
+  #count(index: number, bytes: number): void {
+    const c = this.#counters, at = index * INTERFACE_COUNTERS;
+    c[at + TX_PACKETS]++;
+    c[at + TX_BYTES] += bytes;
+    const totals = this.#totals;
+    totals[TOTAL_TX_PACKETS]++;
+    totals[TOTAL_TX_BYTES] += bytes;
+  }
+
+  #writeFailed(index: number, p: Packet, errno: number): void {
+    this.#counters[index * INTERFACE_COUNTERS + TX_DROPS]++;
+    // EBADF comes from the −1 of a device that is gone, EIO from one that is down.
+    const down = errno === EIO || errno === ENXIO || errno === EBADFD || errno === EBADF;
+    const full = errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
+    this.#memory.countDrop(down ? DEVICE_DOWN : full ? DEVICE_FULL : DEVICE_ERROR, p.length);
+    if (errno === EBADFD || errno === ENXIO) this.lose(index, "it was deleted");
+    else if (down && this.fds[index] >= 0) {
+      this.#tell(index, "is down: packets for it are lost until it is up");
+    } else if (!full && !down) this.#tell(index, `refuses a packet (errno ${errno})`);
+  }
+
+  #readFailed(index: number, errno: number): void {
+    if (errno === EBADFD || errno === ENXIO || errno === EIO || errno === EBADF) {
+      this.lose(index, "it was deleted");
+    } else this.#tell(index, `cannot be read (errno ${errno})`);
+  }
+
+  /** A line about a device, not more than one in ten seconds. */
+  #tell(index: number, what: string): void {
+    const told = this.#told, now = this.#clock.now;
+    if (told[index * 2 + 1] !== 0 && ((now - told[index * 2]) | 0) < QUIET) return;
+    told[index * 2] = now;
+    told[index * 2 + 1] = 1;
+    this.#log(`interface ${this.#names[index]}: its device ${what}`);
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * FTP (RFC 959, RFC 2428), conntrack half: reads the control connection and expects the data connection.
+ *
+ * ```
+ *  client → server   PORT h1,h2,h3,h4,p1,p2\r        EPRT |1|192.0.2.1|6275|        the server will dial the client
+ *  server → client   227 … h1,h2,h3,h4,p1,p2         229 … (|||6446|)               the client will dial the server
+ * ```
+ *
+ * A command counts only at the start of a segment that begins right behind a line end. Two such positions are
+ * remembered per direction, in the sender's own sequence numbers; the first data of a direction is therefore never
+ * read. A command that is there but not whole ends its packet: it comes again, together with the rest.
+ *
+ * The announced address must be the sender's own, unless `loose`: otherwise a server could open a hole to a third
+ * host. Not read: LPRT and LPSV, commands behind another in one segment, commands split over segments.
+ */
+import type { Conntrack } from "../conntrack/core.ts";
+import { EXPECT_OK } from "../conntrack/expect.ts";
+import { CT_HELP, CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
+import type { ConntrackHelper, ExpectPolicy } from "../conntrack/helper.ts";
+import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
+import {
+  ACCEPT,
+  ctinfoDir,
+  ESTABLISHED,
+  ESTABLISHED_REPLY,
+  type Family,
+  Reason,
+  TCP,
+  type Verdict,
+} from "../netfilter.ts";
+import type { Packet } from "../packet/packet.ts";
+import { tcpPayload, tcpSeq } from "../packet/tcp.ts";
+import { COMMA, CR, DOT, FtpAddress, LF, parseIpv6, parseNumbers, parsePort } from "./ftp_numbers.ts";
+
+/** What announced a data connection (enum nf_ct_ftp_type). */
+export type FtpType = 0 | 1 | 2 | 3;
+/** Client: PORT. */
+export const FTP_PORT = 0;
+/** Server: 227, the answer to PASV. */
+export const FTP_PASV = 1;
+/** Client: EPRT. */
+export const FTP_EPRT = 2;
+/** Server: 229, the answer to EPSV. */
+export const FTP_EPSV = 3;
+
+/**
+ * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload.
+ */
+export type NatFtp = (
+  conntrack: Conntrack,
+  p: Packet,
+  ct: number,
+  ctinfo: number,
+  type: FtpType,
+  offset: number,
+  length: number,
+  exp: number,
+) => Verdict;
+
+/** How to listen for FTP. */
+export interface ConntrackFtpOptions {
+  /** Server ports, 21 by default; eight at most. */
+  ports?: readonly number[];
+  /** Believe an announced address that is not the sender's own. */
+  loose?: boolean;
+  /** Serve these ports without a rule. True by default. */
+  autoAssign?: boolean;
+  /** The NAT half, without which payloads stay as they are. */
+  nat?: NatFtp;
+}
+
+/** One command or answer to look for (struct ftp_search). */
+interface Search {
+  readonly pattern: Uint8Array;
+  /** Bytes up to and including this one are passed over; 0 for none. */
+  readonly skip: number;
+  readonly type: FtpType;
+  /** Said to people when it is not whole. */
+  readonly partial: string;
+}
+
+function search(pattern: string, skip: number, type: FtpType): Search {
+  return {
+    pattern: new TextEncoder().encode(pattern),
+    skip,
+    type,
+    partial: `nf_ct_ftp: dropping packet: partial matching of \`${pattern}'`,
+  };
+}
+
+const SPACE = 0x20, PARENTHESIS = 0x28;
+/** By direction, in the order of trying. */
+const SEARCHES: readonly (readonly [Search, Search])[] = [
+  [search("PORT", SPACE, FTP_PORT), search("EPRT", SPACE, FTP_EPRT)],
+  [search("227 ", 0, FTP_PASV), search("229 ", PARENTHESIS, FTP_EPSV)],
+];
+
+/** What `find` says. */
+const NO_MATCH = 0, MATCH = 1, PARTIAL = -1;
+
+// Words of CT_HELP: how many positions are remembered, a byte by direction; then two positions for each direction.
+const HELP_COUNTS = CT_HELP;
+const HELP_POSITIONS = CT_HELP + 1;
+
+const POLICIES: readonly ExpectPolicy[] = [{ name: "ftp", maxExpected: 1, timeout: 300 }];
+
+class FtpHelper implements ConntrackHelper {
+  readonly name: string;
+  readonly protocol = TCP;
+  readonly families = [4, 6] as const;
+  readonly ports: readonly number[];
+  readonly autoAssign: boolean;
+  readonly policies = POLICIES;
+  readonly #loose: boolean;
+  readonly #nat: NatFtp | null;
+  readonly #announced = new FtpAddress();
+  /** Where the numbers begin in the payload, and how long they are; valid after MATCH. */
+  #offset = 0;
+  #length = 0;
+
+  constructor(o: ConntrackFtpOptions) {
+    this.ports = Object.freeze([...o.ports ?? [21]]);
+    if (this.ports.length < 1 || this.ports.length > 8) throw new RangeError("ftp: one to eight ports");
+    for (const port of this.ports) {
+      if (!Number.isInteger(port) || port < 1 || port > 65535) throw new RangeError(`ftp: port ${port}`);
+    }
+    this.name = this.ports.includes(21) ? "ftp" : `ftp-${this.ports[0]}`;
+    this.autoAssign = o.autoAssign ?? true;
+    this.#loose = o.loose ?? false;
+    this.#nat = o.nat ?? null;
+  }
+
+  help(conntrack: Conntrack, p: Packet, ct: number, ctinfo: number): Verdict {
+    if (ctinfo !== ESTABLISHED && ctinfo !== ESTABLISHED_REPLY) return ACCEPT;
+    p.fragCount = 0; // Linux makes one piece of it, and cuts it anew when it leaves
+    const from = tcpPayload(p);
+    if (from >= p.length) return ACCEPT;
+    const w = conntrack.flows.words, at = ct * FLOW_WORDS, dir = ctinfoDir(ctinfo);
+    // Before the NAT half changes the payload: positions count as the sender does.
+    const seq = tcpSeq(p), behind = (seq + p.length - from) | 0, endsLine = p.bytes[p.length - 1] === LF;
+    let verdict: Verdict = ACCEPT;
+    if (beginsLine(w, at, dir, seq)) {
+      const own = tupleAt(ct, dir), family = tupleFamily(w, own);
+      this.#announced.set(w, own + SRC);
+      let s = SEARCHES[dir][0];
+      let found = this.#find(p, from, s, family);
+      if (found === NO_MATCH) {
+        s = SEARCHES[dir][1];
+        found = this.#find(p, from, s, family);
+      }
+      if (found === PARTIAL) {
+        conntrack.log(s.partial);
+        return p.drop(Reason["helper-partial"]);
+      }
+      if (found === MATCH) verdict = this.#expect(conntrack, p, ct, ctinfo, family, s.type);
+    }
+    if (endsLine) rememberLine(w, at, dir, behind);
+    return verdict;
+  }
+
+  /** Looks for one command at the start of the payload (find_pattern). */
+  #find(p: Packet, from: number, s: Search, family: Family): number {
+    const bytes = p.bytes, pattern = s.pattern, end = p.length;
+    const common = Math.min(end - from, pattern.length);
+    for (let i = 0; i < common; i++) {
+      if (upper(bytes[from + i]) !== pattern[i]) return NO_MATCH;
+    }
+    let at = from + pattern.length;
+    if (at >= end) return PARTIAL;
+    if (s.skip !== 0) {
+      while (at < end && bytes[at] !== s.skip) at++;
+      at++;
+    }
+    if (s.type === FTP_PASV) {
+      while (at < end && !isDigit(bytes[at])) at++; // RFC 1123, 4.1.2.6: parentheses are not to be relied upon
+    }
+    if (at >= end) return PARTIAL;
+    const behind = this.#numbers(bytes, at, end, s.type, family);
+    if (behind < 0) return PARTIAL;
+    this.#offset = at - from;
+    this.#length = behind - at;
+    return MATCH;
+  }
+
+  /** Reads what a command announces. Returns where it ends, -1 when it is not whole. */
+  #numbers(bytes: Uint8Array, at: number, end: number, type: FtpType, family: Family): number {
+    const announced = this.#announced, array = announced.numbers;
+    if (type === FTP_PORT || type === FTP_PASV) {
+      const behind = parseNumbers(bytes, at, end, array, 6, COMMA, type === FTP_PORT ? CR : 0);
+      if (behind < 0) return -1;
+      announced.words[0] = array[0] << 24 | array[1] << 16 | array[2] << 8 | array[3];
+      announced.port = (array[4] << 8 | array[5]) & 0xffff;
+      return behind;
+    }
+    if (end - at <= 3) return -1;
+    const delimiter = bytes[at];
+    if (isDigit(delimiter) || delimiter < 33 || delimiter > 126 || bytes[at + 2] !== delimiter) return -1;
+    if (type === FTP_EPSV) {
+      return bytes[at + 1] === delimiter ? parsePort(bytes, at + 3, end, delimiter, announced) : -1;
+    }
+    if (bytes[at + 1] !== (family === 4 ? 0x31 : 0x32)) return -1; // "1" or "2" (RFC 2428, 2)
+    let behind: number;
+    if (family === 4) {
+      behind = parseNumbers(bytes, at + 3, end, array, 4, DOT, delimiter);
+      if (behind >= 0) announced.words[0] = array[0] << 24 | array[1] << 16 | array[2] << 8 | array[3];
+    } else {
+      behind = parseIpv6(bytes, at + 3, end, announced.words, delimiter);
+    }
+    return behind < 0 ? -1 : parsePort(bytes, behind + 1, end, delimiter, announced);
+  }
+
+  /** Expects what was announced, by way of the NAT half where there is one and the flow is translated. */
+  #expect(
+    conntrack: Conntrack,
+    p: Packet,
+    ct: number,
+    ctinfo: number,
+    family: Family,
+    type: FtpType,
+  ): Verdict {
+    const w = conntrack.flows.words, dir = ctinfoDir(ctinfo), announced = this.#announced;
+    const own = tupleAt(ct, dir), other = tupleAt(ct, 1 - dir);
+    const exp = conntrack.expectAlloc(ct);
+    if (exp < 0) {
+      conntrack.log("nf_ct_ftp: dropping packet: cannot alloc expectation");
+      return p.drop(Reason["helper-expect-refused"]);
+    }
+    // The peer dials what it sees: the other direction's destination, which NAT may have changed.
+    let destination = w, destinationAt = other + DST;
+    if (!announced.equals(w, own + SRC)) {
+      if (!this.#loose) {
+        conntrack.expectPut(exp);
+        return ACCEPT;
+      }
+      destination = announced.words;
+      destinationAt = 0;
+    }
+    conntrack.expectInit(
+      exp,
+      0,
+      family,
+      w,
+      other + SRC,
+      destination,
+      destinationAt,
+      TCP,
+      -1,
+      announced.port,
+    );
+    let verdict: Verdict = ACCEPT;
+    if (this.#nat !== null && (w[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0) {
+      verdict = this.#nat(conntrack, p, ct, ctinfo, type, this.#offset, this.#length, exp);
+    } else if (conntrack.expectRelated(exp) !== EXPECT_OK) {
+      conntrack.log("nf_ct_ftp: dropping packet: cannot add expectation");
+      verdict = p.drop(Reason["helper-expect-refused"]);
+    }
+    conntrack.expectPut(exp);
+    return verdict;
+  }
+}
+
+/**
+ * The conntrack half of the FTP helper: makes data connections RELATED. With `nat` it also gets them through NAT.
+ *
+ * ```ts
+ * conntrackFtp({ ports: [21, 2121], loose: false })
+ * ```
+ */
+export function conntrackFtp(o: ConntrackFtpOptions = {}): ConntrackHelper {
+  return new FtpHelper(o);
+}
+
+/** True when `seq` is known to be the first byte of a line (find_nl_seq). */
+function beginsLine(w: Int32Array, at: number, dir: number, seq: number): boolean {
+  const positions = at + HELP_POSITIONS + dir * 2, count = w[at + HELP_COUNTS] >> dir * 8 & 0xff;
+  return (count > 0 && w[positions] === seq) || (count > 1 && w[positions + 1] === seq);
+}
+
+/** Remembers that a line begins at `seq`; of more than two positions the later ones stay (update_nl_seq). */
+function rememberLine(w: Int32Array, at: number, dir: number, seq: number): void {
+  const positions = at + HELP_POSITIONS + dir * 2, count = w[at + HELP_COUNTS] >> dir * 8 & 0xff;
+  for (let i = 0; i < count; i++) {
+    if (w[positions + i] === seq) return;
+  }
+  if (count < 2) {
+    w[positions + count] = seq;
+    w[at + HELP_COUNTS] += 1 << dir * 8;
+    return;
+  }
+  const oldest = ((w[positions] - w[positions + 1]) | 0) < 0 ? positions : positions + 1;
+  if (((seq - w[oldest]) | 0) > 0) w[oldest] = seq;
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39;
+}
+
+function upper(byte: number): number {
+  return byte >= 0x61 && byte <= 0x7a ? byte - 0x20 : byte;
+}

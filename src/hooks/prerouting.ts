@@ -1,0 +1,24 @@
+/** PREROUTING: every packet read from a device, before routing. */
+import { ACCEPT, PREROUTING, type Verdict } from "../netfilter.ts";
+import type { Packet } from "../packet/packet.ts";
+import { type State, tablesOf } from "./state.ts";
+
+/**
+ * ```
+ *  −400 defrag → −300 raw → −200 conntrack → −150 mangle → −100 nat (destination)
+ * ```
+ * STOLEN: a fragment that waits for the others; the packet that completes the datagram goes on as the whole of it.
+ */
+export function prerouting(s: State, p: Packet): Verdict {
+  const t = tablesOf(s, p);
+  let verdict: Verdict;
+  p.hook = PREROUTING;
+  if (t.tracking && (p.moreFragments || p.fragmentOffset !== 0)) { // NF_IP_PRI_CONNTRACK_DEFRAG
+    if ((verdict = s.defrag.gather(p)) !== ACCEPT) return verdict;
+  }
+  if (t.raw !== null && (verdict = t.raw.run(PREROUTING, p)) !== ACCEPT) return verdict; // NF_IP_PRI_RAW
+  if (t.tracking && (verdict = s.conntrack.in(p)) !== ACCEPT) return verdict; // NF_IP_PRI_CONNTRACK
+  if (t.mangle !== null && (verdict = t.mangle.run(PREROUTING, p)) !== ACCEPT) return verdict; // NF_IP_PRI_MANGLE
+  if (t.translating && (verdict = s.nat.manip(p)) !== ACCEPT) return verdict; // NF_IP_PRI_NAT_DST
+  return ACCEPT;
+}

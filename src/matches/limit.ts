@@ -1,0 +1,122 @@
+/**
+ * At most so many matches in a time (iptables -m limit; xt_limit).
+ *
+ * A token bucket in the kernel's own arithmetic, so that the same packets at the same times come to the same answers:
+ * credits grow by 128 for each tick of 4 ms (HZ = 250, as Debian's kernels have it), each match costs the period's
+ * worth, and the bucket holds `burst` of them.
+ */
+import type { Clock } from "../clock.ts";
+import type { Packet } from "../packet/packet.ts";
+import { defineMatch, type Kind, type Match, type MatchExtension, OptionError } from "../tables/extension.ts";
+import { refuse, uint } from "../tables/kinds.ts";
+
+/** Periods are counted in ten-thousandths of a second (XT_LIMIT_SCALE). */
+const SCALE = 10000;
+const HZ = 250;
+/** The largest power of two that lets a day's credits fit into 32 bits (CREDITS_PER_JIFFY). */
+const CREDITS_PER_TICK = 128;
+/** Milliseconds per tick, as a shift. */
+const TICK_SHIFT = 2;
+
+const UNITS = [
+  ["second", SCALE],
+  ["minute", SCALE * 60],
+  ["hour", SCALE * 60 * 60],
+  ["day", SCALE * 24 * 60 * 60],
+] as const;
+
+/** `3/hour`, what `-m limit` means without options. */
+const DEFAULT_PERIOD = SCALE * 60 * 60 / 3;
+const DEFAULT_BURST = 5;
+
+/** The period between two matches; the rate is `1 / period`. */
+const rate: Kind<number> = {
+  words: 1,
+  expects: 'a rate such as "5/second", "3/minute", "10/hour" or "1/day"',
+  read(input) {
+    const found = /^\s*\+?(\d+)[^/]*(?:\/(.+))?$/.exec(String(input));
+    if (found === null || (typeof input !== "string" && typeof input !== "number")) {
+      return refuse(input, this.expects);
+    }
+    const unit = UNITS.find(([name]) => name.startsWith((found[2] ?? "second").toLowerCase()));
+    const count = Number(found[1]);
+    if (unit === undefined || count === 0) return refuse(input, this.expects);
+    const period = Math.floor(unit[1] / count);
+    if (period === 0) throw new OptionError(`is too fast: ${SCALE}/second is the most that can be limited`);
+    return period;
+  },
+  print(period) {
+    // The largest unit in which the rate is exact enough, as print_rate chooses it.
+    let i = 3;
+    while (i > 0) {
+      const per = UNITS[i - 1][1];
+      if (period > per || Math.floor(per / period) < per % period) break;
+      i--;
+    }
+    return `${Math.floor(UNITS[i][1] / period)}/${["sec", "min", "hour", "day"][i]}`;
+  },
+};
+
+/** Credits that a period is worth, in 32-bit arithmetic as the kernel's user2credits. */
+function credits(period: number): number {
+  if (period > Math.floor(0xffffffff / (HZ * CREDITS_PER_TICK))) {
+    return (Math.floor(period / SCALE) * HZ * CREDITS_PER_TICK) % 0x100000000;
+  }
+  return Math.floor(period * HZ * CREDITS_PER_TICK / SCALE);
+}
+
+class LimitMatch implements Match {
+  readonly #clock: Clock;
+  readonly #cost: number;
+  readonly #cap: number;
+  #credit: number;
+  #tick: number;
+
+  constructor(clock: Clock, period: number, burst: number) {
+    this.#clock = clock;
+    this.#cost = credits(period);
+    this.#cap = credits(Math.imul(period, burst) >>> 0);
+    this.#credit = this.#cap;
+    this.#tick = clock.now >>> TICK_SHIFT;
+  }
+
+  match(_p: Packet): boolean {
+    const tick = this.#clock.now >>> TICK_SHIFT;
+    // Ticks wrap with the clock, at 30 bits.
+    const elapsed = (tick - this.#tick) & 0x3fffffff;
+    this.#tick = tick;
+    const credit = Math.min(this.#cap, this.#credit + elapsed * CREDITS_PER_TICK);
+    if (credit < this.#cost) {
+      this.#credit = credit;
+      return false;
+    }
+    this.#credit = credit - this.#cost;
+    return true;
+  }
+}
+
+/** At most so many matches in a time, after a burst. */
+export const limit: MatchExtension = defineMatch<{ limit: number; limitBurst: number }>({
+  name: "limit",
+  options: {
+    limit: { flag: "limit", kind: rate },
+    limitBurst: { flag: "limit-burst", kind: uint(1, 10000) },
+  },
+  finish(o) {
+    const period = o.limit?.value ?? DEFAULT_PERIOD, burst = o.limitBurst?.value ?? DEFAULT_BURST;
+    if (credits(Math.imul(period, burst) >>> 0) < credits(period)) {
+      throw new OptionError(
+        `limit ${rate.print(period, NONE)} with a burst of ${burst} overflows; choose a smaller burst`,
+      );
+    }
+    return { limit: { value: period, invert: false }, limitBurst: { value: burst, invert: false } };
+  },
+  save(o, c) {
+    const burst = o.limitBurst!.value;
+    return ` --limit ${rate.print(o.limit!.value, c)}` +
+      (burst === DEFAULT_BURST ? "" : ` --limit-burst ${burst}`);
+  },
+  create: (o, c) => new LimitMatch(c.services.clock, o.limit!.value, o.limitBurst!.value),
+});
+
+const NONE = { family: 4, protocol: 0 } as const;

@@ -1,0 +1,28 @@
+/** The packet's mark (iptables -m mark). */
+import type { Packet } from "../packet/packet.ts";
+import { defineMatch, type Match, type MatchExtension } from "../tables/extension.ts";
+import { type Masked, masked } from "../tables/kinds.ts";
+
+class MarkMatch implements Match {
+  readonly #value: number;
+  readonly #mask: number;
+  readonly #invert: boolean;
+
+  constructor({ value, mask }: Masked, invert: boolean) {
+    this.#value = value;
+    this.#mask = mask;
+    this.#invert = invert;
+  }
+
+  match(p: Packet): boolean {
+    return ((p.mark & this.#mask) === this.#value) !== this.#invert;
+  }
+}
+
+/** The packet's mark, under a mask. */
+export const mark: MatchExtension = defineMatch<{ mark: Masked }>({
+  name: "mark",
+  options: { mark: { flag: "mark", kind: masked, negatable: true } },
+  required: ["mark"],
+  create: (o) => new MarkMatch(o.mark!.value, o.mark!.invert),
+});

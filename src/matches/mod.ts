@@ -1,0 +1,48 @@
+/**
+ * All matches, by their names after `-m`.
+ *
+ * @module
+ */
+import type { MatchExtension } from "../tables/extension.ts";
+import { addrtype } from "./addrtype.ts";
+import { comment } from "./comment.ts";
+import { connmark } from "./connmark.ts";
+import { conntrack } from "./conntrack.ts";
+import { custom } from "./custom.ts";
+import { dscp } from "./dscp.ts";
+import { helper } from "./helper.ts";
+import { hl } from "./hl.ts";
+import { icmp } from "./icmp.ts";
+import { icmp6 } from "./icmp6.ts";
+import { length } from "./length.ts";
+import { limit } from "./limit.ts";
+import { mark } from "./mark.ts";
+import { multiport } from "./multiport.ts";
+import { state } from "./state.ts";
+import { tcp } from "./tcp.ts";
+import { tos } from "./tos.ts";
+import { ttl } from "./ttl.ts";
+import { udp } from "./udp.ts";
+
+/** Every match that Weir knows. */
+export const MATCHES: readonly MatchExtension[] = [
+  addrtype,
+  comment,
+  connmark,
+  conntrack,
+  custom,
+  dscp,
+  helper,
+  hl,
+  icmp,
+  icmp6,
+  length,
+  limit,
+  mark,
+  multiport,
+  state,
+  tcp,
+  tos,
+  ttl,
+  udp,
+];

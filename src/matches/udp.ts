@@ -1,0 +1,63 @@
+/** UDP ports (iptables -m udp; xt_tcpudp). */
+import { UDP } from "../netfilter.ts";
+import type { Packet } from "../packet/packet.ts";
+import { UDP_HEADER } from "../packet/udp.ts";
+import {
+  defineMatch,
+  type Match,
+  type MatchExtension,
+  type Options,
+  printOptions,
+} from "../tables/extension.ts";
+import { portRange, type Range } from "../tables/kinds.ts";
+import { withoutFullRanges } from "./tcp.ts";
+
+interface UdpOptions {
+  sport: Range;
+  dport: Range;
+}
+
+class UdpMatch implements Match {
+  readonly #sportMin: number;
+  readonly #sportMax: number;
+  readonly #sportInvert: boolean;
+  readonly #dportMin: number;
+  readonly #dportMax: number;
+  readonly #dportInvert: boolean;
+
+  constructor(o: Options<UdpOptions>) {
+    this.#sportMin = o.sport?.value.min ?? 0;
+    this.#sportMax = o.sport?.value.max ?? 0xffff;
+    this.#sportInvert = o.sport?.invert ?? false;
+    this.#dportMin = o.dport?.value.min ?? 0;
+    this.#dportMax = o.dport?.value.max ?? 0xffff;
+    this.#dportInvert = o.dport?.invert ?? false;
+  }
+
+  match(p: Packet): boolean {
+    if (p.fragmentOffset !== 0) return false;
+    const l4 = p.l4;
+    if (p.length - l4 < UDP_HEADER) {
+      p.hotdrop = true;
+      return false;
+    }
+    const sport = p.view.getUint16(l4);
+    if ((sport >= this.#sportMin && sport <= this.#sportMax) === this.#sportInvert) return false;
+    const dport = p.view.getUint16(l4 + 2);
+    return (dport >= this.#dportMin && dport <= this.#dportMax) !== this.#dportInvert;
+  }
+}
+
+/** UDP ports. */
+export const udp: MatchExtension = defineMatch<UdpOptions>({
+  name: "udp",
+  protocols: [UDP],
+  options: {
+    sport: { flag: "sport", aliases: ["source-port"], kind: portRange, negatable: true },
+    dport: { flag: "dport", aliases: ["destination-port"], kind: portRange, negatable: true },
+  },
+  save(o, c) {
+    return printOptions(udp, withoutFullRanges(o), c);
+  },
+  create: (o) => new UdpMatch(o),
+});

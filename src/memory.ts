@@ -1,0 +1,370 @@
+/**
+ * The router's state as one stretch of memory, over any ArrayBuffer: a mapped file when it runs, a plain one in
+ * tests and in replay.
+ *
+ * ```
+ *  page 0      header: WEIRSTAT, layout version, geometry, whose it is and since when
+ *  page 1      control: command, status, heartbeat, command ring, totals     written by both threads, by Atomics
+ *  then        names of interfaces, drop counters, interface counters, rule counters
+ *  then        flows, expectations                                           read and written by their tables
+ * ```
+ *
+ * Life-cycle: `create` lays it out in zeroed memory and writes the magic last, so whoever finds the magic finds a
+ * whole header. `open` believes only what it understands: another layout or a size that does not fit is refused
+ * with the reason.
+ *
+ * Limits: one thread writes each word. Counters are float64, exact up to 2⁵³; a reader in another thread or process
+ * sees each of them whole, but not all of one moment. Nothing of a packet's payload is kept here.
+ */
+import { EXP_WORDS, ExpectTable } from "./conntrack/expect.ts";
+import { FLOW_WORDS } from "./conntrack/flow.ts";
+import { FlowTable } from "./conntrack/table.ts";
+import { REASONS } from "./netfilter.ts";
+
+/** Grows with every change of the layout, flow and expectation records included. */
+export const LAYOUT_VERSION = 1;
+
+const PAGE = 4096;
+const LINE = 64;
+/** Bytes of an interface's name (IFNAMSIZ). */
+const NAME_SIZE = 16;
+
+/** "WEIRSTAT" as two little-endian words. */
+const MAGIC_0 = 0x52494557, MAGIC_1 = 0x54415453;
+
+// ── header words ────────────────────────────────────────────────────────────────────────────────────────────────
+const MAGIC = 0, VERSION = 2, INTERFACES = 3, REASON_COUNT = 4, RULES = 5, FLOWS = 6, EXPECTS = 7;
+const FLOW_SIZE = 8, EXPECT_SIZE = 9, PID = 10, RESTARTS = 11;
+/** Float64 index: milliseconds since 1970 when it began, total bytes, ticks since boot when the process began. */
+const STARTED = 8, BYTES = 9, PROCESS_STARTED = 10;
+/** Four words that differ from boot to boot. */
+const BOOT = 24;
+/** Bits of what the flows carry: FLAG_*. */
+const FLAGS = 28;
+/** Flows count their packets and bytes. */
+const FLAG_ACCOUNTING = 1;
+/** Byte offset of the names of the helpers, and how many there is room for: to say them of a flow from outside. */
+const HELPER_NAMES = 2048, HELPER_COUNT = 64;
+
+// ── control words ───────────────────────────────────────────────────────────────────────────────────────────────
+/** What the control plane wants: COMMAND_RUN or COMMAND_STOP. */
+export const CONTROL_COMMAND = 0;
+/** What the data plane does: STATUS_*. */
+export const CONTROL_STATUS = 1;
+/** Grows with every turn of the data plane's loop. */
+export const CONTROL_HEARTBEAT = 2;
+/** Flows and expectations in the tables, as of the last batch. */
+export const CONTROL_FLOWS = 3, CONTROL_EXPECTS = 4;
+/** Entries ever put into the ring, and ever taken out of it. */
+const RING_HEAD = 6, RING_TAIL = 7;
+/** The ring. */
+const RING = 64, RING_ENTRIES = 32;
+/** Words of one command: what, then its arguments. */
+export const COMMAND_WORDS = 8;
+/** Float64 index of the totals. */
+const TOTALS = (RING + RING_ENTRIES * COMMAND_WORDS) / 2;
+
+/** Values of CONTROL_COMMAND. */
+export const COMMAND_RUN = 0, COMMAND_STOP = 1;
+/** Values of CONTROL_STATUS. */
+export const STATUS_STARTING = 0, STATUS_RUNNING = 1, STATUS_STOPPED = 2;
+
+/** Index in `Memory.totals`: packets and bytes read from the devices, packets and bytes written to them. */
+export const TOTAL_RX_PACKETS = 0, TOTAL_RX_BYTES = 1, TOTAL_TX_PACKETS = 2, TOTAL_TX_BYTES = 3;
+
+/** Float64 counters per interface: `interfaces[index * INTERFACE_COUNTERS + RX_PACKETS]`. Index 0 is the host device. */
+export const INTERFACE_COUNTERS = 8;
+/** What they count. A packet that the device handed over or took in one piece is one, whatever its size. */
+export const RX_PACKETS = 0, RX_BYTES = 1, RX_DROPS = 2, TX_PACKETS = 3, TX_BYTES = 4, TX_DROPS = 5;
+
+/** How much room there is. */
+export interface Geometry {
+  /** Interfaces, the host device not counted; their indices are 1 … n. */
+  readonly interfaces: number;
+  /** Rules whose packets and bytes are counted. */
+  readonly rules: number;
+  /** Flows (net.netfilter.nf_conntrack_max). */
+  readonly flows: number;
+  /** Expectations (net.netfilter.nf_conntrack_expect_max). */
+  readonly expects: number;
+}
+
+/** Whose the memory is. */
+export interface Owner {
+  /** Process id, 0 for memory that no process shares. */
+  readonly pid: number;
+  /** When that process began, in ticks since boot (/proc/PID/stat, field 22): pid and this name one process. */
+  readonly processStarted: number;
+  /** Milliseconds since 1970 when it began to route. */
+  readonly started: number;
+  /** Four words that differ from boot to boot, when the memory may outlive one; timers mean nothing after it. */
+  readonly boot?: Int32Array;
+}
+
+/** Byte offsets of the sections. */
+interface Layout {
+  readonly names: number;
+  readonly drops: number;
+  readonly interfaces: number;
+  readonly rules: number;
+  readonly flows: number;
+  readonly expects: number;
+  readonly bytes: number;
+}
+
+const align = (at: number, to: number) => Math.ceil(at / to) * to;
+
+function layoutOf(g: Geometry, reasons: number): Layout {
+  const names = 2 * PAGE;
+  const drops = align(names + (g.interfaces + 1) * NAME_SIZE, LINE);
+  const interfaces = align(drops + reasons * 16, LINE);
+  const rules = align(interfaces + (g.interfaces + 1) * INTERFACE_COUNTERS * 8, LINE);
+  const flows = align(rules + g.rules * 16, PAGE);
+  const expects = align(flows + FlowTable.bytes(g.flows), PAGE);
+  return {
+    names,
+    drops,
+    interfaces,
+    rules,
+    flows,
+    expects,
+    bytes: align(expects + ExpectTable.bytes(g.expects), PAGE),
+  };
+}
+
+function checkCount(name: keyof Geometry, value: number, least: number): void {
+  if (!Number.isInteger(value) || value < least || value > 0x7fffffff) {
+    throw new RangeError(`state geometry: ${name} is ${value}`);
+  }
+}
+
+/** State that cannot be used, and why. */
+export class MemoryError extends Error {
+  override readonly name = "MemoryError";
+}
+
+/** The state of one router. */
+export class Memory {
+  /** Room of each kind. */
+  readonly geometry: Geometry;
+  /** Drop reasons counted: `REASONS` of the program that made it. */
+  readonly reasons: number;
+  /** CONTROL_* words; for Atomics. */
+  readonly control: Int32Array<ArrayBuffer>;
+  /** TOTAL_* counters. */
+  readonly totals: Float64Array<ArrayBuffer>;
+  /** Packets and bytes by reason: `drops[reason * 2]`, `drops[reason * 2 + 1]`. */
+  readonly drops: Float64Array<ArrayBuffer>;
+  /** INTERFACE_COUNTERS per interface. */
+  readonly interfaces: Float64Array<ArrayBuffer>;
+  /** Packets and bytes by rule. */
+  readonly rules: Float64Array<ArrayBuffer>;
+  /** Where the flow table's memory begins in `buffer`: `new FlowTable(buffer, flowsOffset, geometry.flows, …)`. */
+  readonly flowsOffset: number;
+  /** Where the expectation table's memory begins. */
+  readonly expectsOffset: number;
+
+  readonly #header: Int32Array<ArrayBuffer>;
+  readonly #times: Float64Array<ArrayBuffer>;
+  readonly #names: Uint8Array<ArrayBuffer>;
+
+  private constructor(readonly buffer: ArrayBuffer, geometry: Geometry, reasons: number) {
+    const layout = layoutOf(geometry, reasons);
+    this.geometry = geometry;
+    this.reasons = reasons;
+    this.#header = new Int32Array(buffer, 0, PAGE / 4);
+    this.#times = new Float64Array(buffer, 0, PAGE / 8);
+    this.control = new Int32Array(buffer, PAGE, PAGE / 4);
+    this.totals = new Float64Array(buffer, PAGE + TOTALS * 8, 4);
+    this.#names = new Uint8Array(buffer, layout.names, (geometry.interfaces + 1) * NAME_SIZE);
+    this.drops = new Float64Array(buffer, layout.drops, reasons * 2);
+    this.interfaces = new Float64Array(
+      buffer,
+      layout.interfaces,
+      (geometry.interfaces + 1) * INTERFACE_COUNTERS,
+    );
+    this.rules = new Float64Array(buffer, layout.rules, geometry.rules * 2);
+    this.flowsOffset = layout.flows;
+    this.expectsOffset = layout.expects;
+  }
+
+  /** Bytes that a geometry takes. */
+  static bytes(geometry: Geometry): number {
+    checkCount("interfaces", geometry.interfaces, 0);
+    checkCount("rules", geometry.rules, 0);
+    checkCount("flows", geometry.flows, 1);
+    checkCount("expects", geometry.expects, 1);
+    return layoutOf(geometry, REASONS.length).bytes;
+  }
+
+  /** Lays out memory that is all zero. */
+  static create(buffer: ArrayBuffer, geometry: Geometry, owner?: Owner): Memory {
+    const bytes = Memory.bytes(geometry);
+    if (buffer.byteLength < bytes) {
+      throw new RangeError(`state takes ${bytes} bytes, there are ${buffer.byteLength}`);
+    }
+    const memory = new Memory(buffer, { ...geometry }, REASONS.length);
+    const h = memory.#header;
+    if (h[MAGIC] !== 0) throw new MemoryError("the memory holds state already");
+    h[VERSION] = LAYOUT_VERSION;
+    h[INTERFACES] = geometry.interfaces;
+    h[REASON_COUNT] = REASONS.length;
+    h[RULES] = geometry.rules;
+    h[FLOWS] = geometry.flows;
+    h[EXPECTS] = geometry.expects;
+    h[FLOW_SIZE] = FLOW_WORDS;
+    h[EXPECT_SIZE] = EXP_WORDS;
+    memory.#times[BYTES] = bytes;
+    if (owner !== undefined) memory.adopt(owner);
+    h[MAGIC + 1] = MAGIC_1;
+    Atomics.store(h, MAGIC, MAGIC_0);
+    return memory;
+  }
+
+  /** Memory that `create` laid out, perhaps in another process. Throws a `MemoryError` with the reason. */
+  static open(buffer: ArrayBuffer): Memory {
+    if (buffer.byteLength < 2 * PAGE) {
+      throw new MemoryError(`not a Weir state: ${buffer.byteLength} bytes are too few for its header`);
+    }
+    const h = new Int32Array(buffer, 0, PAGE / 4);
+    if (Atomics.load(h, MAGIC) !== MAGIC_0 || h[MAGIC + 1] !== MAGIC_1) {
+      throw new MemoryError("not a Weir state: it does not begin with WEIRSTAT");
+    }
+    if (h[VERSION] !== LAYOUT_VERSION) {
+      throw new MemoryError(
+        `the state has layout version ${h[VERSION]}, this Weir reads ${LAYOUT_VERSION}: ` +
+          "use the Weir that wrote it, or remove it",
+      );
+    }
+    if (h[FLOW_SIZE] !== FLOW_WORDS || h[EXPECT_SIZE] !== EXP_WORDS) {
+      throw new MemoryError(
+        `the state has records of ${h[FLOW_SIZE]} and ${h[EXPECT_SIZE]} words, ` +
+          `this Weir reads ${FLOW_WORDS} and ${EXP_WORDS}`,
+      );
+    }
+    const geometry = { interfaces: h[INTERFACES], rules: h[RULES], flows: h[FLOWS], expects: h[EXPECTS] };
+    const reasons = h[REASON_COUNT];
+    if (
+      geometry.interfaces < 0 || geometry.rules < 0 || geometry.flows < 1 || geometry.expects < 1 ||
+      reasons < 1
+    ) {
+      throw new MemoryError("the state's header is damaged: its geometry makes no sense");
+    }
+    const { bytes } = layoutOf(geometry, reasons);
+    if (bytes !== new Float64Array(buffer, 0, PAGE / 8)[BYTES]) {
+      throw new MemoryError("the state's header is damaged: its size and its geometry disagree");
+    }
+    if (buffer.byteLength < bytes) {
+      throw new MemoryError(`the state is cut short: ${buffer.byteLength} of ${bytes} bytes`);
+    }
+    return new Memory(buffer, geometry, reasons);
+  }
+
+  /** Takes the state over for a process; the flows stay. The control area and its totals begin anew. */
+  adopt(owner: Owner): void {
+    const h = this.#header;
+    if (h[MAGIC] !== 0) h[RESTARTS]++;
+    this.control.fill(0);
+    this.totals.fill(0);
+    this.#times[STARTED] = owner.started;
+    this.#times[PROCESS_STARTED] = owner.processStarted;
+    if (owner.boot !== undefined) h.set(owner.boot.subarray(0, 4), BOOT);
+    h[PID] = owner.pid;
+  }
+
+  /** Process that has it, and since when. */
+  get owner(): Owner {
+    const h = this.#header;
+    return {
+      pid: h[PID],
+      processStarted: this.#times[PROCESS_STARTED],
+      started: this.#times[STARTED],
+      boot: h.slice(BOOT, BOOT + 4),
+    };
+  }
+
+  /** How often a process took it over from another. */
+  get restarts(): number {
+    return this.#header[RESTARTS];
+  }
+
+  /** Gives interface `index` its name. */
+  setInterfaceName(index: number, name: string): void {
+    const at = index * NAME_SIZE;
+    const room = this.#names.subarray(at, at + NAME_SIZE);
+    room.fill(0);
+    new TextEncoder().encodeInto(name, room.subarray(0, NAME_SIZE - 1));
+  }
+
+  /** The name of interface `index`, "" when it has none. */
+  interfaceName(index: number): string {
+    const at = index * NAME_SIZE;
+    const room = this.#names.slice(at, at + NAME_SIZE);
+    const end = room.indexOf(0);
+    return new TextDecoder().decode(room.subarray(0, end < 0 ? NAME_SIZE : end));
+  }
+
+  /** Says what a reader outside needs to understand the flows: the helpers by index, and whether they are counted. */
+  describe(helpers: readonly { readonly name: string }[], accounting: boolean): void {
+    const room = new Uint8Array(this.buffer, HELPER_NAMES, HELPER_COUNT * NAME_SIZE).fill(0);
+    helpers.slice(0, HELPER_COUNT).forEach(({ name }, i) => {
+      const at = i * NAME_SIZE;
+      new TextEncoder().encodeInto(name, room.subarray(at, at + NAME_SIZE - 1));
+    });
+    this.#header[FLAGS] = accounting ? FLAG_ACCOUNTING : 0;
+  }
+
+  /** Names of the helpers by index, as `describe` has them. */
+  get helperNames(): string[] {
+    const names: string[] = [];
+    for (let i = 0; i < HELPER_COUNT; i++) {
+      const at = HELPER_NAMES + i * NAME_SIZE;
+      names.push(
+        new TextDecoder().decode(new Uint8Array(this.buffer, at, NAME_SIZE).slice()).replace(/\0.*$/s, ""),
+      );
+    }
+    return names;
+  }
+
+  /** Flows count their packets and bytes. */
+  get accounting(): boolean {
+    return (this.#header[FLAGS] & FLAG_ACCOUNTING) !== 0;
+  }
+
+  /** Counts a packet that died of `reason`. */
+  countDrop(reason: number, bytes: number): void {
+    const d = this.drops;
+    d[reason * 2]++;
+    d[reason * 2 + 1] += bytes;
+  }
+
+  /** Packets dropped, for whatever reason. */
+  get dropped(): number {
+    let sum = 0;
+    for (let i = 1; i < this.reasons; i++) sum += this.drops[i * 2];
+    return sum;
+  }
+
+  /** Control plane: puts a command and up to seven arguments into the ring. False when it is full. */
+  send(command: number, args: readonly number[] = []): boolean {
+    const c = this.control;
+    const head = c[RING_HEAD];
+    if (((head - Atomics.load(c, RING_TAIL)) | 0) >= RING_ENTRIES) return false;
+    const at = RING + (head & (RING_ENTRIES - 1)) * COMMAND_WORDS;
+    c[at] = command;
+    for (let i = 1; i < COMMAND_WORDS; i++) c[at + i] = args[i - 1] ?? 0;
+    Atomics.store(c, RING_HEAD, (head + 1) | 0);
+    return true;
+  }
+
+  /** Data plane: takes the oldest command into `out`, COMMAND_WORDS words. False when there is none. */
+  take(out: Int32Array): boolean {
+    const c = this.control;
+    const tail = c[RING_TAIL];
+    if (tail === Atomics.load(c, RING_HEAD)) return false;
+    const at = RING + (tail & (RING_ENTRIES - 1)) * COMMAND_WORDS;
+    for (let i = 0; i < COMMAND_WORDS; i++) out[i] = c[at + i];
+    Atomics.store(c, RING_TAIL, (tail + 1) | 0);
+    return true;
+  }
+}

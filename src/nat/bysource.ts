@@ -1,0 +1,94 @@
+/**
+ * Which flows of one source address and port exist, so that a second flow of the same socket leaves by the same
+ * public address and port (nf_nat_bysource; RFC 4787, REQ-1).
+ *
+ * A hash over family, protocol, source address, source port and zone of the original tuple. Heads are here, links ride
+ * in the flows' records. A flow is in it from the moment its source is bound (IPS_SRC_NAT_DONE) until its record
+ * goes, also while it is not yet confirmed. Newest first, as in the kernel.
+ */
+import {
+  CT_BYSOURCE_NEXT,
+  CT_BYSOURCE_PREV,
+  CT_ORIGINAL,
+  CT_STATE,
+  CT_STATUS,
+  FLOW_CONFIRMED,
+  FLOW_WORDS,
+  IPS_SRC_NAT_DONE,
+} from "../conntrack/flow.ts";
+import type { FlowTable } from "../conntrack/table.ts";
+import { PORTS, PROTO } from "../conntrack/tuple.ts";
+
+/** The index of flows by their original source. */
+export class BySource {
+  readonly #flows: FlowTable;
+  /** Handle + 1 of the first flow of each chain. */
+  readonly #heads: Int32Array;
+  readonly #mask: number;
+  readonly #seed: number;
+
+  constructor(flows: FlowTable, seed: number) {
+    let size = 1024;
+    while (size < flows.capacity) size *= 2;
+    this.#flows = flows;
+    this.#heads = new Int32Array(size);
+    this.#mask = size - 1;
+    this.#seed = seed;
+  }
+
+  /**
+   * Handle + 1 of the newest flow that may have the source of a tuple, 0 for none; go on with CT_BYSOURCE_NEXT.
+   * `proto` is the PROTO word to look for: the zone may differ between the directions of a flow.
+   */
+  first(t: Int32Array, at: number, proto: number): number {
+    return this.#heads[this.#bucket(t, at, proto)];
+  }
+
+  /** True when flow `ct` comes from the source of a tuple, by the same protocol and in the same zone. */
+  sameSource(ct: number, t: Int32Array, at: number, proto: number): boolean {
+    const w = this.#flows.words, o = ct * FLOW_WORDS + CT_ORIGINAL;
+    return w[o] === t[at] && (w[o + PORTS] >>> 16) === (t[at + PORTS] >>> 16) && w[o + PROTO] === proto &&
+      w[o + 1] === t[at + 1] && w[o + 2] === t[at + 2] && w[o + 3] === t[at + 3];
+  }
+
+  /** Adds a flow whose source has just been bound. */
+  add(ct: number): void {
+    const w = this.#flows.words, at = ct * FLOW_WORDS;
+    const bucket = this.#bucket(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO]), next = this.#heads[bucket];
+    w[at + CT_BYSOURCE_NEXT] = next;
+    w[at + CT_BYSOURCE_PREV] = 0;
+    if (next !== 0) w[(next - 1) * FLOW_WORDS + CT_BYSOURCE_PREV] = ct + 1;
+    this.#heads[bucket] = ct + 1;
+  }
+
+  /** Takes out a flow that is in. */
+  remove(ct: number): void {
+    const w = this.#flows.words, at = ct * FLOW_WORDS;
+    const next = w[at + CT_BYSOURCE_NEXT], prev = w[at + CT_BYSOURCE_PREV];
+    if (next !== 0) w[(next - 1) * FLOW_WORDS + CT_BYSOURCE_PREV] = prev;
+    if (prev !== 0) w[(prev - 1) * FLOW_WORDS + CT_BYSOURCE_NEXT] = next;
+    else this.#heads[this.#bucket(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO])] = next;
+    w[at + CT_BYSOURCE_NEXT] = w[at + CT_BYSOURCE_PREV] = 0;
+  }
+
+  /** After a restart: the chains from the records. Links of the old process are void. */
+  rebuild(): void {
+    const w = this.#flows.words;
+    this.#heads.fill(0);
+    for (let ct = 0; ct < this.#flows.high; ct++) {
+      const at = ct * FLOW_WORDS;
+      if (w[at + CT_STATE] === FLOW_CONFIRMED && (w[at + CT_STATUS] & IPS_SRC_NAT_DONE) !== 0) this.add(ct);
+    }
+  }
+
+  #bucket(t: Int32Array, at: number, proto: number): number {
+    let h = this.#seed;
+    h = Math.imul(h ^ t[at], 0x21f0aaad);
+    h = Math.imul(h ^ (h >>> 15) ^ t[at + 1], 0x735a2d97);
+    h = Math.imul(h ^ (h >>> 15) ^ t[at + 2], 0x21f0aaad);
+    h = Math.imul(h ^ (h >>> 15) ^ t[at + 3], 0x735a2d97);
+    h = Math.imul(h ^ (h >>> 15) ^ (t[at + PORTS] >>> 16), 0x21f0aaad);
+    h = Math.imul(h ^ (h >>> 15) ^ proto, 0x735a2d97);
+    return (h ^ (h >>> 15)) & this.#mask;
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Rewriting of packets: one address and one port, of the packet itself or of a packet quoted by an ICMP error.
+ *
+ * What to write comes straight from the other direction's tuple in the flow record, so nothing is copied: a packet of
+ * direction `dir` must leave looking like the inverse of the tuple of direction `!dir`.
+ */
+import { GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
+import { replace32 } from "../packet/checksum.ts";
+import { IPV4_CHECKSUM } from "../packet/ipv4.ts";
+import type { Packet } from "../packet/packet.ts";
+import { addressOffset } from "./checksum.ts";
+import type { Manip } from "./maniptype.ts";
+import * as gre from "./proto/gre.ts";
+import * as icmp from "./proto/icmp.ts";
+import * as icmpv6 from "./proto/icmpv6.ts";
+import * as sctp from "./proto/sctp.ts";
+import * as tcp from "./proto/tcp.ts";
+import * as udp from "./proto/udp.ts";
+
+/**
+ * Gives the packet whose IP header stands at `ip` and whose transport header of `protocol` stands at `l4` (-1 when it
+ * is not there) the address at `address` in `words`, and `port`. False when the transport header is cut or unknown.
+ */
+export function manipPacket(
+  p: Packet,
+  ip: number,
+  l4: number,
+  protocol: number,
+  manip: Manip,
+  words: Int32Array,
+  address: number,
+  port: number,
+): boolean {
+  if (l4 >= 0 && !manipTransport(p, ip, l4, protocol, manip, words, address, port)) return false;
+  const view = p.view, at = ip + addressOffset(p, manip);
+  if (p.family === 4) {
+    replace32(view, ip + IPV4_CHECKSUM, view.getInt32(at), words[address]);
+    view.setInt32(at, words[address]);
+  } else {
+    view.setInt32(at, words[address]);
+    view.setInt32(at + 4, words[address + 1]);
+    view.setInt32(at + 8, words[address + 2]);
+    view.setInt32(at + 12, words[address + 3]);
+  }
+  return true;
+}
+
+function manipTransport(
+  p: Packet,
+  ip: number,
+  l4: number,
+  protocol: number,
+  manip: Manip,
+  words: Int32Array,
+  address: number,
+  port: number,
+): boolean {
+  switch (protocol) {
+    case TCP:
+      return tcp.manipPacket(p, ip, l4, manip, words, address, port);
+    case UDP:
+    case UDPLITE:
+      return udp.manipPacket(p, ip, l4, protocol, manip, words, address, port);
+    case ICMP:
+      return icmp.manipPacket(p, ip, l4, port);
+    case ICMPV6:
+      return icmpv6.manipPacket(p, ip, l4, manip, words, address, port);
+    case SCTP:
+      return sctp.manipPacket(p, ip, l4, manip, port);
+    case GRE:
+      return gre.manipPacket(p, l4, manip, port);
+    default:
+      return true; // nothing known, nothing to do but the address
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * One packet: a buffer, what has been learnt about it, and what the router has decided about it.
+ *
+ * There is one `Packet` per place where packets live (the receive slot, the slot for packets that Weir makes),
+ * reused for every packet, so nothing is allocated on the packet path.
+ *
+ * The buffer begins with a virtio-net header (10 bytes, as IFF_VNET_HDR devices read and write it) and the IP header
+ * always stands right behind it. `bytes` and `view` begin at the IP header: offset 0 is the IP header's first byte,
+ * `l4` the transport header's, `length` the first byte past the packet. `raw` is the whole buffer, for read and write.
+ *
+ * Bytes are the truth. Addresses and ports are read from them when they are needed, never cached, so NAT has one
+ * place to change. The parsed fields below describe structure only, and each says when it is valid.
+ */
+import {
+  type CtInfo,
+  DROP,
+  type Family,
+  type Hook,
+  NO_CT,
+  PREROUTING,
+  UNTRACKED,
+  type Verdict,
+} from "../netfilter.ts";
+
+/** Length of struct virtio_net_hdr, which precedes every packet in its buffer. */
+export const VNET_HDR_LENGTH = 10;
+/** Largest IP packet (RFC 791, 3.1), and what an offloaded device hands over at once. */
+export const MAX_PACKET = 65535;
+/** Bytes in a packet's buffer: header, packet, and room for a helper that lengthens the payload before it is judged. */
+export const BUFFER_SIZE = 68 * 1024;
+/** Most fragments that a datagram can have: every 8 bytes one. */
+export const MAX_FRAGMENTS = 8192;
+
+/** `gsoType`: not offloaded (VIRTIO_NET_HDR_GSO_NONE). */
+export const GSO_NONE = 0;
+/** TCP over IPv4 segments (VIRTIO_NET_HDR_GSO_TCPV4). */
+export const GSO_TCPV4 = 1;
+/** TCP over IPv6 segments (VIRTIO_NET_HDR_GSO_TCPV6). */
+export const GSO_TCPV6 = 4;
+/** UDP datagrams of equal size, IPv4 or IPv6 (VIRTIO_NET_HDR_GSO_UDP_L4). */
+export const GSO_UDP_L4 = 5;
+/** Flag within the type byte: the TCP segments carry ECN CWR (VIRTIO_NET_HDR_GSO_ECN). */
+export const GSO_ECN = 0x80;
+
+/** What a `-j CT` rule or `ct` setting asks of the flow that the packet is about to start. Compiled once. */
+export interface CtTemplate {
+  /** Zone for lookups in the original and in the reply direction, 0 by default. */
+  readonly zoneOriginal: number;
+  readonly zoneReply: number;
+  /** Take the zone from the packet's mark instead (`--zone mark`). */
+  readonly zoneFromMark: boolean;
+  /** Index of the helper in `Conntrack.helpers`, or -1. */
+  readonly helper: number;
+  /** Per-flow timeout policy: seconds by the protocol's state, or null (`--timeout`). */
+  readonly timeouts: Int32Array | null;
+  /** Event mask (`--ctevents`), -1 for all. */
+  readonly events: number;
+}
+
+/** The packet in hand. */
+export class Packet {
+  readonly buffer: ArrayBuffer = new ArrayBuffer(BUFFER_SIZE);
+  /** The whole buffer, virtio-net header first: what read and write of a device see. */
+  readonly raw: Uint8Array<ArrayBuffer> = new Uint8Array(this.buffer);
+  /** Bytes from the IP header on. */
+  readonly bytes: Uint8Array<ArrayBuffer> = new Uint8Array(this.buffer, VNET_HDR_LENGTH);
+  /** The same bytes for reading and writing numbers. */
+  readonly view: DataView<ArrayBuffer> = new DataView(this.buffer, VNET_HDR_LENGTH);
+
+  /** Length of the IP packet in bytes. Valid from receive on; padding behind the IP total length is cut by `parse`. */
+  length = 0;
+
+  // ── offload, from the virtio-net header; valid from receive on ──────────────────────────────────────────────
+  /** GSO_*, without GSO_ECN. */
+  gsoType = 0;
+  /** Payload bytes of each segment on the wire; 0 when `gsoType` is GSO_NONE. */
+  gsoSize = 0;
+  /** GSO_ECN as received, or 0. */
+  gsoEcn = 0;
+  /**
+   * The transport checksum field holds only the folded pseudo-header sum and the device completes it
+   * (VIRTIO_NET_HDR_F_NEEDS_CSUM, CHECKSUM_PARTIAL): never verify it, update it as a pseudo-header sum.
+   */
+  partialChecksum = false;
+  /** The device has verified the checksum (VIRTIO_NET_HDR_F_DATA_VALID, CHECKSUM_UNNECESSARY). */
+  checksumValid = false;
+
+  // ── structure; valid after `parse` returned 0 ───────────────────────────────────────────────────────────────
+  family: Family = 4;
+  /** The upper-layer protocol: IPv4 protocol field, or the last next-header after IPv6 extension headers. */
+  protocol = 0;
+  /** Offset of the upper-layer header: IPv4 header length, or the end of the IPv6 extension headers. */
+  l4 = 0;
+  /** Fragment offset in bytes; not 0 means that there is no upper-layer header at `l4`. */
+  fragmentOffset = 0;
+  moreFragments = false;
+  /** Offset of the (first) IPv6 fragment header, or 0 when there is none; it stands there for atomic fragments too. */
+  fragmentHeader = 0;
+  /**
+   * The IPv6 extension headers run past the packet's end, so `protocol` is NO_NEXT (59) and `l4` is `length`. Such a
+   * packet is forwarded all the same; conntrack calls it INVALID, as it does every IPv6 packet of protocol 59, and a
+   * rule that asks for a protocol drops it (hotdrop).
+   */
+  headerChainCut = false;
+  /** Where a Parameter Problem should point when `parse` or `checkOptions` refused the packet with bad-option, else −1. */
+  errorPointer = -1;
+  /**
+   * Size of the largest fragment this datagram was gathered from, or 0 (IPCB frag_max_size). It leaves in fragments
+   * no larger than that.
+   */
+  fragMaxSize = 0;
+  /** The largest of the fragments it was gathered from had DF set (IPSKB_FRAG_PMTU). */
+  fragDf = false;
+  /** Identification of the IPv6 fragments it was gathered from, for those that it leaves in. */
+  fragId = 0;
+  /**
+   * Where the fragments that it was gathered from end, as offsets in the packet, so that it can leave in the same
+   * pieces as Linux's list of fragments does; `fragCount` of them, 0 when it was not gathered. Whoever lengthens,
+   * shortens or rewrites the payload sets `fragCount` to 0, as Linux linearizes the packet then.
+   */
+  readonly fragEnds: Int32Array = new Int32Array(MAX_FRAGMENTS);
+  fragCount = 0;
+
+  // ── what the router knows and has decided; valid from receive on ────────────────────────────────────────────
+  /** Index of the interface it came in by; 0 for packets that Weir made itself. */
+  inInterface = 0;
+  /** Index of the interface it leaves by; 0 until routed. */
+  outInterface = 0;
+  /** The hook that it is in. */
+  hook: Hook = PREROUTING;
+  /** Packet mark, an unsigned 32-bit number kept as int32. */
+  mark = 0;
+  /** The flow's handle, or NO_CT. */
+  ct = NO_CT;
+  /** Relation to the flow; UNTRACKED can stand beside NO_CT. */
+  ctinfo: CtInfo = 0;
+  /** Set by raw's CT target for the flow that this packet may start. */
+  template: CtTemplate | null = null;
+  /** A match found the packet unfit for judgement: the table drops it (xt_action_param.hotdrop). */
+  hotdrop = false;
+  /** Why it died: an index into REASONS, 0 while it lives. */
+  reason = 0;
+
+  /** Makes the record ready for the next packet: everything that is not overwritten by receive. */
+  reset(inInterface: number, length: number): void {
+    this.length = length;
+    this.gsoType = GSO_NONE;
+    this.gsoSize = 0;
+    this.gsoEcn = 0;
+    this.partialChecksum = false;
+    this.checksumValid = false;
+    this.fragmentOffset = 0;
+    this.moreFragments = false;
+    this.fragmentHeader = 0;
+    this.headerChainCut = false;
+    this.errorPointer = -1;
+    this.fragMaxSize = 0;
+    this.fragDf = false;
+    this.fragId = 0;
+    this.fragCount = 0;
+    this.inInterface = inInterface;
+    this.outInterface = 0;
+    this.hook = PREROUTING;
+    this.mark = 0;
+    this.ct = NO_CT;
+    this.ctinfo = 0;
+    this.template = null;
+    this.hotdrop = false;
+    this.reason = 0;
+  }
+
+  /**
+   * Takes over from `p` all but bytes, length and offload: for a segment or fragment of it, which is in the same flow,
+   * on the same way. Whoever writes the bytes sets the structure fields where they differ.
+   */
+  inherit(p: Packet): void {
+    this.reset(p.inInterface, 0);
+    this.family = p.family;
+    this.protocol = p.protocol;
+    this.l4 = p.l4;
+    this.fragmentOffset = p.fragmentOffset;
+    this.moreFragments = p.moreFragments;
+    this.fragmentHeader = p.fragmentHeader;
+    this.headerChainCut = p.headerChainCut;
+    this.outInterface = p.outInterface;
+    this.hook = p.hook;
+    this.mark = p.mark;
+    this.ct = p.ct;
+    this.ctinfo = p.ctinfo;
+    this.template = p.template;
+  }
+
+  /** Ends the packet: `return p.drop(Reason["no-route"])`. The first reason stays. */
+  drop(reason: number): Verdict {
+    if (this.reason === 0) this.reason = reason;
+    return DROP;
+  }
+
+  /** True when raw exempted the packet from tracking. */
+  get untracked(): boolean {
+    return this.ct === NO_CT && this.ctinfo === UNTRACKED;
+  }
+}

@@ -1,0 +1,380 @@
+/**
+ * The router: packet in → prerouting → route → input | forward → postrouting → packet out.
+ *
+ * Overview: `receive` takes one packet from a device through the hooks to the device it leaves by, and returns when it
+ * has left, died, or waits as a fragment. Nothing is queued and nothing is called back later, so one receive slot
+ * serves all packets. What the router says itself (ICMP errors, resets, echo replies) is made in a second slot and
+ * goes through OUTPUT and POSTROUTING before `receive` returns, as Linux sends it before it frees the packet.
+ *
+ * ```
+ *  receive ─▶ parse ─▶ prerouting ─▶ Routing.input ─┬─▶ input ─▶ host device, or answered here
+ *                                                   ├─▶ Forwarder.forward ─▶ forward ─▶ postrouting ─▶ finish ─▶ emit
+ *                                                   └─▶ ICMP error ─┐
+ *  receiveHost ─▶ parse ─▶ Routing.output ─▶ output ────────────────┴─▶ postrouting ─▶ finish ─▶ emit
+ * ```
+ *
+ * Life-cycle of a packet's end: `#end` counts its reason and lets go of a flow that was never confirmed, so a packet
+ * that dies leaves no trace in the table.
+ *
+ * Limits: packets from Weir to its own addresses reach the host device straight from POSTROUTING, without a loopback
+ * interface's PREROUTING and INPUT.
+ */
+import type { Clock, Random } from "./clock.ts";
+import type { ValidConfig } from "./config/valid.ts";
+import { Conntrack } from "./conntrack/core.ts";
+import { ExpectTable } from "./conntrack/expect.ts";
+import { FlowTable } from "./conntrack/table.ts";
+import { forward } from "./hooks/forward.ts";
+import { input } from "./hooks/input.ts";
+import { output } from "./hooks/output.ts";
+import { postrouting } from "./hooks/postrouting.ts";
+import { prerouting } from "./hooks/prerouting.ts";
+import { type FamilyTables, type State, tablesOf } from "./hooks/state.ts";
+import type { Geometry, Memory } from "./memory.ts";
+import { Nat } from "./nat/core.ts";
+import { ACCEPT, DROP, type Verdict } from "./netfilter.ts";
+import { Defrag } from "./packet/defrag.ts";
+import { fragment } from "./packet/fragment.ts";
+import { ICMP_EXC_FRAGTIME, ICMP_PARAMETERPROB, ICMP_TIME_EXCEEDED } from "./packet/icmp.ts";
+import { ICMPV6_PARAMPROB, ICMPV6_TIME_EXCEED, ICMPV6_UNK_OPTION } from "./packet/icmp.ts";
+import { Packet } from "./packet/packet.ts";
+import { isFragment, parse } from "./packet/parse.ts";
+import { segment } from "./packet/segment.ts";
+import { Fib } from "./routing/fib.ts";
+import {
+  FORWARD_ERROR,
+  FORWARD_FRAGMENT,
+  FORWARD_OK,
+  FORWARD_SEGMENT,
+  Forwarder,
+} from "./routing/forward.ts";
+import { IcmpErrors } from "./routing/icmp_error.ts";
+import { Interfaces } from "./routing/interfaces.ts";
+import { LocalStack } from "./routing/local.ts";
+import { ROUTE_DROP, ROUTE_ERROR, ROUTE_FORWARD, ROUTE_LOCAL, Routing } from "./routing/route.ts";
+import { Ipv4Options } from "./routing/ipv4_options.ts";
+import { Reject } from "./routing/reject.ts";
+import { TcpResets } from "./routing/tcp_reset.ts";
+import { type CompiledTables, compileRules } from "./tables/compile.ts";
+import { REJECT_TCP_RESET, type Services } from "./tables/services.ts";
+
+/** What a router is made of. */
+export interface RouterOptions {
+  readonly config: ValidConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Laid out by `geometryOf(config)`. */
+  readonly memory: Memory;
+  /** The memory holds flows of an earlier process: they go on. */
+  readonly recovered?: boolean;
+  /** Takes a packet that leaves by interface `iface`. It is reused as soon as this returns. */
+  readonly emit: (iface: number, p: Packet) => void;
+  /** Takes a packet for Weir's own addresses, when a host device carries them. */
+  readonly emitHost?: (p: Packet) => void;
+  /** A line for people. */
+  readonly log: (line: string) => void;
+}
+
+/** The room that a configuration needs in memory. */
+export function geometryOf(config: ValidConfig): Geometry {
+  return {
+    interfaces: config.interfaces.length,
+    rules: config.counters,
+    flows: config.sysctl.get("net.netfilter.nf_conntrack_max"),
+    expects: config.sysctl.get("net.netfilter.nf_conntrack_expect_max"),
+  };
+}
+
+/** One router. */
+export class Router {
+  /** The receive slot: fill its raw buffer, `reset` it, set the offload fields, then call `receive`. */
+  readonly packet = new Packet();
+  readonly conntrack: Conntrack;
+  readonly interfaces: Interfaces;
+  readonly ipv4: CompiledTables;
+  readonly ipv6: CompiledTables;
+  readonly defrag: Defrag;
+
+  readonly #memory: Memory;
+  readonly #random: Random;
+  readonly #state: State;
+  readonly #routing: Routing;
+  readonly #forwarder: Forwarder;
+  readonly #options: Ipv4Options;
+  readonly #errors: IcmpErrors;
+  readonly #rejects: Reject;
+  readonly #local: LocalStack;
+  readonly #emit: (iface: number, p: Packet) => void;
+  readonly #emitHost: ((p: Packet) => void) | undefined;
+
+  /** The slot for packets that the router makes itself, and whether it is taken. */
+  readonly #made = new Packet();
+  #making = false;
+  /** The slots that a packet is cut up in, and who takes the pieces. */
+  readonly #segment = new Packet();
+  readonly #fragment = new Packet();
+  #own = false;
+  readonly #takeSegment = (piece: Packet) => this.#finish(piece, this.#own);
+  readonly #takeFragment = (piece: Packet) => this.#emit(piece.outInterface, piece);
+
+  constructor(o: RouterOptions) {
+    const { config, clock, random, memory, log } = o;
+    const sysctl = config.sysctl;
+    this.#memory = memory;
+    this.#random = random;
+    this.#emit = o.emit;
+    this.#emitHost = o.emitHost;
+
+    this.interfaces = new Interfaces(config.interfaces);
+    const fib = new Fib(this.interfaces, config.routes);
+    this.#routing = new Routing({ interfaces: this.interfaces, fib, sysctl });
+    this.#forwarder = new Forwarder({ interfaces: this.interfaces, sysctl });
+    const routing = this.#routing;
+    const acceptSourceRoute = sysctl.get("net.ipv4.conf.all.accept_source_route") !== 0;
+    const options = this.#options = new Ipv4Options({ routing, clock, acceptSourceRoute });
+    const errors = this.#errors = new IcmpErrors({ routing, options, sysctl, clock, random });
+    const resets = new TcpResets({ routing, errors, sysctl });
+    this.#rejects = new Reject({ errors, resets });
+    this.#local = new LocalStack({ routing, options, errors, resets, sysctl, clock });
+
+    const { geometry, buffer } = memory;
+    this.conntrack = new Conntrack({
+      flows: new FlowTable(buffer, memory.flowsOffset, geometry.flows, random),
+      expects: new ExpectTable(buffer, memory.expectsOffset, geometry.expects, random),
+      clock,
+      random,
+      sysctl,
+      helpers: config.helpers,
+      log,
+    });
+    memory.describe(config.helpers, this.conntrack.accounting);
+    let nat4: CompiledTables["nat"] = null, nat6: CompiledTables["nat"] = null;
+    const nat = new Nat(this.conntrack, this.interfaces, {
+      nat: (p) => {
+        const table = p.family === 4 ? nat4 : nat6;
+        return table === null ? ACCEPT : table.run(p.hook, p);
+      },
+    });
+    if (o.recovered) {
+      this.conntrack.flows.rebuild();
+      this.conntrack.expects.rebuild();
+      nat.rebuild();
+    }
+    this.defrag = new Defrag({
+      clock,
+      sysctl,
+      seed: random.next(),
+      expired: (p) => this.#reassemblyExceeded(p),
+    });
+
+    const services: Services = {
+      conntrack: this.conntrack,
+      nat,
+      interfaces: this.interfaces,
+      clock,
+      random,
+      reject: (p, how) => this.#reject(p, how),
+      log: (line) => log(line),
+    };
+    const names = ["", ...config.interfaces.map((i) => i.name)];
+    const binding = { services, interfaces: names, counters: memory.rules };
+    this.ipv4 = compileRules(config.rules.ipv4, binding);
+    this.ipv6 = compileRules(config.rules.ipv6, binding);
+    nat4 = this.ipv4.nat;
+    nat6 = this.ipv6.nat;
+    const tables = (c: CompiledTables, tracking: boolean): FamilyTables => ({
+      raw: c.raw,
+      mangle: c.mangle,
+      filter: c.filter,
+      tracking,
+      translating: c.nat !== null,
+    });
+    this.#state = {
+      ipv4: tables(this.ipv4, config.tracking.ipv4),
+      ipv6: tables(this.ipv6, config.tracking.ipv6),
+      conntrack: this.conntrack,
+      nat,
+      defrag: this.defrag,
+    };
+  }
+
+  /** A packet from interface `iface`. */
+  receive(p: Packet, iface: number): void {
+    p.inInterface = iface;
+    const reason = parse(p);
+    if (reason !== 0) {
+      if (p.errorPointer >= 0) this.#parameterProblem(p);
+      return this.#refuse(p, reason);
+    }
+    const verdict = prerouting(this.#state, p);
+    if (verdict === ACCEPT) this.#route(p);
+    else if (verdict === DROP) this.#end(p);
+  }
+
+  /** A packet from a program behind the host device. */
+  receiveHost(p: Packet): void {
+    p.inInterface = 0;
+    const reason = parse(p);
+    if (reason !== 0) return this.#refuse(p, reason);
+    this.#originate(p, 0);
+  }
+
+  /** Timers: expired flows, in bounded slices, and datagrams that never became whole. Once per batch. */
+  sweep(): void {
+    this.conntrack.sweep();
+    this.defrag.sweep();
+  }
+
+  /** Behind PREROUTING: to Weir, through Weir, or nowhere. */
+  #route(p: Packet): void {
+    const route = this.#routing.input(p);
+    if (route === ROUTE_ERROR) {
+      const { icmpType, icmpCode } = this.#routing;
+      if (!this.#making && this.#errors.makeNoRoute(this.#made, p, icmpType, icmpCode)) this.#send(p);
+      return this.#end(p);
+    }
+    if (route === ROUTE_DROP) return this.#end(p);
+    const reason = this.#options.receive(p);
+    if (reason !== 0) {
+      if (p.errorPointer >= 0) this.#parameterProblem(p);
+      return this.#refuse(p, reason);
+    }
+    if (route === ROUTE_LOCAL) this.#deliver(p);
+    else this.#forward(p);
+  }
+
+  #forward(p: Packet): void {
+    const forwarder = this.#forwarder;
+    const result = forwarder.forward(p);
+    if (result !== FORWARD_OK) {
+      if (result === FORWARD_ERROR) {
+        this.#error(p, forwarder.icmpType, forwarder.icmpCode, forwarder.icmpInfo);
+      }
+      return this.#end(p);
+    }
+    if (this.#passes(p, forward(this.#state, p))) {
+      this.#options.forward(p);
+      this.#leave(p, false);
+    }
+  }
+
+  /** A packet for one of Weir's own addresses. */
+  #deliver(p: Packet): void {
+    // Whoever receives a datagram gathers it, tracked or not (ip_local_deliver, ipv6_frag_rcv).
+    if (isFragment(p)) {
+      const verdict = this.defrag.gather(p);
+      if (verdict !== ACCEPT) {
+        if (verdict === DROP) this.#end(p);
+        return;
+      }
+    }
+    if (!this.#passes(p, input(this.#state, p))) return;
+    if (this.#emitHost !== undefined) return this.#emitHost(p);
+    if (this.#making) return;
+    if (this.#local.answer(this.#made, p)) this.#send(p);
+    else if (p.reason !== 0) this.#end(p);
+  }
+
+  /** A packet made in this place, by a program behind the host device or by Weir itself. `link` as in Routing.output. */
+  #originate(p: Packet, link: number): void {
+    let route = this.#routing.output(p, link);
+    if (route === ROUTE_DROP) return this.#end(p);
+    const t = tablesOf(this.#state, p);
+    if (!this.#passes(p, output(this.#state, p))) return;
+    if (t.translating) { // Another destination, another route (ip_route_me_harder).
+      route = this.#routing.output(p, link);
+      if (route === ROUTE_DROP) return this.#end(p);
+    }
+    if (route === ROUTE_FORWARD) return this.#leave(p, true);
+    if (this.#passes(p, postrouting(this.#state, p)) && this.#emitHost !== undefined) this.#emitHost(p);
+  }
+
+  /** POSTROUTING, and out. */
+  #leave(p: Packet, own: boolean): void {
+    if (this.#passes(p, postrouting(this.#state, p))) this.#finish(p, own);
+  }
+
+  /** Sends the packet in the sizes that its link allows. */
+  #finish(p: Packet, own: boolean): void {
+    const forwarder = this.#forwarder;
+    let reason = 0;
+    switch (forwarder.finish(p, own)) {
+      case FORWARD_OK:
+        return this.#emit(p.outInterface, p);
+      case FORWARD_SEGMENT:
+        this.#own = own;
+        reason = segment(p, this.#segment, this.#takeSegment);
+        break;
+      case FORWARD_FRAGMENT:
+        if (p.fragMaxSize === 0) p.fragId = this.#random.next();
+        reason = fragment(p, forwarder.fragmentMtu, this.#fragment, this.#takeFragment);
+        break;
+      case FORWARD_ERROR:
+        this.#error(p, forwarder.icmpType, forwarder.icmpCode, forwarder.icmpInfo);
+        reason = p.reason;
+        break;
+      default:
+        reason = p.reason;
+    }
+    if (reason !== 0) this.#refuse(p, reason);
+  }
+
+  /** True if the packet goes on; otherwise it has ended here, or waits as a fragment. */
+  #passes(p: Packet, verdict: Verdict): boolean {
+    if (verdict === ACCEPT) return true;
+    if (verdict === DROP) this.#end(p);
+    return false;
+  }
+
+  #refuse(p: Packet, reason: number): void {
+    p.drop(reason);
+    this.#end(p);
+  }
+
+  /** The packet is dead: its reason is counted, and a flow that it alone carried goes with it. */
+  #end(p: Packet): void {
+    this.conntrack.release(p);
+    this.#memory.countDrop(p.reason, p.length);
+  }
+
+  /** Answers a packet with an ICMP error of its family, if one is due. */
+  #error(p: Packet, type: number, code: number, info: number): void {
+    if (this.#making) return;
+    if (this.#errors.make(this.#made, p, type, code, info)) this.#send(p);
+  }
+
+  #parameterProblem(p: Packet): void {
+    if (p.bytes[0] >> 4 === 4) this.#error(p, ICMP_PARAMETERPROB, 0, p.errorPointer << 24);
+    else this.#error(p, ICMPV6_PARAMPROB, ICMPV6_UNK_OPTION, p.errorPointer);
+  }
+
+  /** The REJECT target: answers before the packet is dropped. */
+  #reject(p: Packet, how: number): void {
+    if (this.#making) return;
+    const made = this.#made;
+    if (how !== REJECT_TCP_RESET) {
+      if (this.#rejects.unreachable(made, p, how)) this.#send(p);
+    } else if (this.#rejects.tcpReset(made, p)) {
+      this.conntrack.attach(made, p);
+      this.#send(p);
+    }
+  }
+
+  /** In IPv4 only the receiver reports that reassembly took too long, in IPv6 whoever gathered. */
+  #reassemblyExceeded(p: Packet): void {
+    const type = p.family === 4 ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEED;
+    if (p.family === 4 && this.#routing.input(p) !== ROUTE_LOCAL) return;
+    this.#error(p, type, ICMP_EXC_FRAGTIME, 0);
+  }
+
+  /**
+   * Sends what stands in the made slot on account of `cause`. The slot is taken until it has left: an answer to an
+   * answer is not made.
+   */
+  #send(cause: Packet): void {
+    const made = this.#made;
+    this.#making = true;
+    this.#originate(made, cause.inInterface);
+    this.#making = false;
+  }
+}

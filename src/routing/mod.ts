@@ -1,0 +1,29 @@
+/**
+ * Routing: where packets go, what they meet on the way, and what Weir says itself.
+ *
+ * ```
+ *              PREROUTING
+ *                  │
+ *            Routing.input ──── ROUTE_ERROR ──▶ IcmpErrors.makeNoRoute ─┐
+ *                  │                                                    │
+ *           Ipv4Options.receive ── "bad-option" ──▶ IcmpErrors.make ────┤
+ *              │        │                                               │
+ *       ROUTE_LOCAL   ROUTE_FORWARD                                     ▼
+ *          INPUT      Forwarder.forward ── FORWARD_ERROR ──▶ make ──▶ OUTPUT ──▶ POSTROUTING ──▶ device
+ *              │        FORWARD                                         ▲             ▲
+ *     LocalStack.answer   │  Reject (from rules) ───────────────────────┤             │
+ *              └──────────┼─────────────────────────────────────────────┘             │
+ *                  Ipv4Options.forward ──▶ POSTROUTING ──▶ Forwarder.finish ──▶ device
+ * ```
+ *
+ * @module
+ */
+export { Fib, type RouteSpec, type RouteType } from "./fib.ts";
+export * from "./forward.ts";
+export { IcmpErrors } from "./icmp_error.ts";
+export { Interfaces, type InterfaceSpec } from "./interfaces.ts";
+export { Ipv4Options } from "./ipv4_options.ts";
+export { LocalStack } from "./local.ts";
+export { Reject } from "./reject.ts";
+export * from "./route.ts";
+export { TcpResets } from "./tcp_reset.ts";

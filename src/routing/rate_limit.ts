@@ -1,0 +1,130 @@
+/**
+ * Limits on ICMP messages, in Linux's own arithmetic: a token bucket per target (inet_peer_xrlim_allow) and one for all
+ * targets together (icmp_global_allow). Tokens are milliseconds. Linux draws 0 to 2 tokens per message from the bucket
+ * for all, so that nobody can count others' messages by it; Weir takes the mean, 1.
+ *
+ * The targets' table has a fixed size. A target that has to leave comes back with a full bucket, as in Linux.
+ */
+import type { Clock } from "../clock.ts";
+import { hash } from "./address_index.ts";
+
+/** A bucket holds this many messages' tokens (XRLIM_BURST_FACTOR). */
+const BURST = 6;
+/** Cost of an answer to a packet without route, and the most it saves up (ip_rt_error_cost, ip_rt_error_burst). */
+const ERROR_COST = 1000, ERROR_BURST = 5000;
+/** A new target's bucket has waited this long. */
+const NEW = 60000;
+
+const SETS = 1024, WAYS = 4, WORDS = 8;
+const KEY = 4, TOKENS = 5, LAST = 6, USED = 7;
+
+/** Buckets by target address. */
+export class TargetLimit {
+  readonly #clock: Clock;
+  readonly #entries = new Int32Array(SETS * WAYS * WORDS);
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Takes the tokens of one ICMP message to this target; false if they are not there. */
+  allow(words: Int32Array, at: number, family: number, limit: number): boolean {
+    const entry = this.#entry(words, at, family);
+    const entries = this.#entries;
+    const tokens = Math.min(entries[entry + TOKENS] + this.#waited(entry), limit * BURST);
+    entries[entry + TOKENS] = tokens;
+    if (tokens < limit) return false;
+    entries[entry + TOKENS] = tokens - limit;
+    return true;
+  }
+
+  /**
+   * Takes what Linux takes before it even tries to answer a packet without route (ip_error): from the same bucket, so
+   * such answers are half as frequent as others.
+   */
+  allowNoRoute(words: Int32Array, at: number, family: number): boolean {
+    const entry = this.#entry(words, at, family);
+    const entries = this.#entries;
+    const tokens = Math.min(entries[entry + TOKENS] + this.#waited(entry), ERROR_BURST);
+    entries[entry + TOKENS] = tokens;
+    if (tokens < ERROR_COST) return false;
+    entries[entry + TOKENS] = tokens - ERROR_COST;
+    return true;
+  }
+
+  /** Milliseconds since the bucket was last asked. */
+  #waited(entry: number): number {
+    const now = this.#clock.now | 0;
+    const waited = Math.max((now - this.#entries[entry + LAST]) | 0, 0);
+    this.#entries[entry + LAST] = now;
+    return waited;
+  }
+
+  /** The target's bucket; a new target takes the place of the longest silent one of its set. */
+  #entry(words: Int32Array, at: number, family: number): number {
+    const entries = this.#entries;
+    const a = words[at], b = words[at + 1], c = words[at + 2], d = words[at + 3];
+    const set = (hash(a, b, c, d, family) & (SETS - 1)) * WAYS * WORDS;
+    const now = this.#clock.now | 0;
+    let oldest = set;
+    let age = -1;
+    for (let entry = set; entry < set + WAYS * WORDS; entry += WORDS) {
+      if (entries[entry + USED] === 0) {
+        oldest = entry;
+        break;
+      }
+      if (
+        entries[entry] === a && entries[entry + 1] === b && entries[entry + 2] === c &&
+        entries[entry + 3] === d && entries[entry + KEY] === family
+      ) return entry;
+      const waited = (now - entries[entry + LAST]) | 0;
+      if (waited > age) {
+        age = waited;
+        oldest = entry;
+      }
+    }
+    entries[oldest] = a;
+    entries[oldest + 1] = b;
+    entries[oldest + 2] = c;
+    entries[oldest + 3] = d;
+    entries[oldest + KEY] = family;
+    entries[oldest + TOKENS] = NEW;
+    entries[oldest + LAST] = now;
+    entries[oldest + USED] = 1;
+    return oldest;
+  }
+}
+
+/** The bucket for all targets. */
+export class GlobalLimit {
+  readonly #clock: Clock;
+  readonly #perSecond: number;
+  readonly #burst: number;
+  #credit = 0;
+  #stamp: number;
+
+  constructor(clock: Clock, perSecond: number, burst: number) {
+    this.#clock = clock;
+    this.#perSecond = perSecond;
+    this.#burst = burst;
+    this.#stamp = (clock.now - 1000) | 0;
+  }
+
+  /** True if a message may go to anyone. `take` pays for it, once it is known to go. */
+  allow(): boolean {
+    if (this.#credit > 0) return true;
+    // Filled up in steps of 20 ms at least, with a second's worth at most.
+    const now = this.#clock.now | 0;
+    const waited = Math.min((now - this.#stamp) >>> 0, 1000);
+    if (waited < 20) return false;
+    const more = Math.floor(this.#perSecond * waited / 1000);
+    if (more === 0) return false;
+    this.#stamp = now;
+    this.#credit = Math.min(this.#credit + more, this.#burst);
+    return this.#credit > 0;
+  }
+
+  take(): void {
+    this.#credit--;
+  }
+}

@@ -1,0 +1,295 @@
+/**
+ * Where a packet goes: to Weir itself, on to another interface, nowhere.
+ *
+ * `input` decides for packets read from a device, behind PREROUTING (ip_route_input, ip6_route_input); `output` for
+ * packets that Weir or a program behind the host device makes. Weir's own addresses are asked first, as Linux asks its
+ * local table before the main one.
+ *
+ * Martians, as Linux has them and as its packets show: IPv4 sources 0.0.0.0, 127/8, 224/4, 255.255.255.255 and Weir's
+ * own addresses, destinations 0.0.0.0 and 127/8. The rest of 0/8 and all of 240/4 are ordinary addresses. IPv6
+ * refuses its martians in `parse`; a source of Weir's own is let through there.
+ */
+import { type Family, Reason } from "../netfilter.ts";
+import { ADDRESS_WORDS, readAddress } from "../packet/address.ts";
+import { ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, ICMP_NET_UNREACH, ICMP_PKT_FILTERED } from "../packet/icmp.ts";
+import { ICMPV6_ADM_PROHIBITED, ICMPV6_DEST_UNREACH, ICMPV6_NOROUTE } from "../packet/icmp.ts";
+import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
+import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
+import type { Packet } from "../packet/packet.ts";
+import type { Sysctl } from "../sysctl.ts";
+import { isLinkLocal, isMulticast6 } from "./address_scope.ts";
+import { BLACKHOLE, type Fib, PROHIBIT, UNICAST, UNREACHABLE } from "./fib.ts";
+import { type Interfaces, OWN, SUBNET_BROADCAST } from "./interfaces.ts";
+
+/** A decision: the packet ends (its reason says why), or is Weir's own, goes on, or is answered with an ICMP error. */
+export type Route = 0 | 1 | 2 | 3;
+export const ROUTE_DROP = 0, ROUTE_LOCAL = 1, ROUTE_FORWARD = 2, ROUTE_ERROR = 3;
+
+/** What kind of destination it is, in `Routing.destination`. */
+export const TO_UNICAST = 0, TO_BROADCAST = 1, TO_MULTICAST = 2, TO_ANYCAST = 3;
+
+const MARTIAN_SOURCE = Reason["martian-source"];
+const MARTIAN_DESTINATION = Reason["martian-destination"];
+const REVERSE_PATH = Reason["reverse-path"];
+const NO_ROUTE = Reason["no-route"];
+const UNREACHABLE_REASON = Reason["address-unreachable"];
+const NOT_FORWARDABLE = Reason["not-forwardable"];
+
+/** 224.0.0.1, the one IPv4 group that every host is in. */
+const ALL_HOSTS = 0xe0000001 | 0;
+
+/** Routing decisions of one router. */
+export class Routing {
+  readonly interfaces: Interfaces;
+  readonly fib: Fib;
+  /** TO_*: what the last decision's destination is. Valid until the next decision. */
+  destination = TO_UNICAST;
+  /** The ICMP error that ROUTE_ERROR asks for, in the packet's own family. */
+  icmpType = 0;
+  icmpCode = 0;
+  readonly #forward4: boolean;
+  readonly #forward6: boolean;
+  readonly #rpFilter: number;
+  readonly #sendRedirects: boolean;
+  readonly #words = new Int32Array(ADDRESS_WORDS);
+
+  constructor(options: { interfaces: Interfaces; fib: Fib; sysctl: Sysctl }) {
+    this.interfaces = options.interfaces;
+    this.fib = options.fib;
+    this.#forward4 = options.sysctl.get("net.ipv4.ip_forward") !== 0;
+    this.#forward6 = options.sysctl.get("net.ipv6.conf.all.forwarding") !== 0;
+    this.#rpFilter = options.sysctl.get("net.ipv4.conf.all.rp_filter");
+    this.#sendRedirects = options.sysctl.get("net.ipv4.conf.all.send_redirects") !== 0;
+  }
+
+  /** Decides for a received packet. Sets `p.outInterface`, 0 unless it is forwarded. */
+  input(p: Packet): Route {
+    p.outInterface = 0;
+    this.destination = TO_UNICAST;
+    return p.family === 4 ? this.#input4(p) : this.#input6(p);
+  }
+
+  #input4(p: Packet): Route {
+    const source = p.view.getInt32(IPV4_SOURCE);
+    const destination = p.view.getInt32(IPV4_DESTINATION);
+    if ((destination & 0xf0000000) === (0xe0000000 | 0)) return this.#multicast4(p, source, destination);
+    if ((source & 0xf0000000) === (0xe0000000 | 0) || source === -1) return drop(p, MARTIAN_SOURCE);
+    if (destination === -1 || (source === 0 && destination === 0)) return this.#broadcast4(p, source);
+    if (source === 0) return drop(p, MARTIAN_SOURCE);
+    if (destination === 0 || destination >>> 24 === 127) return drop(p, MARTIAN_DESTINATION);
+    if (source >>> 24 === 127) return drop(p, MARTIAN_SOURCE);
+    const kind = this.interfaces.kind4(destination);
+    if (kind === OWN) {
+      const reason = this.#validateSource(p, source, 0);
+      return reason === 0 ? ROUTE_LOCAL : drop(p, reason);
+    }
+    if (kind === SUBNET_BROADCAST) return this.#broadcast4(p, source);
+    const words = this.#words;
+    words[0] = destination;
+    const route = this.fib.lookup(4, words, 0);
+    // A host that does not forward drops strangers' packets without a word (ip_error).
+    if (!this.#forward4) return drop(p, NOT_FORWARDABLE);
+    if (route < 0) return this.#error(p, NO_ROUTE, ICMP_DEST_UNREACH, ICMP_NET_UNREACH);
+    switch (this.fib.typeOf(route)) {
+      case UNREACHABLE:
+        return this.#error(p, UNREACHABLE_REASON, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH);
+      case PROHIBIT:
+        return this.#error(p, UNREACHABLE_REASON, ICMP_DEST_UNREACH, ICMP_PKT_FILTERED);
+      case BLACKHOLE:
+        return drop(p, NO_ROUTE);
+    }
+    const out = this.fib.interfaceOf(route);
+    const reason = this.#validateSource(p, source, out);
+    if (reason !== 0) return drop(p, reason);
+    p.outInterface = out;
+    return ROUTE_FORWARD;
+  }
+
+  /** Limited and subnet broadcasts are Weir's own to receive, and never forwarded. */
+  #broadcast4(p: Packet, source: number): Route {
+    this.destination = TO_BROADCAST;
+    const reason = source === 0 ? 0 : this.#validateSource(p, source, 0);
+    return reason === 0 ? ROUTE_LOCAL : drop(p, reason);
+  }
+
+  /** ip_route_input_mc: groups that Weir is in come to it, others end here. */
+  #multicast4(p: Packet, source: number, destination: number): Route {
+    this.destination = TO_MULTICAST;
+    if (destination !== ALL_HOSTS) return drop(p, NOT_FORWARDABLE);
+    if ((source & 0xf0000000) === (0xe0000000 | 0) || source === -1 || source >>> 24 === 127) {
+      return drop(p, MARTIAN_SOURCE);
+    }
+    const reason = source === 0 ? 0 : this.#validateSource(p, source, 0);
+    return reason === 0 ? ROUTE_LOCAL : drop(p, reason);
+  }
+
+  /**
+   * fib_validate_source: 0, or why the source cannot have come in there. Without reverse path filter only Weir's own
+   * addresses are refused, unless the packet turns back to its link and redirects are on: then Linux looks closer.
+   */
+  #validateSource(p: Packet, source: number, out: number): number {
+    const kind = this.interfaces.kind4(source);
+    if (kind === OWN) return MARTIAN_SOURCE;
+    if (this.#rpFilter === 0 && (out !== p.inInterface || !this.#sendRedirects)) return 0;
+    if (kind === SUBNET_BROADCAST) return MARTIAN_SOURCE;
+    const words = this.#words;
+    words[0] = source;
+    const route = this.fib.lookup(4, words, 0);
+    if (route < 0 || this.fib.typeOf(route) !== UNICAST) return this.#rpFilter === 0 ? 0 : REVERSE_PATH;
+    if (this.fib.interfaceOf(route) === p.inInterface) return 0;
+    return this.#rpFilter === 1 ? REVERSE_PATH : 0;
+  }
+
+  #input6(p: Packet): Route {
+    const words = this.#words;
+    readAddress(p.view, 6, IPV6_DESTINATION, words);
+    if (isMulticast6(words, 0)) {
+      this.destination = TO_MULTICAST;
+      return this.#isJoined6(words) ? ROUTE_LOCAL : drop(p, NOT_FORWARDABLE);
+    }
+    if (this.interfaces.isLocal(words, 0, 6, p.inInterface)) return ROUTE_LOCAL;
+    if (this.interfaces.isAnycast(words, 0, p.inInterface)) {
+      this.destination = TO_ANYCAST;
+      return ROUTE_LOCAL;
+    }
+    // A link-local destination is one of the link that the packet came from (rt6_need_strict).
+    const route = this.fib.lookup(6, words, 0, isLinkLocal(words, 0) ? p.inInterface : 0);
+    if (route < 0) return this.#error(p, NO_ROUTE, ICMPV6_DEST_UNREACH, ICMPV6_NOROUTE);
+    switch (this.fib.typeOf(route)) {
+      case UNREACHABLE:
+        // Unlike in IPv4, Linux tells an unreachable route and a missing one apart in its counters only.
+        return this.#error(p, UNREACHABLE_REASON, ICMPV6_DEST_UNREACH, ICMPV6_NOROUTE);
+      case PROHIBIT:
+        return this.#error(p, UNREACHABLE_REASON, ICMPV6_DEST_UNREACH, ICMPV6_ADM_PROHIBITED);
+      case BLACKHOLE:
+        return drop(p, NO_ROUTE);
+    }
+    p.outInterface = this.fib.interfaceOf(route);
+    return ROUTE_FORWARD;
+  }
+
+  /** The groups of a router without neighbour discovery: all nodes, all routers of the link and of the site. */
+  #isJoined6(words: Int32Array): boolean {
+    if (words[1] !== 0 || words[2] !== 0) return false;
+    const last = words[3];
+    if (words[0] === (0xff020000 | 0)) return last === 1 || (last === 2 && this.#forward6);
+    return words[0] === (0xff050000 | 0) && last === 2 && this.#forward6;
+  }
+
+  #error(p: Packet, reason: number, type: number, code: number): Route {
+    p.drop(reason);
+    this.icmpType = type;
+    this.icmpCode = code;
+    return ROUTE_ERROR;
+  }
+
+  /**
+   * Decides for a packet that was made here, and sets `p.outInterface`: ROUTE_LOCAL with interface 0 if it is for Weir
+   * itself, ROUTE_FORWARD if it leaves, ROUTE_DROP without a route. `link` is the interface whose link-local and
+   * multicast destinations are meant.
+   */
+  output(p: Packet, link = 0): Route {
+    const words = this.#words;
+    const family = p.family;
+    readAddress(p.view, family, family === 4 ? IPV4_DESTINATION : IPV6_DESTINATION, words);
+    p.outInterface = 0;
+    this.destination = TO_UNICAST;
+    const interfaces = this.interfaces;
+    if (interfaces.isLocal(words, 0, family, link)) return ROUTE_LOCAL;
+    if (family === 4) {
+      if (words[0] === 0) return drop(p, NO_ROUTE);
+      const subnet = interfaces.broadcastInterface(words[0]);
+      if (subnet !== 0) {
+        this.destination = TO_BROADCAST;
+        p.outInterface = subnet;
+        return ROUTE_FORWARD;
+      }
+      if ((words[0] & 0xf0000000) === (0xe0000000 | 0)) this.destination = TO_MULTICAST;
+      else if (words[0] === -1) this.destination = TO_BROADCAST;
+    } else if (isMulticast6(words, 0)) {
+      this.destination = TO_MULTICAST;
+    } else if (interfaces.isAnycast(words, 0, link)) {
+      this.destination = TO_ANYCAST;
+      return ROUTE_LOCAL;
+    }
+    if (link !== 0 && this.destination !== TO_UNICAST) {
+      p.outInterface = link;
+      return interfaces.isUp(link) ? ROUTE_FORWARD : drop(p, NO_ROUTE);
+    }
+    const narrow = family === 6 && isLinkLocal(words, 0);
+    const route = this.fib.lookup(family, words, 0, narrow ? link : 0);
+    if (route < 0 || this.fib.typeOf(route) !== UNICAST) return drop(p, NO_ROUTE);
+    p.outInterface = this.fib.interfaceOf(route);
+    return ROUTE_FORWARD;
+  }
+
+  /**
+   * Writes the source of a packet that Weir makes for `to`, where nothing else gives it one. False without a route or
+   * an address. `link` as in `output`.
+   */
+  selectSource(
+    family: Family,
+    to: Int32Array,
+    toAt: number,
+    link: number,
+    out: Int32Array,
+    outAt: number,
+  ): boolean {
+    if (family === 4) {
+      const subnet = this.interfaces.broadcastInterface(to[toAt]);
+      if (subnet !== 0) return this.interfaces.selectSource(4, subnet, to, toAt, out, outAt);
+    }
+    const narrow = family === 6 && (isLinkLocal(to, toAt) || isMulticast6(to, toAt));
+    const route = this.fib.lookup(family, to, toAt, narrow ? link : 0);
+    if (route < 0 || this.fib.typeOf(route) !== UNICAST) return false;
+    return this.fib.source(family, route, to, toAt, out, outAt);
+  }
+
+  /**
+   * Writes the address that MASQUERADE gives a packet on its way out of `p.outInterface`: in IPv4 by its next hop, in
+   * IPv6 by its destination. False if the interface offers none.
+   */
+  masqueradeSource(p: Packet, out: Int32Array, outAt: number): boolean {
+    const words = this.#words;
+    const family = p.family;
+    readAddress(p.view, family, family === 4 ? IPV4_DESTINATION : IPV6_DESTINATION, words);
+    if (family === 4) {
+      const route = this.fib.lookup(4, words, 0, p.outInterface);
+      if (route >= 0) this.fib.nextHop(route, words, 0, words, 0);
+    }
+    return this.interfaces.selectSource(family, p.outInterface, words, 0, out, outAt);
+  }
+
+  /** Weir's IPv4 address as the packet's sender sees it (fib_compute_spec_dst): what options record on receipt. */
+  receiverAddress(p: Packet): number {
+    const words = this.#words;
+    words[0] = p.view.getInt32(IPV4_DESTINATION);
+    if (this.interfaces.isLocal(words, 0, 4)) return words[0];
+    words[0] = p.view.getInt32(IPV4_SOURCE);
+    if (words[0] !== 0 && this.selectSource(4, words, 0, 0, words, 0)) return words[0];
+    return this.interfaces.selectSource4(p.inInterface, p.view.getInt32(IPV4_SOURCE));
+  }
+
+  /** Weir's IPv4 address as the next hop sees it (ip_rt_get_source): what record-route gets when the packet leaves. */
+  senderAddress(p: Packet): number {
+    const words = this.#words;
+    words[0] = p.view.getInt32(IPV4_DESTINATION);
+    if (this.selectSource(4, words, 0, 0, words, 0)) return words[0];
+    return this.interfaces.selectSource4(p.outInterface, p.view.getInt32(IPV4_DESTINATION));
+  }
+
+  /** Reads the packet's source into `words`. */
+  static readSource(p: Packet, words: Int32Array, at: number): void {
+    readAddress(p.view, p.family, p.family === 4 ? IPV4_SOURCE : IPV6_SOURCE, words, at);
+  }
+
+  /** Reads the packet's destination into `words`. */
+  static readDestination(p: Packet, words: Int32Array, at: number): void {
+    readAddress(p.view, p.family, p.family === 4 ? IPV4_DESTINATION : IPV6_DESTINATION, words, at);
+  }
+}
+
+function drop(p: Packet, reason: number): Route {
+  p.drop(reason);
+  return ROUTE_DROP;
+}

@@ -1,0 +1,85 @@
+/**
+ * Addresses in rules: one address, a network by prefix length or by mask.
+ *
+ * @module
+ */
+import type { Family } from "../netfilter.ts";
+import { formatAddress, maskLength, networkOf, parseAddress, prefixMask } from "../packet/address.ts";
+import { type Kind, OptionError } from "./extension.ts";
+import { refuse, show, wholeNumber } from "./kinds.ts";
+
+/** Addresses that agree with `words` where `mask` has bits; four words each, IPv4 in word 0. */
+export interface Network {
+  readonly words: Int32Array;
+  readonly mask: Int32Array;
+}
+
+/** The family that an address-like text speaks of, 0 when it is none. */
+export function familyOfText(input: unknown): Family | 0 {
+  if (typeof input !== "string") return 0;
+  const text = input.replace(/^\s*!\s*/, "");
+  if (/\[|:[^\]]*:/.test(text)) return 6;
+  return /^\s*\d+\.\d+\.\d+\.\d+/.test(text) ? 4 : 0;
+}
+
+/** An IPv4 address as iptables reads it: missing bytes at the end are zero (`10` is 10.0.0.0). */
+function completed(text: string): string {
+  return /^\d{1,3}(\.\d{1,3}){0,2}$/.test(text) ? text + ".0".repeat(3 - text.split(".").length + 1) : text;
+}
+
+/** One address of the given family, as words; null when the text is none. */
+export function addressWords(text: string, family: Family): Int32Array | null {
+  const parsed = parseAddress(family === 4 ? completed(text) : text);
+  return parsed !== null && parsed.family === family ? parsed.words : null;
+}
+
+/** A network of the given family. Host bits are cut off, as iptables does for `-s` and `-d`. */
+export function readNetwork(input: unknown, family: Family): Network {
+  const expects = family === 4
+    ? 'an IPv4 address or network such as "192.0.2.0/24"'
+    : 'an IPv6 address or network such as "2001:db8::/32"';
+  if (typeof input !== "string") return refuse(input, expects);
+  const slash = input.indexOf("/");
+  const address = addressWords(slash < 0 ? input : input.slice(0, slash), family);
+  if (address === null) {
+    const other = familyOfText(input);
+    if (other !== 0 && other !== family && parseAddress(input.split("/")[0]) !== null) {
+      throw new OptionError(
+        `${show(input)} is IPv${other}, but the rule is for IPv${family}; move it to tables.ipv${other}`,
+      );
+    }
+    if (/^[a-z][-a-z0-9.]*$/i.test(input)) {
+      throw new OptionError(`${show(input)} is a host name; write its address, names are not looked up`);
+    }
+    return refuse(input, expects);
+  }
+  const bits = family === 4 ? 32 : 128;
+  let mask = prefixMask(family, bits);
+  if (slash >= 0) {
+    const text = input.slice(slash + 1);
+    const length = wholeNumber(text, 0, bits);
+    const full = length === null ? parseAddress(text) : null;
+    if (length !== null) mask = prefixMask(family, length);
+    else if (full !== null && full.family === family) mask = full.words;
+    else {throw new OptionError(
+        `${show(input)} has a bad mask after the slash; write a prefix length from 0 to ${bits}`,
+      );}
+  }
+  return { words: networkOf(address, mask), mask };
+}
+
+/** `/24`, `/255.0.255.0`, or nothing for a single address. */
+export function printMask(family: Family, mask: Int32Array): string {
+  const length = maskLength(family, mask);
+  if (length === (family === 4 ? 32 : 128)) return "";
+  return "/" + (length < 0 ? formatAddress(family, mask) : length);
+}
+
+/** An address or network as an option's value. */
+export const network: Kind<Network> = {
+  words: 1,
+  expects: 'an address or a network such as "192.0.2.0/24" or "2001:db8::/32"',
+  read: (input, c) => readNetwork(input, c.family),
+  print: ({ words, mask }, c) => formatAddress(c.family, words) + printMask(c.family, mask),
+  family: familyOfText,
+};

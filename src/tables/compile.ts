@@ -1,0 +1,188 @@
+/**
+ * From checked rules to tables at work, bound to one router's services and counters.
+ *
+ * @module
+ */
+import {
+  type Family,
+  FORWARD,
+  type Hook,
+  INPUT,
+  OUTPUT,
+  POSTROUTING,
+  PREROUTING,
+  RETURN,
+} from "../netfilter.ts";
+import type { Interfaces } from "../routing/interfaces.ts";
+import {
+  type AddressSpec,
+  counterSlots,
+  type InterfaceSpec,
+  type RuleSet,
+  type RuleSpec,
+  type TableSpec,
+} from "./entry.ts";
+import type { CreateContext, Match, Target } from "./extension.ts";
+import type { Services } from "./services.ts";
+import * as T from "./table.ts";
+
+/** What rules are bound to. */
+export interface Binding {
+  readonly services: Services;
+  /** All rule counters of the router: two numbers per slot. */
+  readonly counters: Float64Array;
+}
+
+/** The tables of one family, null where nobody mentions one. */
+export interface CompiledTables {
+  readonly raw: T.Table | null;
+  readonly mangle: T.Table | null;
+  readonly nat: T.Table | null;
+  readonly filter: T.Table | null;
+}
+
+const HOOKS: readonly Hook[] = [PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING];
+
+/** Compiles the rules of one family. */
+export function compileRules(rules: RuleSet, binding: Binding): CompiledTables {
+  return {
+    raw: rules.raw && compileTable(rules.raw, binding),
+    mangle: rules.mangle && compileTable(rules.mangle, binding),
+    nat: rules.nat && compileTable(rules.nat, binding),
+    filter: rules.filter && compileTable(rules.filter, binding),
+  };
+}
+
+/** Lays one table out (see table.ts) and makes its match and target objects. */
+export function compileTable(table: TableSpec, binding: Binding): T.Table {
+  const slots = counterSlots(table);
+  const rows = new Int32Array(slots * T.ROW_WORDS);
+  const matches: Match[] = [], targets: Target[] = [];
+  const sets = new InterfaceSets(binding.services.interfaces);
+  const entries = new Int32Array(HOOKS.length).fill(-1), underflows = new Int32Array(HOOKS.length).fill(-1);
+
+  const firstRow = new Map<string, number>();
+  let row = 0;
+  for (const chain of table.chains) {
+    firstRow.set(chain.name, row);
+    row += chain.rules.length + 1;
+  }
+
+  row = 0;
+  for (const chain of table.chains) {
+    if (chain.hook !== null) {
+      entries[chain.hook] = row;
+      underflows[chain.hook] = row + chain.rules.length;
+    }
+    for (const rule of chain.rules) {
+      const at = row++ * T.ROW_WORDS;
+      const context: CreateContext = {
+        family: table.family,
+        protocol: rule.protocolInvert ? 0 : rule.protocol,
+        table: table.name,
+        services: binding.services,
+      };
+      basicPart(rows, at, rule, table.family, sets);
+      rows[at + T.MATCHES] = matches.length;
+      for (const match of rule.matches) matches.push(match.extension.create(match.options, context));
+      rows[at + T.MATCHES_END] = matches.length;
+
+      const target = rule.target;
+      if (target === null) {
+        rows[at + T.ACTION] = T.ACTION_CONTINUE;
+      } else if (target.kind === "verdict") {
+        rows[at + T.ACTION] = T.ACTION_VERDICT;
+        rows[at + T.ARGUMENT] = target.verdict;
+      } else if (target.kind === "target") {
+        rows[at + T.ACTION] = T.ACTION_TARGET;
+        rows[at + T.ARGUMENT] = targets.length;
+        targets.push(target.extension.create(target.options, context));
+      } else {
+        rows[at + T.ACTION] = target.kind === "jump" ? T.ACTION_JUMP : T.ACTION_GOTO;
+        rows[at + T.ARGUMENT] = firstRow.get(target.chain)!;
+      }
+    }
+    const at = row++ * T.ROW_WORDS;
+    rows[at + T.ACTION] = chain.hook !== null ? T.ACTION_POLICY : T.ACTION_VERDICT;
+    rows[at + T.ARGUMENT] = chain.hook !== null ? chain.policy : RETURN;
+  }
+
+  return new T.Table(
+    {
+      name: table.name,
+      rows,
+      interfaceSets: sets.bytes(),
+      matches,
+      targets,
+      entries,
+      underflows,
+      chains: table.chains.filter((chain) => chain.hook === null).length,
+    },
+    binding.counters.subarray(2 * table.counters, 2 * (table.counters + slots)),
+  );
+}
+
+function basicPart(rows: Int32Array, at: number, rule: RuleSpec, family: Family, sets: InterfaceSets): void {
+  let flags = 0;
+  if (rule.protocol !== 0) {
+    flags |= T.ROW_PROTOCOL | (rule.protocolInvert ? T.ROW_PROTOCOL_INVERT : 0);
+    rows[at + T.PROTOCOL] = rule.protocol;
+  }
+  if (asks(rule.source)) {
+    flags |= T.ROW_SRC | (rule.source.invert ? T.ROW_SRC_INVERT : 0) | (family === 6 ? T.ROW_SRC_WIDE : 0);
+    rows.set(rule.source.words, at + T.SRC);
+    rows.set(rule.source.mask, at + T.SRC_MASK);
+  }
+  if (asks(rule.destination)) {
+    flags |= T.ROW_DST | (rule.destination.invert ? T.ROW_DST_INVERT : 0) |
+      (family === 6 ? T.ROW_DST_WIDE : 0);
+    rows.set(rule.destination.words, at + T.DST);
+    rows.set(rule.destination.mask, at + T.DST_MASK);
+  }
+  if (rule.inInterface !== null) {
+    flags |= T.ROW_IN;
+    rows[at + T.IN] = sets.add(rule.inInterface);
+  }
+  if (rule.outInterface !== null) {
+    flags |= T.ROW_OUT;
+    rows[at + T.OUT] = sets.add(rule.outInterface);
+  }
+  if (rule.fragment) flags |= T.ROW_FRAGMENT | (rule.fragmentInvert ? T.ROW_FRAGMENT_INVERT : 0);
+  rows[at + T.FLAGS] = flags;
+}
+
+/** False for no address and for 0.0.0.0/0, which every packet has. */
+function asks(address: AddressSpec | null): address is AddressSpec {
+  return address !== null && (address.invert || address.mask.some((word) => word !== 0));
+}
+
+/** For each distinct interface condition one byte per interface, so that names are compared once, here. */
+class InterfaceSets {
+  readonly #names: readonly string[];
+  readonly #sets = new Map<string, number>();
+  readonly #bytes: number[] = [];
+
+  /** Index 0, no interface, has the empty name. */
+  constructor(interfaces: Interfaces) {
+    this.#names = Array.from({ length: interfaces.count + 1 }, (_, i) => interfaces.name(i));
+  }
+
+  /** Offset of the condition's set. */
+  add({ name, invert }: InterfaceSpec): number {
+    const key = `${invert ? "!" : ""}${name}`;
+    let offset = this.#sets.get(key);
+    if (offset === undefined) {
+      offset = this.#bytes.length;
+      this.#sets.set(key, offset);
+      for (const candidate of this.#names) {
+        const equal = name.endsWith("+") ? candidate.startsWith(name.slice(0, -1)) : candidate === name;
+        this.#bytes.push(equal !== invert ? 1 : 0);
+      }
+    }
+    return offset;
+  }
+
+  bytes(): Uint8Array {
+    return Uint8Array.from(this.#bytes);
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * All targets, by their names after `-j`. ACCEPT, DROP and RETURN are verdicts of the table itself.
+ *
+ * @module
+ */
+import type { TargetExtension } from "../tables/extension.ts";
+import { CONNMARK } from "./connmark.ts";
+import { CT } from "./ct.ts";
+import { DNAT } from "./dnat.ts";
+import { DSCP } from "./dscp.ts";
+import { HL } from "./hl.ts";
+import { LOG } from "./log.ts";
+import { MARK } from "./mark.ts";
+import { MASQUERADE } from "./masquerade.ts";
+import { NETMAP } from "./netmap.ts";
+import { NOTRACK } from "./notrack.ts";
+import { REDIRECT } from "./redirect.ts";
+import { REJECT } from "./reject.ts";
+import { SNAT } from "./snat.ts";
+import { TCPMSS } from "./tcpmss.ts";
+import { TOS } from "./tos.ts";
+import { TTL } from "./ttl.ts";
+
+/** Every target that Weir knows. */
+export const TARGETS: readonly TargetExtension[] = [
+  CONNMARK,
+  CT,
+  DNAT,
+  DSCP,
+  HL,
+  LOG,
+  MARK,
+  MASQUERADE,
+  NETMAP,
+  NOTRACK,
+  REDIRECT,
+  REJECT,
+  SNAT,
+  TCPMSS,
+  TOS,
+  TTL,
+];

@@ -1,0 +1,114 @@
+/** Lowers the maximum segment size that a TCP SYN announces (iptables -j TCPMSS; xt_TCPMSS). */
+import { CONTINUE, FORWARD, OUTPUT, POSTROUTING, Reason, TCP, type Verdict } from "../netfilter.ts";
+import { replaceInTransport } from "../packet/checksum.ts";
+import { setTotalLength, totalLength } from "../packet/ipv4.ts";
+import { payloadLength, setPayloadLength } from "../packet/ipv6.ts";
+import type { Packet } from "../packet/packet.ts";
+import { TCP_CHECKSUM, TCP_HEADER, TCP_OFFSET, tcpHeaderOk, TCPOPT_MSS, tcpPayload } from "../packet/tcp.ts";
+import type { Interfaces } from "../routing/interfaces.ts";
+import { defineTarget, OptionError, type Target, type TargetExtension } from "../tables/extension.ts";
+import { flag, uint } from "../tables/kinds.ts";
+
+/** Length of the option: kind, length, value. */
+const MSS_LENGTH = 4;
+/** What a host that names no MSS is to be sent at most (RFC 9293, 3.7.1): in IPv4, in IPv6. */
+const DEFAULT_4 = 536, DEFAULT_6 = 1220;
+/** Take the path's MTU. */
+const CLAMP = -1;
+
+class TcpmssTarget implements Target {
+  readonly #interfaces: Interfaces;
+  readonly #mss: number;
+
+  constructor(interfaces: Interfaces, mss: number) {
+    this.#interfaces = interfaces;
+    this.#mss = mss;
+  }
+
+  target(p: Packet): Verdict {
+    if (p.fragmentOffset !== 0) return CONTINUE;
+    if (!tcpHeaderOk(p)) return p.drop(Reason["rule-drop"]);
+    let mss = this.#mss;
+    if (mss === CLAMP) {
+      const headers = (p.family === 4 ? 20 : 40) + TCP_HEADER;
+      const mtu = this.#pathMtu(p);
+      if (mtu <= headers) return p.drop(Reason["rule-drop"]);
+      mss = mtu - headers;
+    }
+    const view = p.view, end = tcpPayload(p), checksum = p.l4 + TCP_CHECKSUM;
+    let at = p.l4 + TCP_HEADER;
+    while (at <= end - MSS_LENGTH) {
+      const kind = view.getUint8(at), length = view.getUint8(at + 1);
+      if (kind === TCPOPT_MSS && length === MSS_LENGTH) {
+        const old = view.getUint16(at + 2);
+        if (old > mss) {
+          view.setUint16(at + 2, mss);
+          // A word at an odd offset is summed with its bytes exchanged.
+          if (((at - p.l4) & 1) === 0) replaceInTransport(p, checksum, old, mss, false);
+          else replaceInTransport(p, checksum, swap(old), swap(mss), false);
+        }
+        return CONTINUE;
+      }
+      at += kind < 2 || length === 0 ? 1 : length;
+    }
+    // With data behind the header there is no room, and fifteen words is all a header can be.
+    if (p.length > end || end - p.l4 >= 60) return CONTINUE;
+    this.#insert(p, Math.min(mss, p.family === 4 ? DEFAULT_4 : DEFAULT_6));
+    return CONTINUE;
+  }
+
+  /** The smaller MTU of both ways; answers are taken to go back where the packet came from. */
+  #pathMtu(p: Packet): number {
+    const out = this.#interfaces.mtu(p.outInterface);
+    return p.inInterface === 0 ? out : Math.min(out, this.#interfaces.mtu(p.inInterface));
+  }
+
+  #insert(p: Packet, mss: number): void {
+    const view = p.view, at = p.l4 + TCP_HEADER, checksum = p.l4 + TCP_CHECKSUM, length = p.length - p.l4;
+    p.bytes.copyWithin(at + MSS_LENGTH, at, p.length);
+    p.length += MSS_LENGTH;
+    replaceInTransport(p, checksum, length, length + MSS_LENGTH, true);
+    const option = (TCPOPT_MSS << 24) | (MSS_LENGTH << 16) | mss;
+    view.setInt32(at, option);
+    replaceInTransport(p, checksum, 0, option, false);
+    const offset = view.getUint16(p.l4 + TCP_OFFSET);
+    view.setUint16(p.l4 + TCP_OFFSET, offset + 0x1000);
+    replaceInTransport(p, checksum, offset, offset + 0x1000, false);
+    if (p.family === 4) setTotalLength(p, totalLength(p) + MSS_LENGTH);
+    else setPayloadLength(p, payloadLength(p) + MSS_LENGTH);
+  }
+}
+
+function swap(word: number): number {
+  return ((word & 0xff) << 8) | (word >> 8);
+}
+
+/** Sets the segment size, or clamps it to what the path carries; never raises it. */
+export const TCPMSS: TargetExtension = defineTarget<{ setMss: number; clampMssToPmtu: true }>({
+  name: "TCPMSS",
+  protocols: [TCP],
+  options: {
+    setMss: { flag: "set-mss", kind: uint(0, 65495) },
+    clampMssToPmtu: { flag: "clamp-mss-to-pmtu", kind: flag },
+  },
+  exclusive: ["setMss", "clampMssToPmtu"],
+  required: ["setMss", "clampMssToPmtu"],
+  finish(o, c) {
+    const forSyn = c.matches.some(({ extension, options }) => {
+      const flags = options.tcpFlags as { value: { set: number }; invert: boolean } | undefined;
+      return extension.name === "tcp" && flags !== undefined && !flags.invert &&
+        (flags.value.set & 0x02) !== 0;
+    });
+    if (!forSyn) {
+      throw new OptionError("TCPMSS works on the opening of connections only; add syn: true to the rule");
+    }
+    const outgoing = (1 << FORWARD) | (1 << OUTPUT) | (1 << POSTROUTING);
+    if (o.clampMssToPmtu !== undefined && (c.hooks & ~outgoing) !== 0) {
+      throw new OptionError(
+        "clampMssToPmtu needs to know the way out: use it in FORWARD, OUTPUT or POSTROUTING",
+      );
+    }
+    return o;
+  },
+  create: (o, c) => new TcpmssTarget(c.services.interfaces, o.setMss?.value ?? CLAMP),
+});

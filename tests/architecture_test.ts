@@ -1,0 +1,231 @@
+/**
+ * The shape of the tree, held by tests: who may import whom, no cycles, no `Deno` in the pure parts, no file that
+ * outgrows a few screens, and a map in README.md that is the tree's.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { files, read, ROOT, withoutComments } from "./tree.ts";
+
+const VOCABULARY = ["netfilter", "clock", "sysctl"];
+
+/** What each part may import, beside itself. Whoever is not named here does not exist. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  netfilter: [],
+  clock: [],
+  sysctl: [],
+  packet: VOCABULARY,
+  routing: [...VOCABULARY, "packet"],
+  conntrack: [...VOCABULARY, "packet"],
+  nat: [...VOCABULARY, "packet", "conntrack", "routing"],
+  tables: [...VOCABULARY, "packet", "conntrack", "nat", "routing"],
+  matches: [...VOCABULARY, "packet", "conntrack", "nat", "routing", "tables"],
+  targets: [...VOCABULARY, "packet", "conntrack", "nat", "routing", "tables"],
+  helpers: [...VOCABULARY, "packet", "conntrack", "nat"],
+  config: [
+    ...VOCABULARY,
+    "packet",
+    "conntrack",
+    "nat",
+    "routing",
+    "tables",
+    "matches",
+    "targets",
+    "helpers",
+  ],
+  memory: [...VOCABULARY, "conntrack"],
+  hooks: [...VOCABULARY, "packet", "conntrack", "nat", "routing", "tables", "memory"],
+  router: [
+    ...VOCABULARY,
+    "packet",
+    "conntrack",
+    "nat",
+    "routing",
+    "tables",
+    "matches",
+    "targets",
+    "helpers",
+    "config",
+    "memory",
+    "hooks",
+  ],
+  dataplane: [...VOCABULARY, "packet", "conntrack", "routing", "config", "memory", "router", "ffi"],
+  control: [...VOCABULARY, "packet", "conntrack", "config", "memory", "dataplane", "ffi"],
+  cli: [...VOCABULARY, "conntrack", "config", "memory", "router", "dataplane", "control", "_std"],
+  _std: [],
+  ffi: [],
+  mod: ["netfilter", "packet", "conntrack", "tables", "helpers", "config", "cli"],
+};
+
+/** Parts that get time, chance, devices and storage as arguments. */
+const PURE = [
+  "netfilter",
+  "clock",
+  "sysctl",
+  "memory",
+  "router",
+  "packet",
+  "routing",
+  "conntrack",
+  "nat",
+  "tables",
+  "matches",
+  "targets",
+  "helpers",
+  "hooks",
+  "config",
+];
+
+/** What a pure part has no business with. */
+const IMPURE =
+  /\bDeno\.|\bDate\.now\(|\bnew Date\b|\bMath\.random\(|\bperformance\.|\bsetTimeout\(|\bsetInterval\(|\bcrypto\./;
+
+/** Bytes. Most files are far below; one that comes near usually holds two nouns. */
+const LARGEST = 33_000;
+
+const BARE: Record<string, string> = {
+  "weir": "mod.ts",
+  "deno_tun": "ffi/mod.ts",
+  "@std/assert": "src/_std/assert/mod.ts",
+  "@std/cli": "src/_std/cli/mod.ts",
+  "@std/cli/parse-args": "src/_std/cli/parse_args.ts",
+};
+
+const SOURCES = ["mod.ts", ...files("ffi"), ...files("src")].filter((path) => path.endsWith(".ts"));
+
+/** `src/nat/core.ts` → nat, `src/router.ts` → router, `ffi/tun.ts` → ffi, `mod.ts` → mod. */
+function partOf(path: string): string {
+  const inSrc = path.startsWith("src/") ? path.slice(4) : path;
+  return inSrc.split("/")[0].replace(/\.ts$/, "");
+}
+
+/** Files that `path` imports, types included, relative to the root. */
+function importsOf(path: string): string[] {
+  const text = withoutComments(read(path));
+  const found: string[] = [];
+  const pattern =
+    /\b(?:import|export)\b[^"';()]*?\bfrom\s*"([^"]+)"|\bimport\s*\(\s*"([^"]+)"|\bimport\s+"([^"]+)"/g;
+  for (const match of text.matchAll(pattern)) {
+    const specifier = match[1] ?? match[2] ?? match[3];
+    if (specifier.startsWith(".")) {
+      found.push(new URL(specifier, `file://${ROOT}${path}`).pathname.slice(ROOT.length));
+    } else {
+      found.push(BARE[specifier] ?? specifier);
+    }
+  }
+  return found;
+}
+
+const GRAPH = new Map(SOURCES.map((path) => [path, importsOf(path)]));
+
+Deno.test("architecture: every part imports only what the design allows", () => {
+  const wrong: string[] = [];
+  for (const [path, imports] of GRAPH) {
+    const part = partOf(path);
+    const allowed = MAY_IMPORT[part];
+    if (allowed === undefined) {
+      wrong.push(`${path}: src/${part} is not a part of the design`);
+      continue;
+    }
+    for (const other of imports) {
+      const otherPart = partOf(other);
+      if (!GRAPH.has(other)) wrong.push(`${path} imports ${other}, which is not in src or ffi`);
+      else if (otherPart !== part && !allowed.includes(otherPart)) {
+        wrong.push(`${path} imports ${other}: ${part} may not import ${otherPart}`);
+      }
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("architecture: a helper knows no other helper, and a conntrack half not its NAT half", () => {
+  const wrong: string[] = [];
+  for (const [path, imports] of GRAPH) {
+    const half = /^src\/helpers\/(conntrack|nat)_(\w+)\.ts$/.exec(path);
+    if (!half) continue;
+    for (const other of imports) {
+      const otherHalf = /^src\/helpers\/(conntrack|nat)_(\w+)\.ts$/.exec(other);
+      if (!otherHalf) continue;
+      if (otherHalf[2] !== half[2] || half[1] === "conntrack") wrong.push(`${path} imports ${other}`);
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("architecture: no file imports itself over others", () => {
+  const state = new Map<string, "open" | "done">();
+  const cycles: string[] = [];
+  const visit = (path: string, way: string[]) => {
+    if (state.get(path) === "done") return;
+    if (state.get(path) === "open") {
+      cycles.push([...way.slice(way.indexOf(path)), path].join(" → "));
+      return;
+    }
+    state.set(path, "open");
+    for (const other of GRAPH.get(path) ?? []) visit(other, [...way, path]);
+    state.set(path, "done");
+  };
+  // mod.ts starts the command by a dynamic import, and commands never import mod.ts.
+  for (const path of SOURCES) visit(path, []);
+  assertEquals(cycles, []);
+});
+
+Deno.test("architecture: the pure parts touch no clock, no chance and no Deno", () => {
+  const wrong: string[] = [];
+  for (const path of SOURCES) {
+    if (path.startsWith("ffi/") || !PURE.includes(partOf(path))) continue;
+    withoutComments(read(path)).split("\n").forEach((line, i) => {
+      if (IMPURE.test(line)) wrong.push(`${path}:${i + 1}: ${line.trim()}`);
+    });
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("architecture: no file outgrows a few screens", () => {
+  const large = SOURCES
+    .map((path) => [path, Deno.statSync(ROOT + path).size] as const)
+    .filter(([, size]) => size > LARGEST);
+  assertEquals(large, []);
+});
+
+Deno.test("architecture: file names are snake_case, and differ by more than letter case", () => {
+  const odd = SOURCES.filter((path) => !/^[a-z0-9_/]+\.ts$/.test(path));
+  assertEquals(odd, []);
+});
+
+Deno.test("architecture: the map in README.md is the tree", () => {
+  const mapped = readMap();
+  const real = new Set<string>();
+  for (const path of files()) {
+    const parts = path.split("/");
+    if (parts.length === 1) {
+      real.add(path);
+    } else {
+      // Folders down to the second level, and the files that stand directly in src and tests.
+      real.add(`${parts[0]}/`);
+      if (parts.length > 2) real.add(`${parts[0]}/${parts[1]}/`);
+      else if (parts[0] === "src" || parts[0] === "tests") real.add(path);
+    }
+  }
+  assertEquals([...mapped].filter((path) => !real.has(path)), [], "the map shows what is not there");
+  assertEquals([...real].filter((path) => !mapped.has(path)), [], "the map leaves out what is there");
+});
+
+/** Paths in the README's map: two blanks of indentation a level, the name first, then what it is. */
+function readMap(): Set<string> {
+  const text = /^## Map of the tree$[\s\S]*?^```text\n([\s\S]*?)^```$/m.exec(read("README.md"))?.[1];
+  assert(text, "README.md has a section “Map of the tree” with a text block");
+  const paths = new Set<string>();
+  const folders: string[] = [];
+  for (const line of text.split("\n")) {
+    const match = /^( *)(\S+)/.exec(line);
+    if (!match) continue;
+    const depth = match[1].length / 2;
+    if (depth > 2) continue; // the rest of a description
+    folders.length = depth;
+    const path = folders.join("") + match[2];
+    assert(!paths.has(path), `the map shows ${path} twice`);
+    paths.add(path);
+    if (match[2].endsWith("/")) folders.push(match[2]);
+  }
+  return paths;
+}

@@ -1,0 +1,168 @@
+/**
+ * A connection tracker without a router around it: packets go in, are said to be NEW, ESTABLISHED …, and go out through
+ * confirm, or are dropped on the way as by a rule.
+ *
+ * @module
+ */
+import { Conntrack } from "../../src/conntrack/core.ts";
+import { ExpectTable } from "../../src/conntrack/expect.ts";
+import { listExpects, listFlows } from "../../src/conntrack/format.ts";
+import type { ConntrackHelper } from "../../src/conntrack/helper.ts";
+import { FlowTable } from "../../src/conntrack/table.ts";
+import {
+  ACCEPT,
+  DROP,
+  ESTABLISHED,
+  ESTABLISHED_REPLY,
+  type Hook,
+  NEW,
+  POSTROUTING,
+  PREROUTING,
+  REASONS,
+} from "../../src/netfilter.ts";
+import { type CtTemplate, Packet } from "../../src/packet/packet.ts";
+import { parse } from "../../src/packet/parse.ts";
+import { Sysctl } from "../../src/sysctl.ts";
+import { load, seeded, unload, VirtualClock } from "../kit/mod.ts";
+
+/** What `-m conntrack --ctstate` would say about a packet. */
+export type State = "NEW" | "ESTABLISHED" | "RELATED" | "INVALID" | "UNTRACKED";
+
+/** The state of a packet that has been through `Conntrack.in`. */
+export function stateOf(p: Packet): State {
+  if (p.untracked) return "UNTRACKED";
+  if (p.ct < 0) return "INVALID";
+  if (p.ctinfo === NEW) return "NEW";
+  if (p.ctinfo === ESTABLISHED || p.ctinfo === ESTABLISHED_REPLY) return "ESTABLISHED";
+  return "RELATED";
+}
+
+/** A template that asks for nothing. */
+export const PLAIN: CtTemplate = {
+  zoneOriginal: 0,
+  zoneReply: 0,
+  zoneFromMark: false,
+  helper: -1,
+  timeouts: null,
+  events: -1,
+};
+
+export interface RigOptions {
+  sysctl?: Readonly<Record<string, number>>;
+  helpers?: readonly ConntrackHelper[];
+  capacity?: number;
+  expectCapacity?: number;
+  memory?: ArrayBuffer;
+}
+
+/** How one packet is treated. */
+export interface SendOptions {
+  template?: CtTemplate;
+  mark?: number;
+  hook?: Hook;
+  /** A rule drops it between in and confirm. */
+  drop?: boolean;
+  /** What happens between in and confirm, as NAT would. */
+  between?: (p: Packet) => void;
+  /** Sets offload fields before parse. */
+  offload?: (p: Packet) => void;
+}
+
+/** A tracker, its clock and one packet record. */
+export class Rig {
+  readonly clock = new VirtualClock();
+  readonly conntrack: Conntrack;
+  readonly p = new Packet();
+  readonly log: string[] = [];
+  /** Bytes of the last packet as it left. */
+  sent: Uint8Array = new Uint8Array();
+
+  constructor(o: RigOptions = {}) {
+    const capacity = o.capacity ?? 1024, expectCapacity = o.expectCapacity ?? 64, random = seeded(7);
+    const flowBytes = FlowTable.bytes(capacity);
+    const memory = o.memory ?? new ArrayBuffer(flowBytes + ExpectTable.bytes(expectCapacity));
+    const flows = new FlowTable(memory, 0, capacity, random);
+    const expects = new ExpectTable(memory, flowBytes, expectCapacity, random);
+    if (o.memory) {
+      flows.rebuild();
+      expects.rebuild();
+    }
+    const sysctl: Record<string, number> = {};
+    for (const [name, value] of Object.entries(o.sysctl ?? {})) {
+      sysctl[`net.netfilter.nf_conntrack_${name}`] = value;
+    }
+    this.conntrack = new Conntrack({
+      flows,
+      expects,
+      clock: this.clock,
+      random,
+      sysctl: new Sysctl(sysctl),
+      helpers: o.helpers ?? [],
+      log: (line) => this.log.push(line),
+    });
+  }
+
+  /** One packet from a device to a device. Says its state, or why it was dropped. */
+  send(bytes: Uint8Array, o: SendOptions = {}): string {
+    const p = load(this.p, bytes);
+    o.offload?.(p);
+    const reason = parse(p);
+    if (reason !== 0) return REASONS[reason];
+    p.hook = o.hook ?? PREROUTING;
+    p.mark = o.mark ?? 0;
+    p.template = o.template ?? null;
+    if (this.conntrack.in(p) === DROP) return REASONS[p.reason];
+    const state = stateOf(p);
+    if (o.drop) {
+      this.conntrack.release(p);
+      return state;
+    }
+    o.between?.(p);
+    p.hook = POSTROUTING;
+    const verdict = this.conntrack.confirm(p);
+    this.sent = unload(p);
+    if (verdict !== ACCEPT) {
+      this.conntrack.release(p);
+      return REASONS[p.reason];
+    }
+    return state;
+  }
+
+  /** Lets time pass, and the sweep with it. */
+  wait(milliseconds: number): void {
+    this.clock.advance(milliseconds);
+    this.conntrack.sweep();
+  }
+
+  /** `conntrack -L`. */
+  flows(): string[] {
+    return listFlows(this.conntrack);
+  }
+
+  /** `conntrack -L expect`. */
+  expects(): string[] {
+    return listExpects(this.conntrack);
+  }
+
+  /** The only flow, as text; fails when there is not exactly one. */
+  flow(): string {
+    const all = this.flows();
+    if (all.length !== 1) throw new Error(`one flow expected:\n${all.join("\n")}`);
+    return all[0];
+  }
+
+  /** Protocol, timeout, state and flags of the only flow: `tcp 120 SYN_SENT [UNREPLIED]`; "" when there is none. */
+  brief(): string {
+    const all = this.flows();
+    return all.length === 0 ? "" : brief(this.flow());
+  }
+}
+
+/** Protocol, timeout, state and flags of a line. */
+export function brief(line: string): string {
+  const words = line.split(/ +/), out = [words[0], words[2]];
+  if (/^[A-Z_0-9]+$/.test(words[3])) out.push(words[3]);
+  if (words.includes("[UNREPLIED]")) out.push("[UNREPLIED]");
+  if (words.includes("[ASSURED]")) out.push("[ASSURED]");
+  return out.join(" ");
+}

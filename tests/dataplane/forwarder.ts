@@ -1,0 +1,51 @@
+/**
+ * The smallest thing that the loop can drive: whatever comes in by interface 1 leaves by 2 and the other way round, and
+ * the host device talks to interface 1. Its "configuration" is a query string that says how it misbehaves.
+ */
+import { CONTROL_FLOWS } from "../../src/memory.ts";
+import type { Routing } from "../../src/dataplane/loop.ts";
+import { type Parts, serve } from "../../src/dataplane/serve.ts";
+import { Packet } from "../../src/packet/packet.ts";
+import { parse } from "../../src/packet/parse.ts";
+
+class Forwarder implements Routing {
+  readonly packet = new Packet();
+  #received = 0;
+
+  constructor(readonly parts: Parts, readonly options: URLSearchParams) {}
+
+  receive(p: Packet, iface: number): void {
+    const reason = parse(p);
+    if (reason !== 0) {
+      p.drop(reason);
+      this.parts.memory.countDrop(reason, p.length);
+      return;
+    }
+    this.#received++;
+    if (this.options.has("throw")) throw new Error("a rule of the user broke");
+    if (this.options.has("hang")) { for (;;); }
+    if (this.options.has("host") && iface === 1) this.parts.emitHost!(p);
+    else this.parts.emit(3 - iface, p);
+  }
+
+  receiveHost(p: Packet): void {
+    if (parse(p) === 0) this.parts.emit(1, p);
+  }
+
+  sweep(): void {
+    this.parts.memory.control[CONTROL_FLOWS] = this.#received;
+  }
+
+  command(words: Int32Array): void {
+    this.parts.log(`command ${words[0]} ${words[1]}`);
+  }
+}
+
+serve((config) => {
+  const options = new URL(config).searchParams;
+  if (options.has("broken")) return Promise.reject(new Error("the module is broken"));
+  return Promise.resolve((parts) => {
+    parts.log(`recovered ${parts.recovered}`);
+    return new Forwarder(parts, options);
+  });
+});

@@ -1,0 +1,81 @@
+/** What the documentation promises is there: commands, tasks, links, and configurations that check without a mistake. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { files, read, ROOT } from "./tree.ts";
+
+const PAGES = files().filter((path) => path.endsWith(".md"));
+const TASKS = Object.keys(JSON.parse(read("deno.json")).tasks);
+
+Deno.test("docs: every link to a file of the tree leads there", () => {
+  const broken: string[] = [];
+  for (const page of PAGES) {
+    for (const [, target] of read(page).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      const path = new URL(target, `file://${ROOT}${page}`).pathname;
+      try {
+        Deno.statSync(path);
+      } catch {
+        broken.push(`${page}: ${target}`);
+      }
+    }
+  }
+  assertEquals(broken, []);
+});
+
+Deno.test("docs: every task that a page or a script names exists", () => {
+  const unknown: string[] = [];
+  for (const page of [...PAGES, ".ci/run", "tests/run.ts", "tests/demo/demo.ts"]) {
+    for (const [, task] of read(page).matchAll(/\b(?:deno|deno@[\d.]+) task (\w+)/g)) {
+      if (!TASKS.includes(task)) unknown.push(`${page}: ${task}`);
+    }
+  }
+  assertEquals(unknown, []);
+});
+
+Deno.test("docs: README.md names one version of Deno, the gate's", () => {
+  const versions = new Set([read("README.md"), read(".ci/run"), read(".github/CONTRIBUTING.md")]
+    .flatMap((text) => [...text.matchAll(/deno@([\d.]+)/g)].map((match) => match[1])));
+  assertEquals([...versions], ["2.9.6"]);
+  assertStringIncludes(read(".ci/run"), "npx --yes deno@2.9.6 task test");
+});
+
+Deno.test("docs: the hook diagram of README.md is that of src/netfilter.ts", () => {
+  const lines = (text: string) =>
+    text.split("\n").map((line) => line.replace(/^ \*/, "").trim()).filter(Boolean);
+  const own = /```text\n( +┌[\s\S]*?)```/.exec(read("README.md"))?.[1];
+  const source = /```\n( \* +┌[\s\S]*?) \* ```/.exec(read("src/netfilter.ts"))?.[1];
+  assert(own && source);
+  assertEquals(lines(own), lines(source));
+});
+
+Deno.test("docs: each decision has a title and five lines", () => {
+  const decisions = read(".github/DECISIONS.md").split(/^## /m).slice(1);
+  assert(decisions.length > 0);
+  for (const decision of decisions) {
+    const [title, ...rest] = decision.split("\n");
+    // A long line is wrapped; what goes on is indented.
+    const lines = rest.filter((line) => line.trim() !== "" && !line.startsWith("  "));
+    assertEquals(lines.filter((line) => !line.startsWith("- ")), [], title);
+    assertEquals(lines.length, 5, title);
+  }
+});
+
+Deno.test("docs: the changelog keeps its form", () => {
+  const text = read(".github/CHANGELOG.md");
+  assertMatch(text, /^# Changelog\n/);
+  const headings = [...text.matchAll(/^## (.*)$/gm)].map((match) => match[1]);
+  assertEquals(headings[0], "[Unreleased]");
+  for (const heading of headings.slice(1)) assertMatch(heading, /^\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d$/);
+  const kinds = new Set([...text.matchAll(/^### (.*)$/gm)].map((match) => match[1]));
+  const known = new Set(["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]);
+  assertEquals([...kinds].filter((kind) => !known.has(kind)), []);
+});
+
+Deno.test("docs: every example begins with two lines of purpose and a drawing", () => {
+  const examples = files("examples").filter((path) => path.endsWith(".ts"));
+  assert(examples.length >= 5);
+  for (const path of examples) {
+    assertMatch(read(path), /^\/\*\*\n \* .+\n \* .+\n \*\n \* ```\n[\s\S]*?┌[\s\S]*? \* ```\n/, path);
+    assertStringIncludes(read("README.md"), `(${path})`);
+  }
+});

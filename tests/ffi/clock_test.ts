@@ -1,0 +1,16 @@
+import { assert } from "@std/assert";
+import { CLOCK_REALTIME, SystemClock } from "deno_tun";
+import { test } from "./netns.ts";
+
+test("SystemClock milliseconds go with the time", async () => {
+  const clock = new SystemClock();
+  const a = performance.now(), before = clock.milliseconds(), b = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  const c = performance.now(), after = clock.milliseconds(), d = performance.now();
+  const passed = (after - before) | 0;
+  assert(passed >= c - b - 1 && passed <= d - a + 1, `${passed} ms is not within ${c - b} … ${d - a}`);
+});
+
+test("SystemClock seconds of the real time agree with Date", () => {
+  assert(Math.abs(new SystemClock(CLOCK_REALTIME).seconds() - Date.now() / 1000) < 2);
+});

@@ -1,0 +1,259 @@
+/**
+ * A laboratory: network namespaces, programs in them, and Weir between them; gone when it is closed.
+ *
+ * A private lab (what tests use) lives in a mount and a network namespace of its own, with an empty /run. So it may
+ * call its namespaces `lan` and `wan`, as the examples do, whatever else this machine has of that name, and nothing
+ * of it can stay behind: its mounts, namespaces and devices end with its last process, and `close` ends them all. If
+ * even the test is killed, the keeper of the lab sees its standard input close and goes as well.
+ *
+ * An open lab (what the demo uses) makes the namespaces where `ip netns` shows them, for whoever wants to watch.
+ */
+
+import { missing } from "./programs.ts";
+import { type Ended, Running } from "./running.ts";
+
+export { type Ended, Running };
+
+/** The tree that is tested. */
+export const ROOT = new URL("../../", import.meta.url).pathname;
+/** Weir's own place in a lab: the network namespace that it runs in. */
+export const HERE = "";
+
+/** Made in the keeper's namespaces. `read` returns when the one who made the lab closes it or dies. */
+const KEEPER = `
+set -e
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/netns /run/vsftpd/empty
+ip link set lo up
+for name in "$@"; do ip netns add "$name"; ip -n "$name" link set lo up; done
+echo ready
+read -r line || :
+`;
+
+/** Why no lab can be made here, or null. */
+export function unavailable(): string | null {
+  if (Deno.build.os !== "linux") return "namespaces and TUN devices are Linux's";
+  if (Deno.uid() !== 0) return "making network namespaces needs root";
+  const gone = missing(["ip", "unshare", "nsenter", "mount"]);
+  if (gone.length > 0) return `not installed: ${gone.join(", ")}`;
+  try {
+    Deno.statSync("/dev/net/tun");
+  } catch {
+    return "there is no /dev/net/tun";
+  }
+  const { success, stderr } = new Deno.Command("unshare", {
+    args: ["--mount", "--net", "true"],
+    stdin: "null",
+  })
+    .outputSync();
+  if (!success) return `no network namespace can be made: ${new TextDecoder().decode(stderr).trim()}`;
+  return null;
+}
+
+/** How a program in a lab is started. */
+export interface Start {
+  env?: Record<string, string>;
+  cwd?: string;
+  /** Text for its standard input; none otherwise. */
+  stdin?: string;
+  /** Milliseconds until it is killed, which is an error; 20 s unless told. */
+  timeout?: number;
+}
+
+/** See the head of this file. */
+export class Lab implements AsyncDisposable {
+  /** A folder for configuration files, downloads and logs. */
+  readonly dir: string;
+  readonly #keeper: Running | null;
+  readonly #keeperInput: WritableStreamDefaultWriter<Uint8Array> | null;
+  readonly #made: string[];
+  readonly #children = new Set<Running>();
+  #closed: Promise<void> | null = null;
+
+  private constructor(
+    keeper: Running | null,
+    input: WritableStreamDefaultWriter<Uint8Array> | null,
+    made: string[],
+  ) {
+    this.#keeper = keeper;
+    this.#keeperInput = input;
+    this.#made = made;
+    this.dir = Deno.makeTempDirSync({ prefix: "weir-lab-" });
+    Deno.chmodSync(this.dir, 0o755); // vsftpd serves a folder in it as another user
+  }
+
+  /** A lab of its own with network namespaces of these names. */
+  static async private(...names: string[]): Promise<Lab> {
+    const child = new Deno.Command("unshare", {
+      args: ["--mount", "--net", "--propagation", "private", "sh", "-c", KEEPER, "lab", ...names],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const keeper = new Running("the lab's keeper", child);
+    const lab = new Lab(keeper, child.stdin.getWriter(), []);
+    try {
+      await keeper.waitFor(/^ready$/m);
+      return lab;
+    } catch (error) {
+      await lab.close();
+      throw error;
+    }
+  }
+
+  /** Namespaces of these names for everyone to see. None of them may exist. */
+  static async open(...names: string[]): Promise<Lab> {
+    const made: string[] = [];
+    const lab = new Lab(null, null, made);
+    try {
+      for (const name of names) {
+        await lab.ok(HERE, "ip", "netns", "add", name);
+        made.push(name);
+        await lab.ok(HERE, "ip", "-n", name, "link", "set", "lo", "up");
+      }
+      return lab;
+    } catch (error) {
+      await lab.close();
+      throw error;
+    }
+  }
+
+  /** Starts a program in namespace `where` (`HERE`: where Weir runs) and leaves it running. */
+  spawn(where: string, program: string, args: readonly string[], start: Start = {}): Running {
+    if (this.#closed) throw new Error(`${program} was not started: the lab is closed`);
+    const enter: string[] = [];
+    if (this.#keeper) {
+      const keeper = `/proc/${this.#keeper.pid}`;
+      enter.push(`--mount=${keeper}/ns/mnt`);
+      enter.push(where === HERE ? `--net=${keeper}/ns/net` : `--net=${keeper}/root/run/netns/${where}`);
+    } else if (where !== HERE) {
+      enter.push(`--net=/run/netns/${where}`);
+    }
+    const command = enter.length > 0 ? ["nsenter", ...enter, "--", program, ...args] : [program, ...args];
+    const child = new Deno.Command(command[0], {
+      args: command.slice(1),
+      cwd: start.cwd ?? this.dir,
+      detached: true, // a group of its own: ends as one, and Ctrl-C is for whoever made the lab
+      env: { LC_ALL: "C", NO_COLOR: "1", ...start.env },
+      stdin: start.stdin === undefined ? "null" : "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    if (start.stdin !== undefined) {
+      const writer = child.stdin.getWriter();
+      // A program that does not read to the end is not this one's business.
+      writer.write(new TextEncoder().encode(start.stdin)).then(() => writer.close()).catch(() => {});
+    }
+    const running = new Running([program, ...args].join(" "), child);
+    this.#children.add(running);
+    running.ended.then(() => this.#children.delete(running));
+    return running;
+  }
+
+  /** Runs a program to its end, whatever that is. */
+  async run(where: string, program: string, args: readonly string[], start: Start = {}): Promise<Ended> {
+    const running = this.spawn(where, program, args, start);
+    const ms = start.timeout ?? 20_000;
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      running.kill();
+    }, ms);
+    try {
+      const ended = await running.ended;
+      if (late) throw new Error(`${running.name} took over ${ms} ms; it said:\n${running.text}`);
+      return ended;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Runs a program that has to end with 0; returns what it wrote to standard output. */
+  async ok(where: string, program: string, ...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run(where, program, args);
+    if (code !== 0) {
+      throw new Error(
+        `${[program, ...args].join(" ")} (in ${
+          where || "Weir's place"
+        }) ended with ${code}:\n${stdout}${stderr}`,
+      );
+    }
+    return stdout;
+  }
+
+  /** The `weir` command, run to its end. */
+  command(args: readonly string[], start: Start = {}): Promise<Ended> {
+    return this.run(HERE, Deno.execPath(), weirArgs(args), start);
+  }
+
+  /** The `weir` command, left running: `weir(["run", CONFIG])` and wait for "ready". */
+  async weir(config: string, start: Start = {}): Promise<Running> {
+    const weir = this.spawn(HERE, Deno.execPath(), weirArgs(["run", config]), start);
+    await weir.waitFor(/^weir: ready/m, 15_000);
+    return weir;
+  }
+
+  /** Writes a file into the lab's folder; returns its path. */
+  write(name: string, text: string): string {
+    const path = `${this.dir}/${name}`;
+    Deno.writeTextFileSync(path, text);
+    return path;
+  }
+
+  /** Ends everything that runs in the lab and takes it down. Safe to call twice, and at any moment. */
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#children].map(async (child) => {
+      await child.stop();
+      child.kill(); // servers leave children that still talk to somebody
+    }));
+    if (this.#keeper) {
+      for (const pid of this.#inside()) {
+        try {
+          Deno.kill(pid, "SIGKILL");
+        } catch {
+          // It ended by itself.
+        }
+      }
+      await this.#keeperInput?.close().catch(() => {});
+      await this.#keeper.stop("SIGTERM", 1_000);
+    }
+    for (const name of this.#made.splice(0)) {
+      await new Deno.Command("ip", { args: ["netns", "del", name], stdin: "null" }).output();
+    }
+    await Deno.remove(this.dir, { recursive: true }).catch(() => {});
+  }
+
+  /** Processes in the keeper's mount namespace: all started by this lab, or by what it started. */
+  #inside(): number[] {
+    const keeper = this.#keeper?.pid;
+    const pids: number[] = [];
+    try {
+      const ours = Deno.readLinkSync(`/proc/${keeper}/ns/mnt`);
+      if (ours === Deno.readLinkSync("/proc/self/ns/mnt")) return [];
+      for (const { name } of Deno.readDirSync("/proc")) {
+        if (!/^\d+$/.test(name) || Number(name) === keeper) continue;
+        try {
+          if (Deno.readLinkSync(`/proc/${name}/ns/mnt`) === ours) pids.push(Number(name));
+        } catch {
+          // It ended while we looked.
+        }
+      }
+    } catch {
+      // The keeper never came up, or is gone.
+    }
+    return pids;
+  }
+}
+
+/** Arguments for `deno` that make it the `weir` command of this tree. */
+export function weirArgs(args: readonly string[]): string[] {
+  return ["run", "-A", "--no-prompt", `${ROOT}mod.ts`, ...args];
+}

@@ -1,0 +1,69 @@
+/** Starting and ending: what Weir says, how fast it ends, and that it leaves nothing behind. */
+
+import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
+import { HERE, Lab, ROOT } from "./lab.ts";
+import { labTest } from "./lab_testing.ts";
+
+const GATEWAY = `${ROOT}examples/gateway.ts`;
+
+/** Everything a run could leave: devices, addresses and routes of each namespace, and files below /run. */
+async function traces(lab: Lab): Promise<string> {
+  let text = "";
+  for (const where of [HERE, "lan", "wan"]) {
+    for (const what of [["-br", "link"], ["-br", "address"], ["route"], ["-6", "route"]]) {
+      text += `${where} ${what.join(" ")}\n${await lab.ok(where, "ip", ...what)}`;
+    }
+  }
+  return text + await lab.ok(HERE, "find", "/run", "-type", "f");
+}
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  labTest(`${signal} ends weir run within a second, with 0, and nothing stays`, ["ping"], async () => {
+    await using lab = await Lab.private("lan", "wan");
+    const before = await traces(lab);
+    const weir = await lab.weir(GATEWAY);
+    await lab.ok("lan", "ping", "-c", "1", "-W", "2", "198.51.100.2");
+    assert(await traces(lab) !== before, "devices and routes are there while it runs");
+    const began = performance.now();
+    const { code } = await weir.stop(signal);
+    assertLess(performance.now() - began, 1_000, `it said: ${weir.text}`);
+    assertEquals(code, 0, weir.text);
+    assertEquals(await traces(lab), before);
+  });
+}
+
+labTest("a second run right after the first works as the first did", ["ping"], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  for (let i = 0; i < 3; i++) {
+    const weir = await lab.weir(GATEWAY);
+    assertStringIncludes(await lab.ok("lan", "ping", "-c", "1", "-W", "2", "198.51.100.2"), "1 received");
+    const { stdout } = await lab.command(["conntrack", "-L"]);
+    assertEquals(stdout.match(/^icmp /gm)?.length, 1, `the flow table begins empty:\n${stdout}`);
+    assertEquals((await weir.stop()).code, 0);
+  }
+});
+
+labTest("killed with -9, it leaves no device, and the next run starts", ["ping"], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  const weir = await lab.weir(GATEWAY);
+  await weir.stop("SIGKILL");
+  assertMatch(await lab.ok("lan", "ip", "-br", "link"), /^lo .*\n$/);
+  await lab.weir(GATEWAY);
+  assertStringIncludes(await lab.ok("lan", "ping", "-c", "1", "-W", "2", "198.51.100.2"), "1 received");
+});
+
+labTest("weir run where there is no terminal writes plain lines", ["ping"], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  const weir = await lab.weir(GATEWAY);
+  await weir.stop();
+  // deno-lint-ignore no-control-regex
+  assert(!/[\r\x1b]/.test(weir.text), weir.text);
+  assertMatch(weir.text, /^weir: ready/m);
+});
+
+labTest("weir conntrack -L without a running router says so", [], async () => {
+  await using lab = await Lab.private();
+  const { code, stdout, stderr } = await lab.command(["conntrack", "-L"]);
+  assertEquals([code, stdout], [1, ""]);
+  assertMatch(stderr, /^weir: no router is running.*\n$/);
+});

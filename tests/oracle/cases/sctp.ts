@@ -1,0 +1,250 @@
+/** Group S: SCTP and the protocols that nobody tracks in particular. */
+import {
+  gre,
+  ip,
+  sctp,
+  SCTP_CHUNK,
+  type SctpChunk,
+  sctpInit,
+  type SctpOptions,
+  udplite,
+} from "../../kit/packets.ts";
+import { dump, packet, type Step } from "../scenario.ts";
+import type { View } from "../view.ts";
+import { C, type Case, COUNT, DROP_INVALID, filter, M, nat, NET, S, S2, WAN } from "./case.ts";
+
+const TAG_C = 0x11111111, TAG_S = 0x22222222;
+const client = (vtag: number, chunks: SctpChunk[], o: Partial<SctpOptions> = {}): Step =>
+  packet("lan", sctp({ src: C, sport: 1000, dst: S, dport: 36412, vtag, chunks, ...o }));
+const server = (vtag: number, chunks: SctpChunk[], o: Partial<SctpOptions> = {}): Step =>
+  packet("wan", sctp({ src: S, sport: 36412, dst: WAN, dport: 1000, vtag, chunks, ...o }));
+const chunk = (name: keyof typeof SCTP_CHUNK, body: number[] = [], flags = 0): SctpChunk => ({
+  type: SCTP_CHUNK[name],
+  flags,
+  body,
+});
+const data = chunk("DATA", [0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 65, 66, 67, 68], 3);
+
+/** The four packets of an association's beginning, and the tables after each. */
+function associated(o: { sport?: number; dst?: string; dport?: number } = {}, dumps = false): Step[] {
+  const s = { dst: o.dst, dport: o.dport };
+  const back = Object.fromEntries(Object.entries(s).filter(([, x]) => x !== undefined));
+  return [
+    client(0, [sctpInit(TAG_C, 1)]),
+    ...dumps ? [dump("init")] : [],
+    server(TAG_C, [sctpInit(TAG_S, 9, true)], back),
+    ...dumps ? [dump("init ack")] : [],
+    client(TAG_S, [chunk("COOKIE_ECHO", [1, 2, 3, 4])]),
+    ...dumps ? [dump("cookie echo")] : [],
+    server(TAG_C, [chunk("COOKIE_ACK")], back),
+    ...dumps ? [dump("cookie ack")] : [],
+  ];
+}
+
+const states = (v: View, ...names: string[]) => names.map((n) => v.flow(n).state);
+
+export const SCTP_CASES: Case[] = [
+  {
+    id: "S01",
+    says: "an association goes COOKIE_WAIT, COOKIE_ECHOED, ESTABLISHED",
+    scenario: { ...NET, iptables: M, steps: [...associated({}, true), client(TAG_S, [data])] },
+    expect(v) {
+      v.is(states(v, "init ack", "cookie echo", "cookie ack"), [
+        "COOKIE_WAIT",
+        "COOKIE_ECHOED",
+        "ESTABLISHED",
+      ]);
+      v.timer(v.flow(), 210);
+      v.is(v.flow().assured, true);
+      v.is([v.one(0).src, v.one(1).dst, v.one(3).dst], [WAN, C, C]);
+      for (let n = 0; n < 5; n++) v.is(v.one(n).errors, []);
+    },
+  },
+  {
+    id: "S02",
+    says: "a wrong verification tag, or one on INIT, is INVALID",
+    scenario: {
+      ...NET,
+      iptables: M,
+      steps: [...associated(), client(TAG_S + 1, [data]), client(5, [sctpInit(TAG_C, 1)])],
+    },
+    expect(v) {
+      v.is(v.count("--ctstate INVALID"), 2);
+      v.is(v.flow().state, "ESTABLISHED");
+    },
+  },
+  {
+    id: "S03",
+    says: "a HEARTBEAT may come first",
+    scenario: {
+      ...NET,
+      iptables: M,
+      steps: [
+        client(TAG_S, [chunk("HEARTBEAT", [0, 1, 0, 4])]),
+        dump("sent"),
+        server(TAG_S, [chunk("HEARTBEAT_ACK", [0, 1, 0, 4])]),
+      ],
+    },
+    expect(v) {
+      v.is(states(v, "sent"), ["HEARTBEAT_SENT"]);
+      v.timer(v.flow("sent"), 30);
+    },
+  },
+  {
+    id: "S04",
+    says: "shutdown and abort end an association; what cannot begin one is INVALID",
+    scenario: {
+      ...NET,
+      iptables: M,
+      steps: [
+        ...associated(),
+        client(TAG_S, [chunk("SHUTDOWN", [0, 0, 0, 1])]),
+        dump("shutdown"),
+        server(TAG_C, [chunk("SHUTDOWN_ACK")]),
+        dump("shutdown ack"),
+        client(TAG_S, [chunk("SHUTDOWN_COMPLETE")]),
+        dump("complete"),
+        client(TAG_S, [chunk("ABORT")], { sport: 1001 }),
+        client(TAG_S, [chunk("COOKIE_ACK")], { sport: 1002 }),
+        client(TAG_S, [chunk("SHUTDOWN_COMPLETE")], { sport: 1003 }),
+        client(TAG_S, [data], { sport: 1004 }),
+        client(0, [sctpInit(TAG_C, 1), data], { sport: 1005 }),
+        client(0, [sctpInit(TAG_C, 1)], { sport: 1006, badChecksum: true }),
+        client(0, [sctpInit(0, 1)], { sport: 1007 }),
+        client(0, [{ type: 1, length: 2 }], { sport: 1008 }),
+        client(0, [], { sport: 1009 }),
+      ],
+    },
+    expect(v) {
+      v.is(states(v, "shutdown", "shutdown ack", "complete"), [
+        "SHUTDOWN_SENT",
+        "SHUTDOWN_ACK_SENT",
+        "CLOSED",
+      ]);
+    },
+  },
+  {
+    id: "S05",
+    says: "stale INIT and INIT ACK do not disturb an association",
+    scenario: {
+      ...NET,
+      iptables: M + DROP_INVALID,
+      steps: [
+        ...associated(),
+        server(0, [sctpInit(0x33333333, 1)]),
+        dump("stale INIT"),
+        client(0x33333333, [sctpInit(TAG_C, 1, true)]),
+        dump("stale INIT ACK"),
+        server(TAG_C, [sctpInit(0x44444444, 1, true)]),
+        client(TAG_S, [data]),
+        server(TAG_C, [chunk("SACK", [0, 0, 0, 1, 0, 0, 255, 255, 0, 0, 0, 0])]),
+      ],
+    },
+    expect: (v) => v.is(v.flow().state, "ESTABLISHED"),
+  },
+  {
+    id: "S06",
+    says: "SNAT to one port rewrites the whole association, CRC32c included",
+    scenario: {
+      ...NET,
+      iptables: COUNT + nat("-A POSTROUTING -o wan -p sctp -j SNAT --to-source 203.0.113.50:34567"),
+      steps: [
+        ...associated({ dst: "203.0.113.50", dport: 34567 }),
+        client(TAG_S, [data]),
+        server(TAG_C, [chunk("SACK", [0, 0, 0, 1, 0, 0, 255, 255, 0, 0, 0, 0])], {
+          dst: "203.0.113.50",
+          dport: 34567,
+        }),
+        client(TAG_S, [chunk("ABORT")]),
+      ],
+    },
+    expect(v) {
+      for (const n of [0, 2, 4, 6]) v.is([v.one(n).sport, v.one(n).errors], [34567, []]);
+      for (const n of [1, 3, 5]) v.is([v.one(n).dst, v.one(n).dport, v.one(n).errors], [C, 1000, []]);
+      v.is(v.flow().state, "CLOSED");
+    },
+  },
+  {
+    id: "S07",
+    says: "other protocols are tracked by their addresses",
+    scenario: {
+      ...NET,
+      iptables: M,
+      steps: [
+        packet("lan", gre({ src: C, dst: S, payload: "inner" })),
+        packet("lan", ip({ src: C, dst: S, protocol: 50, payload: 40 })),
+        packet("lan", ip({ src: C, dst: S, protocol: 253, payload: 40 })),
+        packet("wan", gre({ src: S, dst: WAN, payload: "inner" })),
+        packet("wan", ip({ src: S, dst: WAN, protocol: 50, payload: 40 })),
+        packet("lan", gre({ src: C, dst: S2, key: 77, payload: "inner" })),
+        packet("lan", gre({ src: C, dst: S2, pptp: { callId: 5, seq: 1 }, payload: "ppp" })),
+        packet("lan", ip({ src: C, dst: S, protocol: 51, payload: 40 })),
+        packet("lan", ip({ src: C, dst: S, protocol: 253, payload: 0 })),
+        packet("lan", ip({ src: C, dst: S2, protocol: 47, payload: 3 })),
+      ],
+    },
+    expect(v) {
+      v.is([0, 1, 2].map((n) => v.one(n).src), [WAN, WAN, WAN]);
+      v.is([3, 4].map((n) => v.one(n).dst), [C, C]);
+      for (const f of v.flows().filter((f) => f.protocol === "unknown")) v.timer(f, 600);
+    },
+  },
+  {
+    id: "S08",
+    says: "UDP-Lite is tracked and translated, its checksum is needed",
+    scenario: {
+      ...NET,
+      iptables: M,
+      steps: [
+        packet("lan", udplite({ src: C, sport: 1000, dst: S, dport: 53, payload: 50, coverage: 12 })),
+        packet("wan", udplite({ src: S, sport: 53, dst: WAN, dport: 1000, payload: 50 })),
+        packet("lan", udplite({ src: C, sport: 1001, dst: S, dport: 53, payload: 50, checksum: 0 })),
+        packet("lan", udplite({ src: C, sport: 1002, dst: S, dport: 53, payload: 50, coverage: 4 })),
+        packet("lan", udplite({ src: C, sport: 1003, dst: S, dport: 53, payload: 50, coverage: 200 })),
+        packet("lan", udplite({ src: C, sport: 1004, dst: S, dport: 53, payload: 50, badChecksum: true })),
+      ],
+    },
+    expect: () => {},
+  },
+  {
+    id: "S09",
+    says: "a rule for one port of SCTP or UDP-Lite does not open another",
+    scenario: {
+      ...NET,
+      iptables: COUNT + filter(
+        ":FORWARD DROP [0:0]",
+        "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT",
+        "-A FORWARD -p sctp --dport 36412 -j ACCEPT",
+        "-A FORWARD -p udplite -m multiport --dports 53 -j ACCEPT",
+      ),
+      steps: [
+        client(0, [sctpInit(TAG_C, 1)]),
+        client(0, [sctpInit(TAG_C, 1)], { dport: 22 }),
+        packet("lan", udplite({ src: C, sport: 1000, dst: S, dport: 53, payload: 50 })),
+        packet("lan", udplite({ src: C, sport: 1000, dst: S, dport: 22, payload: 50 })),
+      ],
+    },
+    expect(v) {
+      v.one(0);
+      v.silent(1, 3);
+      v.one(2);
+    },
+  },
+  {
+    id: "S10",
+    says: "multicast is not forwarded",
+    scenario: {
+      ...NET,
+      iptables: COUNT,
+      steps: [
+        packet("lan", ip({ src: C, dst: "224.0.0.18", protocol: 112, ttl: 255, payload: 20 })),
+        packet(
+          "lan",
+          ip({ src: C, dst: "224.0.0.1", protocol: 2, ttl: 1, payload: [0x11, 0, 0xee, 0xff, 0, 0, 0, 0] }),
+        ),
+        packet("lan", ip({ src: C, dst: "239.1.2.3", protocol: 17, ttl: 9, payload: 20 })),
+      ],
+    },
+    expect: (v) => v.silent(0, 1, 2),
+  },
+];

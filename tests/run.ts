@@ -1,0 +1,96 @@
+/**
+ * `deno task test`: installs from Debian what the tests need, runs them all, and ends with a line
+ * `N passed, N failed`. What cannot run here is left out, and the reason is said.
+ *
+ * `deno task test PATH…` runs only the tests under those paths.
+ */
+
+import { unavailable } from "./netns/lab.ts";
+import { cannotInstall, install, PACKAGES } from "./netns/programs.ts";
+import { print } from "../src/cli/output.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+
+/** Sanitizers are off by default since Deno 2.8. */
+const FLAGS = ["test", "-A", "--no-prompt", "--sanitize-ops", "--sanitize-resources"];
+
+/** What one `deno test` counted. */
+interface Count {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** Runs `deno test`, shows what it shows, and counts. */
+async function runTests(args: readonly string[]): Promise<Count> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...FLAGS, ...args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of child.stdout) {
+    Deno.stdout.writeSync(chunk);
+    text = (text + decoder.decode(chunk, { stream: true })).slice(-10_000);
+  }
+  const { success } = await child.status;
+  // deno-lint-ignore no-control-regex
+  const plain = text.replace(/\x1b\[[\d;]*m/g, "");
+  const line = [
+    ...plain.matchAll(/^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \((\d+) steps?\))?(.*)$/gm),
+  ].at(-1);
+  if (!line) return { passed: 0, failed: 1, skipped: 0 }; // it did not come to its end: a type error, a crash
+  const failed = Number(line[2]);
+  return {
+    passed: Number(line[1]),
+    failed: success ? failed : Math.max(1, failed), // an error outside any test counts as one
+    skipped: Number(/(\d+) ignored/.exec(line[4])?.[1] ?? 0),
+  };
+}
+
+/** All test files under `folder`. */
+function testFiles(folder: string): string[] {
+  const files: string[] = [];
+  for (const { name, isDirectory } of Deno.readDirSync(ROOT + folder)) {
+    if (isDirectory) files.push(...testFiles(`${folder}/${name}`));
+    else if (name.endsWith("_test.ts")) files.push(`${folder}/${name}`);
+  }
+  return files.sort();
+}
+
+async function main(paths: readonly string[]): Promise<number> {
+  const missing = await install(Object.keys(PACKAGES), print);
+  if (missing.length > 0) {
+    const why = cannotInstall() ?? "apt-get did not install them";
+    print(`not installed: ${missing.join(", ")} (${why}). Tests that need them are left out.`);
+  }
+  const why = unavailable();
+  if (why !== null) print(`Tests in network namespaces are left out: ${why}.`);
+
+  const all = testFiles("tests");
+  const inNamespaces = (file: string) => file.startsWith("tests/netns/");
+  const groups: [string, readonly string[]][] = paths.length > 0 ? [["tests", paths]] : [
+    ["unit tests", all.filter((file) => !inNamespaces(file))],
+    ["namespace tests: real programs through Weir", all.filter(inNamespaces)],
+  ];
+  const sum: Count = { passed: 0, failed: 0, skipped: 0 };
+  for (const [title, files] of groups) {
+    print(`\n── ${title} ──`);
+    const { passed, failed, skipped } = await runTests(files);
+    sum.passed += passed;
+    sum.failed += failed;
+    sum.skipped += skipped;
+  }
+  if (sum.skipped > 0 && why !== null) print(`\n${sum.skipped} tests were left out: ${why}.`);
+  print(`\n${sum.passed} passed, ${sum.failed} failed${sum.skipped > 0 ? `, ${sum.skipped} skipped` : ""}`);
+  return sum.failed === 0 ? 0 : 1;
+}
+
+if (import.meta.main) {
+  // Ctrl-C reaches the running tests as well; they clean up, and so does the installation.
+  Deno.addSignalListener("SIGINT", () => {});
+  Deno.exit(await main(Deno.args));
+}
