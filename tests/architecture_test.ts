@@ -48,6 +48,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "memory",
     "hooks",
   ],
+  replay: [...VOCABULARY, "packet", "conntrack", "config", "memory", "router"],
   dataplane: [...VOCABULARY, "packet", "conntrack", "routing", "config", "memory", "router", "ffi"],
   control: [...VOCABULARY, "packet", "conntrack", "config", "memory", "dataplane", "ffi"],
   cli: [...VOCABULARY, "conntrack", "config", "memory", "router", "dataplane", "control", "_std"],
@@ -73,6 +74,7 @@ const PURE = [
   "helpers",
   "hooks",
   "config",
+  "replay",
 ];
 
 /** What a pure part has no business with. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { ACCEPT, DROP, type Family } from "../netfilter.ts";
-import { formatAddress, formatMasked } from "../packet/address.ts";
+import { formatMasked } from "../packet/address.ts";
 import type { AddressSpec, InterfaceSpec, RuleSet, RuleSpec, TableSpec } from "../tables/entry.ts";
 import {
   type AnyOptions,
@@ -13,7 +13,7 @@ import {
   type ReadContext,
   TABLE_NAMES,
 } from "../tables/extension.ts";
-import { savedProtocol } from "../tables/names.ts";
+import { protocolName } from "../tables/names.ts";
 
 /** How much to print. */
 export interface SaveOptions {
@@ -78,7 +78,7 @@ export function saveRule(rule: RuleSpec, family: Family): string {
   const c: ReadContext = { family, protocol: rule.protocolInvert ? 0 : rule.protocol };
   let text = saveAddress("s", rule.source, family) + saveAddress("d", rule.destination, family);
   text += saveInterface("i", rule.inInterface) + saveInterface("o", rule.outInterface);
-  if (rule.protocol !== 0) text += `${rule.protocolInvert ? " !" : ""} -p ${savedProtocol(rule.protocol)}`;
+  if (rule.protocol !== 0) text += `${rule.protocolInvert ? " !" : ""} -p ${protocolName(rule.protocol)}`;
   if (rule.fragment) text += `${rule.fragmentInvert ? " !" : ""} -f`;
   for (const { extension, options } of rule.matches) {
     text += ` -m ${extension.name}${saveOptions(extension, options, c)}`;
@@ -97,12 +97,8 @@ function saveOptions(extension: Extension, options: AnyOptions, c: ReadContext):
 function saveAddress(letter: string, address: AddressSpec | null, family: Family): string {
   if (address === null) return "";
   const { words, mask, invert } = address;
-  const everything = mask.every((word) => word === 0);
-  if (everything && !invert) return "";
-  // A single IPv6 address is printed with /128 as a single IPv4 address is with /32.
-  return `${invert ? " !" : ""} -${letter} ${
-    everything ? `${formatAddress(family, words)}/0` : formatMasked(family, words, mask)
-  }`;
+  if (!invert && mask.every((word) => word === 0)) return "";
+  return `${invert ? " !" : ""} -${letter} ${formatMasked(family, words, mask)}`;
 }
 
 function saveInterface(letter: string, spec: InterfaceSpec | null): string {

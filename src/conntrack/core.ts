@@ -50,42 +50,15 @@ import {
 import { verifyTransport } from "../packet/checksum.ts";
 import { icmpHeaderOk } from "../packet/icmp.ts";
 import type { CtTemplate, Packet } from "../packet/packet.ts";
-import {
-  EXP_CLASS,
-  EXP_EXPIRES,
-  EXP_FLAGS,
-  EXP_FN,
-  EXP_HELPER,
-  EXP_ID,
-  EXP_LINKED,
-  EXP_MASTER,
-  EXP_MASTER_ID,
-  EXP_NEXT,
-  EXP_STATE,
-  EXP_TUPLE,
-  EXP_WORDS,
-  EXPECT_BUSY,
-  EXPECT_EXISTS,
-  EXPECT_FULL,
-  EXPECT_INACTIVE,
-  EXPECT_OK,
-  EXPECT_PERMANENT,
-  EXPECT_SHUTDOWN,
-  expectClash,
-  expectEquals,
-  expectFill,
-  expectFits,
-} from "./expect.ts";
+import type { ExpectPolicy } from "./expect.ts";
+import { Expector } from "./expector.ts";
 import { packetTuple } from "./extract.ts";
 import {
   CT_EVENTS,
   CT_EXPECTING,
   CT_EXPIRES,
   CT_HELPER,
-  CT_ID,
-  CT_MARK,
   CT_MASTER,
-  CT_MASTER_ID,
   CT_ORIGINAL,
   CT_REPLY,
   CT_STATE,
@@ -136,14 +109,11 @@ import {
   STAT_DROP,
   STAT_EARLY_DROP,
   STAT_ERROR,
-  STAT_EXPECT_CREATE,
-  STAT_EXPECT_NEW,
   STAT_FOUND,
   STAT_INSERT,
   STAT_INSERT_FAILED,
   STAT_INVALID,
   TRACKED,
-  Tracker,
   type TrackerOptions,
 } from "./tracker.ts";
 import { copyTuple, invertTuple, newTuple, PORTS, PROTO, tupleEquals } from "./tuple.ts";
@@ -164,13 +134,11 @@ export interface ConntrackOptions extends TrackerOptions {
 }
 
 /** The connection tracker of one router. */
-export class Conntrack extends Tracker {
+export class Conntrack extends Expector {
   readonly random: Random;
   readonly helpers: readonly ConntrackHelper[];
   /** Most flows (nf_conntrack_max); 0 for no limit but the memory's. */
   readonly max: number;
-  /** Most expectations (nf_conntrack_expect_max). */
-  readonly expectMax: number;
 
   readonly #tcp: Int32Array;
   readonly #udp: Int32Array;
@@ -181,14 +149,12 @@ export class Conntrack extends Tracker {
   readonly #generic: Int32Array;
   /** Ports that helpers take flows of by themselves: protocol << 16 | port, index of the helper. */
   readonly #autoPorts: Int32Array;
-  readonly #expectFns: ((ct: number, exp: number) => void)[] = [];
   /** Where each of `timeoutPolicies` came from. */
   readonly #policySources: Int32Array[] = [];
   readonly #tuple = newTuple();
   readonly #reply = newTuple();
   #thin = false;
   #sweepAt = 0;
-  #expectSweepAt = 0;
   #sweptAt: number;
 
   constructor(o: ConntrackOptions) {
@@ -196,7 +162,6 @@ export class Conntrack extends Tracker {
     this.random = o.random;
     this.helpers = o.helpers;
     this.max = o.sysctl.get("net.netfilter.nf_conntrack_max");
-    this.expectMax = o.sysctl.get("net.netfilter.nf_conntrack_expect_max");
     this.#tcp = tcpTimeouts(o.sysctl);
     this.#udp = udpTimeouts(o.sysctl);
     this.#icmp = icmpTimeouts(o.sysctl);
@@ -267,6 +232,10 @@ export class Conntrack extends Tracker {
       if (w[at + CT_STATE] === FLOW_UNCONFIRMED) this.discard(ct);
       if (verdict !== REPEAT) return this.#invalid();
     }
+  }
+
+  protected override expectPolicy(helper: number, expectClass: number): ExpectPolicy {
+    return this.helpers[helper].policies[expectClass];
   }
 
   #invalid(): Verdict {
@@ -388,9 +357,9 @@ export class Conntrack extends Tracker {
       if (template.timeouts !== null) w[at + CT_TIMEOUT_POLICY] = this.#policy(template.timeouts, p.protocol);
     }
     if (this.expects.count !== 0) {
-      const exp = this.#expected(t, zoneReply);
+      const exp = this.expected(t, zoneReply);
       if (exp >= 0) {
-        this.#welcome(ct, exp);
+        this.welcome(ct, exp);
         return ct << 1;
       }
     }
@@ -569,7 +538,7 @@ export class Conntrack extends Tracker {
     const elapsed = (now - this.#sweptAt) | 0;
     if (elapsed <= 0 && !this.#thin) return;
     this.#sweptAt = now;
-    this.#sweepExpects();
+    this.sweepExpects();
 
     const w = flows.words, high = flows.high;
     if (high === 0) return;
@@ -596,20 +565,6 @@ export class Conntrack extends Tracker {
     if ((w[at + CT_STATUS] & IPS_ASSURED) === 0) return true;
     const protocol = w[at + CT_ORIGINAL + PROTO] & 0xff;
     return protocol === TCP ? tcpCanEarlyDrop(w, at) : protocol === SCTP && sctpCanEarlyDrop(w, at);
-  }
-
-  #sweepExpects(): void {
-    const e = this.expects.words, high = this.expects.high;
-    if (this.expects.count === 0) return;
-    let exp = this.#expectSweepAt;
-    for (let n = Math.min(high, 256); n > 0; n--) {
-      if (exp >= high) exp = 0;
-      if ((e[exp * EXP_WORDS + EXP_STATE] & EXP_LINKED) !== 0 && this.expectExpired(exp)) {
-        this.unlinkExpect(exp);
-      }
-      exp++;
-    }
-    this.#expectSweepAt = exp;
   }
 
   /**
@@ -643,157 +598,5 @@ export class Conntrack extends Tracker {
     if ((w[record + CT_STATUS] & IPS_HELPER) !== 0 || this.#autoPorts.length === 0) return;
     w[record + CT_HELPER] = 0;
     this.#autoAssign(ct);
-  }
-
-  /** The master's handle, or -1 when there is none or it is gone. */
-  master(ct: number): number {
-    const w = this.flows.words, at = ct * FLOW_WORDS, master = w[at + CT_MASTER] - 1;
-    if (master < 0 || w[master * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) return -1;
-    return w[master * FLOW_WORDS + CT_ID] === w[at + CT_MASTER_ID] ? master : -1;
-  }
-
-  // ── expectations ──────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** A function that runs when an expectation is fulfilled (nf_ct_expect_register): returns its number, from 1. */
-  registerExpectFn(fn: (ct: number, exp: number) => void): number {
-    return this.#expectFns.push(fn);
-  }
-
-  /** An expectation of a flow, held by the caller until `expectPut`; -1 when memory is used up (nf_ct_expect_alloc). */
-  expectAlloc(ct: number): number {
-    const exp = this.expects.alloc();
-    if (exp < 0) return exp;
-    const e = this.expects.words, at = exp * EXP_WORDS;
-    e[at + EXP_MASTER] = ct + 1;
-    e[at + EXP_MASTER_ID] = this.flows.words[ct * FLOW_WORDS + CT_ID];
-    return exp;
-  }
-
-  /**
-   * Fills an expectation (nf_ct_expect_init). Addresses are four words at an offset, as within tuples; a null source
-   * and a source port of -1 mean any. Ports are numbers in host order.
-   */
-  expectInit(
-    exp: number,
-    expectClass: number,
-    family: Family,
-    source: Int32Array | null,
-    sourceAt: number,
-    destination: Int32Array,
-    destinationAt: number,
-    protocol: number,
-    sourcePort: number,
-    destinationPort: number,
-  ): void {
-    const e = this.expects.words, at = exp * EXP_WORDS;
-    e[at + EXP_CLASS] = expectClass;
-    const proto = (this.#zoneId(e[at + EXP_MASTER] - 1) << ZONE_SHIFT) | (family << 8) | protocol;
-    expectFill(e, at, source, sourceAt, destination, destinationAt, proto, sourcePort, destinationPort);
-  }
-
-  /** The one zone number of a flow: that of the direction that has one. */
-  #zoneId(ct: number): number {
-    const w = this.flows.words;
-    return w[tupleAt(ct, ORIGINAL) + PROTO] >>> ZONE_SHIFT || w[tupleAt(ct, REPLY) + PROTO] >>> ZONE_SHIFT;
-  }
-
-  /** Puts an expectation into the table (nf_ct_expect_related): EXPECT_OK, EXPECT_BUSY, EXPECT_FULL, … */
-  expectRelated(exp: number): number {
-    const expects = this.expects, e = expects.words, at = exp * EXP_WORDS;
-    const w = this.flows.words, master = e[at + EXP_MASTER] - 1, helper = w[master * FLOW_WORDS + CT_HELPER];
-    if (helper === 0) return EXPECT_SHUTDOWN;
-    for (let link = expects.first(e, at + EXP_TUPLE); link !== 0;) {
-      const other = link - 1, b = other * EXP_WORDS;
-      link = e[b + EXP_NEXT];
-      if (this.expectExpired(other)) {
-        this.unlinkExpect(other);
-      } else if (e[b + EXP_MASTER] === e[at + EXP_MASTER] && expectEquals(e, at, b)) {
-        if (e[b + EXP_CLASS] !== e[at + EXP_CLASS]) return EXPECT_EXISTS;
-        this.unlinkExpect(other);
-        break;
-      } else if (expectClash(e, at, b)) {
-        return EXPECT_BUSY;
-      }
-    }
-
-    const expectClass = e[at + EXP_CLASS], policy = this.helpers[helper - 1].policies[expectClass];
-    const most = policy.maxExpected;
-    if (most !== 0 && this.#expecting(master, expectClass) >= most) {
-      this.#evictOldest(master, expectClass);
-      if (this.#expecting(master, expectClass) >= most) return EXPECT_FULL;
-    }
-    if (expects.count >= this.expectMax) {
-      this.log("nf_conntrack: nf_conntrack: expectation table full");
-      return EXPECT_FULL;
-    }
-    e[at + EXP_EXPIRES] = (this.clock.now + policy.timeout * 1000) | 0;
-    expects.link(exp);
-    w[master * FLOW_WORDS + CT_EXPECTING] += 1 << (expectClass * 8);
-    this.stats[STAT_EXPECT_CREATE]++;
-    return EXPECT_OK;
-  }
-
-  /** Pending expectations of one class. */
-  #expecting(master: number, expectClass: number): number {
-    return (this.flows.words[master * FLOW_WORDS + CT_EXPECTING] >>> (expectClass * 8)) & 0xff;
-  }
-
-  #evictOldest(master: number, expectClass: number): void {
-    const e = this.expects.words;
-    let oldest = -1;
-    for (let exp = 0, high = this.expects.high; exp < high; exp++) {
-      const at = exp * EXP_WORDS;
-      if ((e[at + EXP_STATE] & EXP_LINKED) === 0) continue;
-      if (e[at + EXP_MASTER] !== master + 1 || e[at + EXP_CLASS] !== expectClass) continue;
-      if (oldest < 0 || ((e[at + EXP_ID] - e[oldest * EXP_WORDS + EXP_ID]) | 0) < 0) oldest = exp;
-    }
-    if (oldest >= 0) this.unlinkExpect(oldest);
-  }
-
-  /** Takes it out again (nf_ct_unexpect_related); the caller still holds it. */
-  unexpectRelated(exp: number): void {
-    this.unlinkExpect(exp);
-  }
-
-  /** The caller lets go (nf_ct_expect_put). */
-  expectPut(exp: number): void {
-    this.expects.put(exp);
-  }
-
-  /** The expectation that a new flow's first packet fulfils, taken out and held, or -1 (nf_ct_find_expectation). */
-  #expected(t: Int32Array, zoneReply: number): number {
-    const expects = this.expects, e = expects.words, w = this.flows.words;
-    const zone = t[PROTO] >>> ZONE_SHIFT || zoneReply;
-    for (let link = expects.first(t, 0); link !== 0;) {
-      const exp = link - 1, at = exp * EXP_WORDS;
-      link = e[at + EXP_NEXT];
-      if (this.expectExpired(exp)) {
-        this.unlinkExpect(exp);
-        continue;
-      }
-      if ((e[at + EXP_FLAGS] & EXPECT_INACTIVE) !== 0 || !expectFits(e, at, t, zone)) continue;
-      // Before the master's packet has left, nobody can know of the announcement.
-      const master = e[at + EXP_MASTER] - 1;
-      if (w[master * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) return -1;
-      expects.hold(exp);
-      if ((e[at + EXP_FLAGS] & EXPECT_PERMANENT) === 0) this.unlinkExpect(exp);
-      return exp;
-    }
-    return -1;
-  }
-
-  /** A new flow fulfils an expectation: it becomes the master's child. */
-  #welcome(ct: number, exp: number): void {
-    const e = this.expects.words, from = exp * EXP_WORDS;
-    const w = this.flows.words, at = ct * FLOW_WORDS, master = e[from + EXP_MASTER] - 1;
-    w[at + CT_STATUS] |= IPS_EXPECTED;
-    w[at + CT_MASTER] = master + 1;
-    w[at + CT_MASTER_ID] = w[master * FLOW_WORDS + CT_ID];
-    w[at + CT_HELPER] = e[from + EXP_HELPER];
-    w[at + CT_MARK] = w[master * FLOW_WORDS + CT_MARK];
-    this.stats[STAT_EXPECT_NEW]++;
-    const fn = e[from + EXP_FN];
-    if (fn !== 0) this.#expectFns[fn - 1](ct, exp);
-    this.expects.put(exp);
   }
 }

@@ -63,6 +63,15 @@ export const EXPECT_SHUTDOWN = 3;
 /** The same expectation exists with another class (EALREADY). */
 export const EXPECT_EXISTS = 4;
 
+/** Limits of one class of expectations (struct nf_conntrack_expect_policy). */
+export interface ExpectPolicy {
+  readonly name: string;
+  /** Pending expectations per master; the oldest goes first. */
+  readonly maxExpected: number;
+  /** Life of a pending expectation, in seconds. */
+  readonly timeout: number;
+}
+
 /** Fills an expectation's tuple and mask; see `Conntrack.expectInit`. `proto` is the tuple's last word. */
 export function expectFill(
   e: Int32Array,

@@ -13,29 +13,30 @@
 export const FLOW_WORDS = 80;
 
 // ── word offsets ────────────────────────────────────────────────────────────────────────────────────────────────
+// What every packet of a flow reads stands in the record's first cache line; the answers' tuple begins the second.
 /** FLOW_*: published last. */
 export const CT_STATE = 0;
 /** IPS_* bits. */
 export const CT_STATUS = 1;
 /** Ten words of the tuple as the opener's packets carry it when they arrive. */
 export const CT_ORIGINAL = 2;
-/** Ten words of the tuple as the answers carry it when they arrive (after NAT: to the translated address). */
-export const CT_REPLY = 12;
 /** When it dies: clock milliseconds, wrapping. Before confirm: the timeout in milliseconds, as in the kernel. */
-export const CT_EXPIRES = 22;
+export const CT_EXPIRES = 12;
 /** Connection mark. */
-export const CT_MARK = 23;
-/** Id shown to people, never 0 and not reused soon. */
-export const CT_ID = 24;
-/** Handle + 1 of the flow whose expectation this one fulfilled, 0 for none; CT_MASTER_ID guards against reuse. */
-export const CT_MASTER = 25;
-export const CT_MASTER_ID = 26;
+export const CT_MARK = 13;
 /** Index + 1 into `Conntrack.helpers`, 0 for none. */
-export const CT_HELPER = 27;
-/** Pending expectations of this flow as master: one byte per class. */
-export const CT_EXPECTING = 28;
+export const CT_HELPER = 14;
 /** Per-flow timeout policy: index + 1 into `Conntrack.timeoutPolicies`, 0 for none. */
-export const CT_TIMEOUT_POLICY = 29;
+export const CT_TIMEOUT_POLICY = 15;
+/** Ten words of the tuple as the answers carry it when they arrive (after NAT: to the translated address). */
+export const CT_REPLY = 16;
+/** Id shown to people, never 0 and not reused soon. */
+export const CT_ID = 26;
+/** Handle + 1 of the flow whose expectation this one fulfilled, 0 for none; CT_MASTER_ID guards against reuse. */
+export const CT_MASTER = 27;
+export const CT_MASTER_ID = 28;
+/** Pending expectations of this flow as master: one byte per class. */
+export const CT_EXPECTING = 29;
 /** Interface of MASQUERADE (0 none), and event mask. */
 export const CT_NAT_INTERFACE = 30;
 export const CT_EVENTS = 31;

@@ -7,15 +7,9 @@
 import type { Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Conntrack } from "./core.ts";
+import type { ExpectPolicy } from "./expect.ts";
 
-/** Limits of one class of expectations (struct nf_conntrack_expect_policy). */
-export interface ExpectPolicy {
-  readonly name: string;
-  /** Pending expectations per master; the oldest goes first. */
-  readonly maxExpected: number;
-  /** Life of a pending expectation, in seconds. */
-  readonly timeout: number;
-}
+export type { ExpectPolicy } from "./expect.ts";
 
 /** Finds announcements in the payload of the flows it is attached to. */
 export interface ConntrackHelper {

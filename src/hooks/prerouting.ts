@@ -1,6 +1,7 @@
 /** PREROUTING: every packet read from a device, before routing. */
 import { ACCEPT, PREROUTING, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
+import { isFragment } from "../packet/parse.ts";
 import { type State, tablesOf } from "./state.ts";
 
 /**
@@ -13,7 +14,7 @@ export function prerouting(s: State, p: Packet): Verdict {
   const t = tablesOf(s, p);
   let verdict: Verdict;
   p.hook = PREROUTING;
-  if (t.tracking && (p.moreFragments || p.fragmentOffset !== 0)) { // NF_IP_PRI_CONNTRACK_DEFRAG
+  if (t.tracking && isFragment(p)) { // NF_IP_PRI_CONNTRACK_DEFRAG
     if ((verdict = s.defrag.gather(p)) !== ACCEPT) return verdict;
   }
   if (t.raw !== null && (verdict = t.raw.run(PREROUTING, p)) !== ACCEPT) return verdict; // NF_IP_PRI_RAW

@@ -91,6 +91,7 @@ const LOOPBACK_4 = Int32Array.of(0x7f000001, 0, 0, 0), LOOPBACK_6 = Int32Array.o
 
 /** NAT of one router. */
 export class Nat {
+  /** The flows that it binds. */
   readonly conntrack: Conntrack;
   readonly #addresses: AddressSource;
   readonly #rules: NatRules;
@@ -98,6 +99,7 @@ export class Nat {
   readonly #unique: UniqueTuples;
   readonly #range = new NatRange();
 
+  /** Makes NAT of a router; it hooks itself into conntrack. `addresses` are for MASQUERADE and REDIRECT. */
   constructor(conntrack: Conntrack, addresses: AddressSource, rules: NatRules) {
     this.conntrack = conntrack;
     this.#addresses = addresses;

@@ -4,45 +4,17 @@
  * Two ways, as in Linux. A datagram that was gathered here and has kept its size leaves in the very pieces that it came
  * in, as far as they fit. Any other is cut into pieces as large as the MTU allows, and no larger than the largest
  * fragment that it was gathered from: whoever sent those knew of a narrow link behind us (RFC 1191 lives on what
- * routers do not paper over). Whether a packet may be cut at all is `exceedsMtu`'s to say, before.
+ * routers do not paper over). Whether a packet may be cut at all is for routing to say, before.
  */
 import { Reason, TCP } from "../netfilter.ts";
 import { copyBytes } from "./copy.ts";
-import {
-  dontFragment,
-  IPV4_DF,
-  IPV4_FRAGMENT,
-  IPV4_MF,
-  IPV4_TOTAL_LENGTH,
-  writeHeaderChecksum,
-} from "./ipv4.ts";
+import { IPV4_DF, IPV4_FRAGMENT, IPV4_MF, IPV4_TOTAL_LENGTH, writeHeaderChecksum } from "./ipv4.ts";
 import * as ipv6 from "./ipv6.ts";
 import { fragmentOptions } from "./options.ts";
-import { GSO_NONE, type Packet } from "./packet.ts";
+import type { Packet } from "./packet.ts";
 import { parseHeaders } from "./parse.ts";
-import { completeChecksum, wireLength } from "./segment.ts";
+import { completeChecksum } from "./segment.ts";
 import { TCP_HEADER } from "./tcp.ts";
-
-/**
- * True if the packet must be refused with "fragmentation needed" or "packet too big" instead of being sent over a link
- * of this MTU (ip_exceeds_mtu, ip6_pkt_too_big). For packets on their way through.
- */
-export function exceedsMtu(p: Packet, mtu: number): boolean {
-  if (p.length <= mtu) return false;
-  if (p.family === 4 && !dontFragment(p)) return false;
-  if (p.fragMaxSize !== 0) return p.fragMaxSize > mtu;
-  return p.gsoType === GSO_NONE || wireLength(p) > mtu;
-}
-
-/**
- * True if the packet leaves in fragments over a link of this MTU (ip_finish_output, ip6_finish_output). An offloaded
- * packet has to be segmented first, and each segment asked about.
- */
-export function needsFragmenting(p: Packet, mtu: number): boolean {
-  if (p.gsoType !== GSO_NONE) return false;
-  if (p.length > mtu) return true;
-  return p.fragMaxSize !== 0 && (p.family === 4 || p.length > p.fragMaxSize);
-}
 
 /**
  * Emits the packet as fragments that fit `mtu`, each in `out`. Returns 0, or the Reason why there are none:
@@ -60,8 +32,9 @@ export function fragment(p: Packet, mtu: number, out: Packet, emit: (o: Packet) 
  */
 function sendsAsReceived(p: Packet, header: number, space: number): boolean {
   if (p.fragCount < 2 || p.fragEnds[p.fragCount - 1] !== p.length) return false;
-  // Linux draws a TCP header together that comes in more than one piece (tcp_v4_early_demux), and cuts anew then.
-  if (p.protocol === TCP && p.fragEnds[0] < p.l4 + TCP_HEADER) return false;
+  // Linux draws an IPv4 packet's TCP header together that comes in more than one piece (tcp_v4_early_demux), and
+  // cuts anew then.
+  if (p.family === 4 && p.protocol === TCP && p.fragEnds[0] < p.l4 + TCP_HEADER) return false;
   let from = header;
   for (let i = 0; i < p.fragCount; i++) {
     const size = p.fragEnds[i] - from;

@@ -1,8 +1,8 @@
 /**
- * Options of IPv4 headers, and hop-by-hop options of IPv6: what a router has to check and fill in.
+ * Options of IPv4 headers, and hop-by-hop options of IPv6: what a router has to check.
  *
- * IPv4 options are judged when the packet is routed, behind PREROUTING (ip_rcv_options), and filled in when it is sent
- * on, behind FORWARD (ip_forward_options). IPv6 hop-by-hop options are judged on receipt, before any hook.
+ * IPv4 options are judged when the packet is routed, behind PREROUTING (ip_rcv_options); what a router writes into them
+ * is src/routing/'s. IPv6 hop-by-hop options are judged on receipt, before any hook.
  */
 import { Reason } from "../netfilter.ts";
 import { IPV4_HEADER, ipv4HeaderLength, writeHeaderChecksum } from "./ipv4.ts";
@@ -125,57 +125,6 @@ function findBadOption(p: Packet): number {
     at += length;
   }
   return -1;
-}
-
-/**
- * Fills in what a forwarder records in IPv4 options (ip_forward_options): its address towards the destination
- * (`source`, an int32 word) in record-route, and `time` (milliseconds since midnight UT) in timestamp options. A full
- * timestamp option counts the hop instead; one that names its hops gets the time when the next hop is us, by `isLocal`
- * (the router's own and its broadcast addresses). `checkOptions` has passed; the packet's checksum is right after it.
- */
-export function forwardOptions(
-  p: Packet,
-  source: number,
-  time: number,
-  isLocal: ((word: number) => boolean) | null = null,
-): void {
-  if (!hasOptions(p)) return;
-  const bytes = p.bytes;
-  const view = p.view;
-  const end = ipv4HeaderLength(p);
-  let changed = false;
-  for (let at = IPV4_HEADER; at < end && bytes[at] !== IPOPT_END; at = nextOption(p, at)) {
-    const type = bytes[at];
-    const full = bytes[at + 2] > bytes[at + 1];
-    const slot = at + bytes[at + 2] - 1;
-    if (type === IPOPT_RR && !full) {
-      view.setInt32(slot, source);
-      bytes[at + 2] += 4;
-      changed = true;
-    } else if (type === IPOPT_TIMESTAMP) {
-      const kind = bytes[at + 3] & 0x0f;
-      if (full) {
-        bytes[at + 3] += 0x10;
-      } else if (kind === TS_TSONLY) {
-        view.setInt32(slot, time);
-        bytes[at + 2] += 4;
-      } else {
-        if (kind === TS_TSANDADDR) view.setInt32(slot, source);
-        else if (isUnicast(view.getInt32(slot)) && (isLocal === null || !isLocal(view.getInt32(slot)))) {
-          continue;
-        }
-        view.setInt32(slot + 4, time);
-        bytes[at + 2] += 8;
-      }
-      changed = true;
-    }
-  }
-  if (changed) writeHeaderChecksum(p);
-}
-
-/** False for 0.0.0.0/8, multicast and the limited broadcast address, which inet_addr_type does not call unicast. */
-function isUnicast(word: number): boolean {
-  return word >>> 24 !== 0 && word >>> 28 !== 14 && word !== -1;
 }
 
 /** Turns options that only the first fragment carries into no-ops (ip_options_fragment), for the fragments behind it. */

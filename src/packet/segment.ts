@@ -31,20 +31,6 @@ function segmentHeader(p: Packet): number {
   return p.l4 + UDP_HEADER <= p.length ? p.l4 + UDP_HEADER : -1;
 }
 
-/** Length of the IP packets that an offloaded packet becomes on the wire: what an MTU is compared with. */
-export function wireLength(p: Packet): number {
-  if (p.gsoType === GSO_NONE) return p.length;
-  const header = segmentHeader(p);
-  return header < 0 ? p.length : Math.min(p.length, header + p.gsoSize);
-}
-
-/** How many packets the packet becomes on the wire. */
-export function segmentCount(p: Packet): number {
-  if (p.gsoType === GSO_NONE) return 1;
-  const header = segmentHeader(p);
-  return header < 0 || p.length <= header ? 1 : Math.ceil((p.length - header) / p.gsoSize);
-}
-
 /**
  * Emits the packet as it goes over a wire: each segment in `out`, with all checksums complete. What fits one segment,
  * or is not offloaded at all, is completed in place and emitted as `p` itself. Returns 0, or Reason "bad-offload" for a

@@ -7,6 +7,7 @@ import { type Clock, Xoshiro } from "../clock.ts";
 import type { ValidConfig } from "../config/validate.ts";
 import { listExpects, listFlows } from "../conntrack/format.ts";
 import { Memory } from "../memory.ts";
+import { REASONS } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { MAX_PACKET } from "../packet/packet.ts";
 import { geometryOf, Router } from "../router.ts";
@@ -82,6 +83,12 @@ export class VirtualRouter {
     const whole = bytes.length > MAX_PACKET ? bytes.subarray(0, MAX_PACKET) : bytes;
     p.bytes.set(whole);
     p.reset(iface, whole.length);
+  }
+
+  /** Packets that died, by reason; reasons without any are left out. */
+  drops(): [string, number][] {
+    const all = REASONS.map((name, i): [string, number] => [name, this.memory.drops[2 * i]]);
+    return all.filter(([, packets]) => packets > 0);
   }
 
   /** Lines as `conntrack -L` prints them. */

@@ -11,7 +11,7 @@
 import type { Family } from "../netfilter.ts";
 import { ADDRESS_WORDS, parseAddress, parsePrefix, prefixMask } from "../packet/address.ts";
 import { AddressIndex } from "./address_index.ts";
-import type { Interfaces } from "./interfaces.ts";
+import type { Interfaces, NextHops } from "./interfaces.ts";
 
 /** What a route does with packets. */
 export type RouteType = "unicast" | "blackhole" | "unreachable" | "prohibit";
@@ -46,7 +46,7 @@ function tag(family: Family, length: number): number {
 }
 
 /** All routes of one router. */
-export class Fib {
+export class Fib implements NextHops {
   readonly #interfaces: Interfaces;
   readonly #index: AddressIndex;
   #records: Int32Array;
@@ -79,6 +79,7 @@ export class Fib {
       }
     });
     for (const route of routes) this.#configure(route);
+    interfaces.attach(this);
   }
 
   #configure(route: RouteSpec): void {
@@ -264,12 +265,9 @@ export class Fib {
     return (this.#records[route * RECORD + FLAGS] & HAS_VIA) !== 0;
   }
 
-  /** Writes the neighbour that the packet goes to: the next hop, or the destination itself. */
-  nextHop(route: number, words: Int32Array, at: number, out: Int32Array, outAt: number): void {
-    const r = this.#records;
-    const from = route * RECORD + VIA;
-    const via = this.hasVia(route);
-    for (let i = 0; i < ADDRESS_WORDS; i++) out[outAt + i] = via ? r[from + i] : words[at + i];
+  nextHop4(destination: number, iface: number): number {
+    const route = this.#lookup4(destination, iface);
+    return route >= 0 && this.hasVia(route) ? this.#records[route * RECORD + VIA] : destination;
   }
 
   /**

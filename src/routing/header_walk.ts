@@ -48,7 +48,7 @@ export class HeaderWalk {
           if (!this.#routing(p, at)) return false;
           break;
         case FRAGMENT:
-          if (at + 8 > p.length) return false;
+          if (at + 8 > p.length) return this.#problem(ICMPV6_HDR_FIELD, at);
           next = p.view.getUint8(at);
           nextAt = at;
           at += 8;

@@ -31,6 +31,12 @@ export interface InterfaceSpec {
   readonly up?: boolean;
 }
 
+/** Who knows the next hop for an IPv4 destination: the routes. */
+export interface NextHops {
+  /** The next hop of packets to `destination` that leave by `iface`: the destination itself where it is a neighbour. */
+  nextHop4(destination: number, iface: number): number;
+}
+
 /** What an IPv6 address is to Weir: unicast of its own, or a subnet's routers' anycast. */
 const UNICAST = 1, ANYCAST = 2;
 /** Tag of IPv4 addresses in the index, whose values are `record * 2`, or `interface * 2 + 1` for a broadcast address. */
@@ -61,6 +67,7 @@ export class Interfaces {
   /** Where an interface's records begin; entry `count + 1` is the end of all. */
   readonly #first: Int32Array;
   readonly #index: AddressIndex;
+  #routes: NextHops | null = null;
 
   constructor(specs: readonly InterfaceSpec[]) {
     this.count = specs.length;
@@ -158,6 +165,11 @@ export class Interfaces {
     this.#up[iface] = up ? 1 : 0;
   }
 
+  /** Routes make themselves known here. */
+  attach(routes: NextHops): void {
+    this.#routes = routes;
+  }
+
   /** Addresses of all interfaces together. */
   get addressCount(): number {
     return this.#addressCount;
@@ -239,8 +251,9 @@ export class Interfaces {
   }
 
   /**
-   * The address that packets leaving by `iface` towards `words` get as their source, written to `out`: what MASQUERADE
-   * and Weir's own packets use. `words` is the next hop in IPv4, the destination in IPv6. False if there is none.
+   * The address that packets leaving by `iface` for the destination in `words` get as their source, written to `out`:
+   * what MASQUERADE uses. In IPv4 the next hop's subnet decides, in IPv6 the destination. An IPv4 destination of 0 asks
+   * for the interface's first address. False if there is none.
    */
   selectSource(
     family: Family,
@@ -251,7 +264,11 @@ export class Interfaces {
     outAt: number,
   ): boolean {
     if (family === 6) return this.#select6(iface, words, at, out, outAt);
-    const word = this.selectSource4(iface, words[at]);
+    const destination = words[at];
+    const toward = destination === 0 || this.#routes === null
+      ? destination
+      : this.#routes.nextHop4(destination, iface);
+    const word = this.selectSource4(iface, toward);
     out[outAt] = word;
     out[outAt + 1] = out[outAt + 2] = out[outAt + 3] = 0;
     return word !== 0;

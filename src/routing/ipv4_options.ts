@@ -11,15 +11,9 @@
  */
 import type { Clock } from "../clock.ts";
 import { Reason } from "../netfilter.ts";
-import { IPV4_HEADER, ipv4HeaderLength, writeHeaderChecksum } from "../packet/ipv4.ts";
-import {
-  checkOptions,
-  IPOPT_CIPSO,
-  IPOPT_END,
-  IPOPT_NOOP,
-  IPOPT_RR,
-  IPOPT_TIMESTAMP,
-} from "../packet/options.ts";
+import { IPV4_CHECKSUM, IPV4_HEADER, ipv4HeaderLength, writeHeaderChecksum } from "../packet/ipv4.ts";
+import { checkOptions, IPOPT_CIPSO, IPOPT_END, IPOPT_LSRR, IPOPT_NOOP, IPOPT_RR } from "../packet/options.ts";
+import { IPOPT_SSRR, IPOPT_TIMESTAMP } from "../packet/options.ts";
 import type { Packet } from "../packet/packet.ts";
 import { copyBytes } from "./make.ts";
 import type { Routing } from "./route.ts";
@@ -69,7 +63,13 @@ export class Ipv4Options {
       this.#changed =
         false;
     if (p.family !== 4 || p.l4 === IPV4_HEADER) return 0;
+    const checksum = p.view.getUint16(IPV4_CHECKSUM);
     const reason = checkOptions(p, this.#acceptSourceRoute);
+    if (p.view.getUint16(IPV4_CHECKSUM) !== checksum) {
+      // What stood behind the end of the options is cleared now, and summed when the packet is sent on.
+      p.view.setUint16(IPV4_CHECKSUM, checksum);
+      this.#changed = true;
+    }
     if (reason !== 0 && reason !== BAD_OPTION) return reason;
     const bytes = p.bytes;
     // Options in front of a bad one have been filled in when Linux comes to it.
@@ -79,6 +79,11 @@ export class Ipv4Options {
       if (reason !== 0 && type !== IPOPT_NOOP && at + bytes[at + 1] > end) {
         if (type === IPOPT_CIPSO) this.#security = at;
         break;
+      }
+      if (reason !== 0 && (type === IPOPT_LSRR || type === IPOPT_SSRR) && hasBeenWalked(p, at)) {
+        // Linux would send its complaint back along the source route; Weir takes no part in those.
+        p.errorPointer = -1;
+        return Reason["source-route"];
       }
       if (type === IPOPT_RR) this.#record(p, at);
       else if (type === IPOPT_TIMESTAMP) this.#stamp(p, at);
@@ -135,6 +140,14 @@ export class Ipv4Options {
   }
 
   /**
+   * Makes the header of a packet right that leaves for a program behind the host device, as `forward` does for one that
+   * goes on. Linux leaves that out for packets to itself, but then nobody looks at the checksum again.
+   */
+  deliver(p: Packet): void {
+    if (this.#changed && p.family === 4 && p.l4 !== IPV4_HEADER) writeHeaderChecksum(p);
+  }
+
+  /**
    * Writes behind the header of `out` the options that an answer to `p` carries, and returns their length. `source` is
    * the answer's own address. Only record route and timestamp travel back; source routes are refused anyway.
    */
@@ -181,4 +194,9 @@ export class Ipv4Options {
     while ((length & 3) !== 0) out.bytes[IPV4_HEADER + length++] = IPOPT_END;
     return length;
   }
+}
+
+/** True if the source route at `at` has a stop behind it already. */
+function hasBeenWalked(p: Packet, at: number): boolean {
+  return Math.min(p.bytes[at + 2], p.bytes[at + 1] + 1) >= 8;
 }

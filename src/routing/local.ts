@@ -205,10 +205,12 @@ export class LocalStack {
     Routing.readSource(p, words, 0);
     Routing.readDestination(p, words, 4);
     if (isMulticast6(words, 0)) return false;
-    let link = isLinkLocal(words, 0) ? p.inInterface : 0;
-    if (isMulticast6(words, 4) || this.#routing.interfaces.isAnycast(words, 4, p.inInterface)) {
-      link = p.inInterface;
-      if (!this.#routing.interfaces.selectSource(6, link, words, 0, words, 4)) return false;
+    const link = isLinkLocal(words, 0) ? p.inInterface : 0;
+    const { interfaces, fib } = this.#routing;
+    if (isMulticast6(words, 4) || interfaces.isAnycast(words, 4, p.inInterface)) {
+      // Asked by an address of many, Weir answers by one of its own, and only on the link that the question came by.
+      const route = fib.lookup(6, words, 0, p.inInterface);
+      if (route < 0 || !fib.source(6, route, words, 0, words, 4)) return false;
     }
     const length = p.length - p.l4;
     const label = this.#errors.label(words, 4, words, 0, ICMPV6, ICMPV6_ECHO_REPLY << 8);

@@ -245,21 +245,6 @@ export class Routing {
     return this.fib.source(family, route, to, toAt, out, outAt);
   }
 
-  /**
-   * Writes the address that MASQUERADE gives a packet on its way out of `p.outInterface`: in IPv4 by its next hop, in
-   * IPv6 by its destination. False if the interface offers none.
-   */
-  masqueradeSource(p: Packet, out: Int32Array, outAt: number): boolean {
-    const words = this.#words;
-    const family = p.family;
-    readAddress(p.view, family, family === 4 ? IPV4_DESTINATION : IPV6_DESTINATION, words);
-    if (family === 4) {
-      const route = this.fib.lookup(4, words, 0, p.outInterface);
-      if (route >= 0) this.fib.nextHop(route, words, 0, words, 0);
-    }
-    return this.interfaces.selectSource(family, p.outInterface, words, 0, out, outAt);
-  }
-
   /** Weir's IPv4 address as the packet's sender sees it (fib_compute_spec_dst): what options record on receipt. */
   receiverAddress(p: Packet): number {
     const words = this.#words;

@@ -155,14 +155,6 @@ export function protocolName(number: number): string {
   return PROTOCOLS.find((p) => p[1] === number)?.[0] ?? String(number);
 }
 
-/** How many of the names above iptables knows without asking /etc/protocols. */
-const BUILT_IN = 15;
-
-/** The protocol after `-p` as iptables-save prints it: by iptables' own names, else by number. */
-export function savedProtocol(number: number): string {
-  return PROTOCOLS.slice(0, BUILT_IN).find((p) => p[1] === number)?.[0] ?? String(number);
-}
-
 /** All protocol names, for suggestions. */
 export const PROTOCOL_NAMES: readonly string[] = PROTOCOLS.map((p) => p[0]);
 

@@ -21,6 +21,10 @@ import { openState } from "../../src/control/state_file.ts";
 import { BatchClock } from "../../src/dataplane/clock.ts";
 import { UDP } from "../../src/netfilter.ts";
 import { Folder } from "./weir.ts";
+import { libc } from "deno_tun";
+
+// Opened once for all, before a test could be blamed for leaving it open.
+libc();
 
 const GEOMETRY = { interfaces: 2, rules: 0, flows: 100, expects: 10 };
 const CLIENT = 0xc0000202 | 0, SERVER = 0xc6336402 | 0, GATE = 0xc6336401 | 0;

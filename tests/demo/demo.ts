@@ -7,10 +7,13 @@ import { Lab, ROOT, type Running, unavailable } from "../netns/lab.ts";
 import { cannotInstall, install } from "../netns/programs.ts";
 import { startFtp, startWeb } from "../netns/services.ts";
 import { complain, print } from "../../src/cli/output.ts";
+import { statePath } from "../../src/control/state_file.ts";
 
 const LAN = "192.0.2.2", LAN6 = "2001:db8:1::2", WAN = "198.51.100.2", WAN6 = "2001:db8:2::2";
 /** Weir's own addresses at the wan, behind which MASQUERADE hides the LAN. */
 const GATE = "198.51.100.1", GATE6 = "2001:db8:2::1";
+/** The router's name: this machine may have others. */
+const NAME = `demo-${Deno.pid}`;
 const MEGABYTES = 64;
 const DOCUMENT = "What the FTP server sent is what arrived.\n".repeat(2_000);
 
@@ -105,7 +108,7 @@ function curl(...args: string[]): [string, ...string[]] {
 }
 
 async function flows(lab: Lab): Promise<string[]> {
-  const { code, stdout, stderr } = await lab.command(["conntrack", "-L"]);
+  const { code, stdout, stderr } = await lab.command(["conntrack", "-L", "--name", NAME]);
   if (code !== 0) throw new Error(`weir conntrack -L ended with ${code}: ${stderr}`);
   return stdout.trimEnd().split("\n");
 }
@@ -139,7 +142,7 @@ async function show(lab: Lab, stopped: AbortSignal): Promise<number> {
   ]);
   let weir: Running;
   try {
-    weir = await lab.weir(`${ROOT}examples/gateway.ts`);
+    weir = await lab.weir(`${ROOT}examples/gateway.ts`, "--name", NAME);
   } catch (error) {
     if (!stopped.aborted) complain(`✗ Weir does not start: ${words(error)}`);
     return 1;
@@ -210,6 +213,8 @@ async function main(): Promise<number> {
     return stop.signal.aborted ? 130 : 1;
   } finally {
     await lab?.close();
+    // A router that was killed leaves its state for the next one of its name, which there will not be.
+    await Deno.remove(statePath(NAME)).catch(() => {});
   }
 }
 

@@ -16,7 +16,7 @@ function startDemo(lab: Lab): Running {
 /** What the demo could leave: namespaces, devices, files, and its own lab's folder. */
 async function traces(lab: Lab): Promise<string> {
   return await lab.ok(HERE, "ip", "netns", "list") + await lab.ok(HERE, "ip", "-br", "link") +
-    await lab.ok(HERE, "sh", "-c", `find /run -type f; ls ${lab.dir}; grep -c . /proc/mounts`);
+    await lab.ok(HERE, "sh", "-c", `find /run -type f; ls ${lab.dir}`);
 }
 
 labTest("the demo shows every step and ends with 0", PROGRAMS, async () => {

@@ -186,9 +186,9 @@ export class Lab implements AsyncDisposable {
     return this.run(HERE, Deno.execPath(), weirArgs(args), start);
   }
 
-  /** The `weir` command, left running: `weir(["run", CONFIG])` and wait for "ready". */
-  async weir(config: string, start: Start = {}): Promise<Running> {
-    const weir = this.spawn(HERE, Deno.execPath(), weirArgs(["run", config]), start);
+  /** Starts a router and waits until it forwards. `options` are those of `weir run`. */
+  async weir(config: string, ...options: string[]): Promise<Running> {
+    const weir = this.spawn(HERE, Deno.execPath(), weirArgs(["run", config, ...options]));
     await weir.waitFor(/^weir: ready/m, 15_000);
     return weir;
   }

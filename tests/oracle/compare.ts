@@ -103,7 +103,8 @@ function samePayload(kernel: Uint8Array, weir: Uint8Array, ports: Renaming): boo
     if ((a[1] === undefined) !== (b[1] === undefined)) return false;
     const number = (m: RegExpMatchArray) =>
       m[1] === undefined ? Number(m[0]) : Number(m[1]) * 256 + Number(m[2]);
-    return /^\d/.test(a[0]) && /^\d/.test(b[0]) && ports.pair(number(a), number(b));
+    // Below 256 it is part of an address.
+    return number(a) > 255 && number(b) > 255 && ports.pair(number(a), number(b));
   });
 }
 

@@ -2,8 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { ACCEPT, REASONS } from "../../src/netfilter.ts";
 import { ipv4HeaderOk } from "../../src/packet/checksum.ts";
 import { Defrag } from "../../src/packet/defrag.ts";
-import { exceedsMtu, fragment, needsFragmenting } from "../../src/packet/fragment.ts";
-import { GSO_TCPV4, Packet } from "../../src/packet/packet.ts";
+import { fragment } from "../../src/packet/fragment.ts";
+import { Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
 import * as kit from "../kit/mod.ts";
 
@@ -61,7 +61,6 @@ Deno.test("fragment sends a gathered datagram in the pieces that it came in", ()
   for (const a of [v4, v6]) {
     const parts = kit.fragments(kit.udp({ ...a, payload: 3000, id: 9 }), [800, 8, 1000, 24, 512], 9);
     gathered(parts.toReversed());
-    assert(needsFragmenting(p, 1500) && !exceedsMtu(p, 1500));
     assertEquals(pieces(1500), parts);
   }
 });
@@ -129,22 +128,11 @@ Deno.test("fragment puts the IPv6 fragment header behind hop-by-hop, routing and
   }
 });
 
-Deno.test("exceedsMtu and needsFragmenting decide as ip_forward and ip_finish_output", () => {
-  assertEquals(parse(kit.load(p, kit.udp({ ...v4, payload: 2000 }))), 0);
-  assertEquals([exceedsMtu(p, 1500), needsFragmenting(p, 1500)], [false, true]);
-  assertEquals(parse(kit.load(p, kit.udp({ ...v4, df: true, payload: 2000 }))), 0);
-  assertEquals([exceedsMtu(p, 1500), exceedsMtu(p, 2028)], [true, false]);
-  assertEquals(parse(kit.load(p, kit.udp({ ...v6, payload: 2000 }))), 0);
-  assertEquals([exceedsMtu(p, 1500), exceedsMtu(p, 2048)], [true, false]);
-  const large = kit.fragments(kit.udp({ ...v4, payload: 3000, id: 9 }), 1376, 9);
-  for (const bytes of large) bytes[6] |= 0x40;
-  gathered(large.map(kit.fixIpChecksum));
-  assertEquals([exceedsMtu(p, 1500), exceedsMtu(p, 1280)], [false, true]);
+Deno.test("fragment refuses an MTU below the IPv6 fragments that came in, and one without room for data", () => {
   gathered(kit.fragments(kit.udp({ ...v6, payload: 3000 }), 1400, 9));
-  assertEquals([exceedsMtu(p, 1500), exceedsMtu(p, 1280)], [false, true]);
   assertEquals(REASONS[fragment(p, 1280, out, () => assert(false))], "packet-too-big");
-  assertEquals(parse(kit.load(p, kit.tcp({ ...v4, df: true, flags: "A", payload: 5000 }))), 0);
-  p.gsoType = GSO_TCPV4;
-  p.gsoSize = 1460;
-  assertEquals([exceedsMtu(p, 1500), exceedsMtu(p, 1499), needsFragmenting(p, 1500)], [false, true, false]);
+  assertEquals(parse(kit.load(p, kit.udp({ ...v4, payload: 3000 }))), 0);
+  assertEquals(REASONS[fragment(p, 27, out, () => assert(false))], "packet-too-big");
+  assertEquals(parse(kit.load(p, kit.udp({ ...v6, payload: 3000 }))), 0);
+  assertEquals(REASONS[fragment(p, 55, out, () => assert(false))], "packet-too-big");
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { REASONS } from "../../src/netfilter.ts";
 import { ipv4HeaderOk } from "../../src/packet/checksum.ts";
-import { checkOptions, forwardOptions } from "../../src/packet/options.ts";
+import { checkOptions } from "../../src/packet/options.ts";
 import { Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
 import * as kit from "../kit/mod.ts";
@@ -53,26 +53,6 @@ Deno.test("checkOptions clears what hides behind the end of options", () => {
   assertEquals(checkOptions(p), 0);
   assertEquals([...p.bytes.subarray(20, 28)], [1, 0, 0, 0, 0, 0, 0, 0]);
   assert(ipv4HeaderOk(p.view, 0, p.l4));
-});
-
-Deno.test("forwardOptions records the route and the time, and counts hops without room", () => {
-  const source = 0xc6336401 | 0;
-  const cases: readonly (readonly [number[], number[]])[] = [
-    [[7, 7, 4, 0, 0, 0, 0, 0], [7, 7, 8, 198, 51, 100, 1, 0]],
-    [[7, 7, 8, 9, 9, 9, 9, 0], [7, 7, 8, 9, 9, 9, 9, 0]],
-    [[68, 8, 5, 0, 0, 0, 0, 0], [68, 8, 9, 0, 1, 2, 3, 4]],
-    [[68, 8, 9, 0x10, 0, 0, 0, 0], [68, 8, 9, 0x20, 0, 0, 0, 0]],
-    [[68, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0], [68, 12, 13, 1, 198, 51, 100, 1, 1, 2, 3, 4]],
-    [[68, 12, 5, 3, 192, 0, 2, 1, 0, 0, 0, 0], [68, 12, 13, 3, 192, 0, 2, 1, 1, 2, 3, 4]],
-    [[68, 12, 5, 3, 192, 0, 2, 9, 0, 0, 0, 0], [68, 12, 5, 3, 192, 0, 2, 9, 0, 0, 0, 0]],
-  ];
-  for (const [before, after] of cases) {
-    loadOptions(before);
-    assertEquals(checkOptions(p), 0);
-    forwardOptions(p, source, 0x01020304, (word) => word === (0xc0000201 | 0));
-    assertEquals([...p.bytes.subarray(20, p.l4)], after);
-    assert(ipv4HeaderOk(p.view, 0, p.l4));
-  }
 });
 
 Deno.test("hop-by-hop options are judged on receipt, as ipv6_parse_hopopts does", () => {

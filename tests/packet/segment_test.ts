@@ -3,7 +3,7 @@ import { REASONS } from "../../src/netfilter.ts";
 import { ipv4HeaderOk, verifyTransport, writeTransportChecksum } from "../../src/packet/checksum.ts";
 import { GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
-import { completeChecksum, segment, segmentCount, wireLength } from "../../src/packet/segment.ts";
+import { completeChecksum, segment } from "../../src/packet/segment.ts";
 import { tcpFlags, tcpPayload, tcpSeq } from "../../src/packet/tcp.ts";
 import * as kit from "../kit/mod.ts";
 
@@ -53,8 +53,6 @@ Deno.test("segment splits TCP: payload, sequence numbers, ids, FIN and PSH last,
       });
       whole[(a === v4 ? 20 : 40) + 13] |= 0xc0; // ECE, CWR
       offload(whole, a === v4 ? GSO_TCPV4 : GSO_TCPV6, 1000);
-      assertEquals(segmentCount(p), Math.ceil(size / 1000));
-      assertEquals(wireLength(p), tcpPayload(p) + 1000);
       const all = segments();
       assertEquals(all.length, Math.ceil(size / 1000));
       const data: number[] = [];
@@ -86,7 +84,7 @@ Deno.test("segment completes a packet that needs no splitting in place", () => {
   offload(kit.tcp({ ...v4, flags: "PA", payload: 1000 }), GSO_TCPV4, 1000);
   const whole = kit.tcp({ ...v4, flags: "PA", payload: 1000, id: p.view.getUint16(4) });
   assertEquals(segment(p, out, (o) => assertEquals(kit.unload(o), whole)), 0);
-  assertEquals([p.gsoType, p.partialChecksum, wireLength(p), segmentCount(p)], [0, false, p.length, 1]);
+  assertEquals([p.gsoType, p.partialChecksum], [0, false]);
 });
 
 Deno.test("segment refuses a packet whose header is a lie", () => {

@@ -7,7 +7,7 @@ import { Xoshiro } from "../../src/clock.ts";
 import { FORWARD, INPUT } from "../../src/netfilter.ts";
 import { writeHeaderChecksum } from "../../src/packet/ipv4.ts";
 import { Packet } from "../../src/packet/packet.ts";
-import { parse } from "../../src/packet/parse.ts";
+import { parse, parseHeaders } from "../../src/packet/parse.ts";
 import { Reason } from "../../src/netfilter.ts";
 import {
   Fib,
@@ -146,7 +146,8 @@ export class TestRouter {
     const { routing, errors, forwarder } = this;
     const refused = parse(p);
     if (refused !== 0) {
-      if (refused !== Reason["bad-option"] || p.family !== 6) return null;
+      if (refused !== Reason["bad-option"]) return null;
+      parseHeaders(p);
       return this.#answer(errors.make(out, p, ICMPV6_PARAMPROB, ICMPV6_UNK_OPTION, p.errorPointer));
     }
     const route = routing.input(p);

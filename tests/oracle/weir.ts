@@ -1,0 +1,196 @@
+/**
+ * Weir's answer to a scenario: the router over plain memory, with a clock that moves only where the scenario waits.
+ *
+ * @module
+ */
+import { type Clock, Xoshiro } from "../../src/clock.ts";
+import { saveRules } from "../../src/config/iptables_save.ts";
+import { validate, type ValidConfig } from "../../src/config/validate.ts";
+import { ExpectTable } from "../../src/conntrack/expect.ts";
+import { CT_STATE, FLOW_CONFIRMED, FLOW_WORDS } from "../../src/conntrack/flow.ts";
+import { formatFlow, listExpects, listFlows } from "../../src/conntrack/format.ts";
+import { FlowTable } from "../../src/conntrack/table.ts";
+import * as helpers from "../../src/helpers/mod.ts";
+import { Memory } from "../../src/memory.ts";
+import { geometryOf, Router } from "../../src/router.ts";
+import { readFlow } from "./listing.ts";
+import { type Answer, type Dump, type Emitted, lines, type Scenario, SCENARIO_SYSCTLS } from "./scenario.ts";
+
+/** Enough for every scenario, and quickly zeroed. */
+const SIZES = { "net.netfilter.nf_conntrack_max": 1024, "net.netfilter.nf_conntrack_expect_max": 256 };
+/** Milliseconds that a packet takes to come in; Linux needs about as long. */
+const PACE = 0.05;
+
+/** Blocks `*table … COMMIT` of a text by table. */
+function blocks(text: string): Map<string, string> {
+  const found = new Map<string, string>();
+  let name = "";
+  for (const line of lines(text)) {
+    if (line.startsWith("*")) found.set(name = line.slice(1), "");
+    found.set(name, `${found.get(name)}${line}\n`);
+  }
+  return found;
+}
+
+/** What iptables-restore leaves behind: tables of the new text, and those of the old that it does not name. */
+function replaceTables(old: string, text: string | undefined): string {
+  return text === undefined ? old : [...new Map([...blocks(old), ...blocks(text)]).values()].join("");
+}
+
+class WeirRouter {
+  readonly emitted: Emitted[] = [];
+  readonly dumps: Dump[] = [];
+  readonly #scenario: Scenario;
+  readonly #names: readonly string[];
+  readonly #clock: Clock = { now: 0, wall: 1_700_000_000 };
+  readonly #random = new Xoshiro(1);
+  #sysctl: Record<string, number>;
+  #config: ValidConfig;
+  #memory: Memory;
+  #router: Router;
+  #step = -1;
+
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario;
+    this.#names = Object.keys(scenario.interfaces);
+    this.#sysctl = { ...SCENARIO_SYSCTLS, ...SIZES, ...scenario.sysctl };
+    this.#config = this.#configure(scenario.iptables ?? "", scenario.ip6tables ?? "");
+    this.#memory = this.#layOut();
+    this.#router = this.#start(false);
+  }
+
+  #configure(iptables: string, ip6tables: string): ValidConfig {
+    const { interfaces, routes } = this.#scenario;
+    const { ftp, irc, tftp, amanda } = helpers;
+    return validate({
+      interfaces,
+      routes,
+      iptables,
+      ip6tables,
+      // As in Linux, a helper does nothing without a rule.
+      helpers: [ftp, irc, tftp, amanda].map((helper) => helper({ autoAssign: false })),
+      sysctl: this.#sysctl,
+    });
+  }
+
+  #layOut(): Memory {
+    const geometry = geometryOf(this.#config);
+    return Memory.create(new ArrayBuffer(Memory.bytes(geometry)), geometry);
+  }
+
+  #start(recovered: boolean): Router {
+    return new Router({
+      config: this.#config,
+      clock: this.#clock,
+      random: this.#random,
+      memory: this.#memory,
+      recovered,
+      emit: (iface, p) =>
+        this.emitted.push({
+          iface: this.#names[iface - 1],
+          bytes: p.bytes.slice(0, p.length),
+          step: this.#step,
+        }),
+      log: () => {},
+    });
+  }
+
+  /** Another configuration over the same flows and expectations. */
+  #restart(iptables: string, ip6tables: string): void {
+    const old = this.#memory, { flows, expects } = old.geometry;
+    this.#config = this.#configure(iptables, ip6tables);
+    this.#memory = this.#layOut();
+    const copy = (from: number, to: number, length: number) =>
+      new Uint8Array(this.#memory.buffer, to, length).set(new Uint8Array(old.buffer, from, length));
+    copy(old.flowsOffset, this.#memory.flowsOffset, FlowTable.bytes(flows));
+    copy(old.expectsOffset, this.#memory.expectsOffset, ExpectTable.bytes(expects));
+    this.#router = this.#start(true);
+  }
+
+  #save(family: 4 | 6): string {
+    const { ipv4, ipv6 } = this.#config.rules;
+    return saveRules(family === 4 ? ipv4 : ipv6, { counters: this.#memory.rules });
+  }
+
+  /** What happens from now on belongs to this step. */
+  begin(step: number): void {
+    this.#step = step;
+  }
+
+  packet(iface: string, bytes: Uint8Array): void {
+    this.wait(PACE);
+    const router = this.#router, p = router.packet, index = this.#names.indexOf(iface) + 1;
+    p.bytes.set(bytes);
+    p.reset(index, bytes.length);
+    router.receive(p, index);
+  }
+
+  /** Time passes in steps that no timer can fall between. */
+  wait(milliseconds: number): void {
+    const clock = this.#clock;
+    for (let left = milliseconds; left > 0; left -= 100) {
+      clock.wall += Math.min(left, 100) / 1000;
+      clock.now = Math.floor(clock.wall * 1000 + 0.001) | 0;
+      this.#router.sweep();
+    }
+  }
+
+  rules(iptables?: string, ip6tables?: string): void {
+    this.#restart(replaceTables(this.#save(4), iptables), replaceTables(this.#save(6), ip6tables));
+  }
+
+  sysctl(values: Readonly<Record<string, number>>): void {
+    this.#sysctl = { ...this.#sysctl, ...values };
+    this.#restart(this.#save(4), this.#save(6));
+  }
+
+  /** `conntrack -D` by protocol (`-p`) and original ports (`--sport`, `--dport`). */
+  delete(args: readonly string[]): void {
+    const conntrack = this.#router.conntrack, flows = conntrack.flows, wanted = new Map<string, string>();
+    for (let i = 0; i < args.length; i += 2) wanted.set(args[i], args[i + 1]);
+    for (let ct = 0; ct < flows.high; ct++) {
+      if (flows.words[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
+      const { protocol, original } = readFlow(formatFlow(conntrack, ct));
+      const values = new Map([["-p", protocol], ["--sport", original.sport], ["--dport", original.dport]]);
+      if ([...wanted].every(([option, value]) => values.get(option) === value)) conntrack.delete(ct);
+    }
+  }
+
+  dump(name: string): void {
+    const conntrack = this.#router.conntrack;
+    this.dumps.push({
+      name,
+      conntrack: listFlows(conntrack),
+      expect: listExpects(conntrack),
+      iptables: this.#save(4),
+      ip6tables: this.#save(6),
+    });
+  }
+}
+
+/** Asks Weir. */
+export function askWeir(scenario: Scenario): Answer {
+  const router = new WeirRouter(scenario);
+  scenario.steps.forEach((step, i) => {
+    router.begin(i);
+    switch (step.do) {
+      case "packet":
+        return router.packet(
+          step.iface,
+          typeof step.bytes === "function" ? step.bytes(router.emitted) : step.bytes,
+        );
+      case "wait":
+        return router.wait(step.milliseconds);
+      case "rules":
+        return router.rules(step.iptables, step.ip6tables);
+      case "delete":
+        return router.delete(step.arguments);
+      case "sysctl":
+        return router.sysctl(step.values);
+      case "dump":
+        return router.dump(step.name);
+    }
+  });
+  router.dump("end");
+  return { emitted: router.emitted, dumps: router.dumps };
+}
