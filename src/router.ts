@@ -36,9 +36,9 @@ import { ACCEPT, DROP, type Verdict } from "./netfilter.ts";
 import { Defrag } from "./packet/defrag.ts";
 import { fragment } from "./packet/fragment.ts";
 import { ICMP_EXC_FRAGTIME, ICMP_PARAMETERPROB, ICMP_TIME_EXCEEDED } from "./packet/icmp.ts";
-import { ICMPV6_PARAMPROB, ICMPV6_TIME_EXCEED, ICMPV6_UNK_OPTION } from "./packet/icmp.ts";
+import { ICMPV6_HDR_FIELD, ICMPV6_PARAMPROB, ICMPV6_TIME_EXCEED, ICMPV6_UNK_OPTION } from "./packet/icmp.ts";
 import { Packet } from "./packet/packet.ts";
-import { isFragment, parse } from "./packet/parse.ts";
+import { isFragment, parse, parseHeaders } from "./packet/parse.ts";
 import { segment } from "./packet/segment.ts";
 import { Fib } from "./routing/fib.ts";
 import {
@@ -57,6 +57,9 @@ import { Reject } from "./routing/reject.ts";
 import { TcpResets } from "./routing/tcp_reset.ts";
 import { type CompiledTables, compileRules } from "./tables/compile.ts";
 import { REJECT_TCP_RESET, type Services } from "./tables/services.ts";
+
+/** IPv6 option type of RFC 2675. */
+const JUMBO_OPTION = 0xc2;
 
 /** What a router is made of. */
 export interface RouterOptions {
@@ -269,7 +272,10 @@ export class Router {
       }
     }
     if (!this.#passes(p, input(this.#state, p))) return;
-    if (this.#emitHost !== undefined) return this.#emitHost(p);
+    if (this.#emitHost !== undefined) {
+      this.#options.deliver(p);
+      return this.#emitHost(p);
+    }
     if (this.#making) return;
     if (this.#local.answer(this.#made, p)) this.#send(p);
     else if (p.reason !== 0) this.#end(p);
@@ -343,9 +349,15 @@ export class Router {
     if (this.#errors.make(this.#made, p, type, code, info)) this.#send(p);
   }
 
+  /** Answers a packet whose options are wrong at `p.errorPointer`, which `parse` may have refused half-way. */
   #parameterProblem(p: Packet): void {
-    if (p.bytes[0] >> 4 === 4) this.#error(p, ICMP_PARAMETERPROB, 0, p.errorPointer << 24);
-    else this.#error(p, ICMPV6_PARAMPROB, ICMPV6_UNK_OPTION, p.errorPointer);
+    parseHeaders(p);
+    const pointer = p.errorPointer;
+    if (p.family === 4) return this.#error(p, ICMP_PARAMETERPROB, 0, pointer << 24);
+    // The pointer stands on the type of an unknown option, or on a jumbo option or its value (RFC 2675, 3).
+    const type = p.bytes[pointer];
+    const code = type < 0x80 || type === JUMBO_OPTION ? ICMPV6_HDR_FIELD : ICMPV6_UNK_OPTION;
+    this.#error(p, ICMPV6_PARAMPROB, code, pointer);
   }
 
   /** The REJECT target: answers before the packet is dropped. */

@@ -283,7 +283,8 @@ class RuleReader {
     if (!knownInterface(name, this.#c.interfaces)) {
       this.#problem(key, `interface ${show(name)} is not configured; ${suggest(name, this.#c.interfaces)}`);
     }
-    if ((this.#c.hooks & without) !== 0) {
+    // A user chain that other hooks reach, too, may ask: where there is no such interface the rule does not fit.
+    if (this.#c.hooks !== 0 && (this.#c.hooks & ~without) === 0) {
       const [chain, other] = key === "inInterface"
         ? ["OUTPUT and POSTROUTING", "outInterface"]
         : ["PREROUTING and INPUT", "inInterface"];

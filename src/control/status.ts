@@ -29,7 +29,7 @@ export function standardOutput(): Output {
     },
     columns() {
       try {
-        return Deno.consoleSize().columns;
+        return Deno.consoleSize().columns || 80; // 0 where nobody has said
       } catch {
         return 80;
       }

@@ -33,11 +33,11 @@ export function hasOptions(p: Packet): boolean {
 export function checkOptions(p: Packet, acceptSourceRoute = false): number {
   if (!hasOptions(p)) return 0;
   const pointer = findBadOption(p);
-  if (clearBehindEnd(p)) writeHeaderChecksum(p);
   if (pointer >= 0) {
     p.errorPointer = pointer;
     return BAD_OPTION;
   }
+  if (clearBehindEnd(p)) writeHeaderChecksum(p);
   if (acceptSourceRoute) return 0;
   const end = ipv4HeaderLength(p);
   for (let at = IPV4_HEADER; at < end; at = nextOption(p, at)) {
@@ -109,8 +109,7 @@ function findBadOption(p: Packet): number {
         if (pointer <= length) {
           if (pointer + 3 > length) return at + 2;
           const kind = bytes[at + 3] & 0x0f;
-          if (kind !== TS_TSONLY && pointer + 7 > length) return at + 2;
-          if (kind !== TS_TSONLY && kind !== TS_TSANDADDR && kind !== TS_PRESPEC) return at + 3;
+          if ((kind === TS_TSANDADDR || kind === TS_PRESPEC) && pointer + 7 > length) return at + 2;
         } else if (bytes[at + 3] >> 4 === 15) return at + 3; // the count of missed hops would overflow
         timestamp = true;
         break;

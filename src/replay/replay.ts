@@ -8,7 +8,7 @@
  */
 import type { ValidConfig } from "../config/validate.ts";
 import { saveRules } from "../config/iptables_save.ts";
-import { LINKTYPE_RAW, PcapngWriter, readPcapng } from "./pcapng.ts";
+import { PcapngWriter, readPcapng } from "./pcapng.ts";
 import { VirtualRouter } from "./virtual.ts";
 
 /** A capture that cannot be replayed with this configuration, and why. */
@@ -55,7 +55,7 @@ export function replay(config: ValidConfig, file: Uint8Array, o: ReplayOptions =
   const writer = new PcapngWriter();
   /** Index in the router of each interface of the capture, and the capture's number of each of the router's. */
   const indices: number[] = [], written = new Map<number, number>();
-  for (const [number, { name, linkType, snapLength }] of capture.interfaces.entries()) {
+  for (const [number, { name, snapLength }] of capture.interfaces.entries()) {
     const known = config.interfaces.find((i) => i.name === name);
     if (known === undefined) {
       const names = config.interfaces.map((i) => i.name).join(", ");
@@ -63,11 +63,6 @@ export function replay(config: ValidConfig, file: Uint8Array, o: ReplayOptions =
         name === ""
           ? `interface ${number} of the capture has no if_name; the configuration has ${names}`
           : `the capture has an interface ${name}, the configuration has ${names}`,
-      );
-    }
-    if (linkType !== LINKTYPE_RAW) {
-      throw new ReplayError(
-        `interface ${name} of the capture has link type ${linkType}; only ${LINKTYPE_RAW} (raw IP) can be replayed`,
       );
     }
     indices.push(known.index);

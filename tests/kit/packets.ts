@@ -337,7 +337,7 @@ export function udplite(o: UdpOptions & { coverage?: number }): Uint8Array<Array
   if (o.checksum !== undefined) sum = o.checksum;
   datagram[6] = sum >> 8;
   datagram[7] = sum & 255;
-  return ip({ ...o, protocol: 136, payload: datagram });
+  return ip({ ...o, protocol: 136, payload: o.cut === undefined ? datagram : datagram.slice(0, o.cut) });
 }
 
 /** Any ICMP or ICMPv6 message: `rest` are the four bytes behind the checksum. */

@@ -92,9 +92,9 @@ Deno.test("Routing.output finds the way of packets made here", () => {
 Deno.test("LocalStack answers multicast echo requests only on the link that they came by, as Linux", () => {
   // From 2001:db8:1::2 and 2001:db8:2::2 to ff02::1.
   const near = "6000000000083a40" + "20010db8000100000000000000000002" + "ff020000000000000000000000000001" +
-    "8000525b00010002";
+    "800052fa00010002";
   const far = "6000000000083a40" + "20010db8000200000000000000000002" + "ff020000000000000000000000000001" +
-    "8000525a00010002";
+    "800052f900010002";
   assertEquals(router.send("lan", fromHex(near))?.iface, "lan");
   assertEquals(router.send("lan", fromHex(far)), null);
   assertEquals(router.send("wan", fromHex(far))?.iface, "wan");

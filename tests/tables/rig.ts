@@ -20,7 +20,7 @@ import { ACCEPT, DROP, type Family, FORWARD, type Hook, REASONS, type Verdict } 
 import { Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
 import { Interfaces } from "../../src/routing/interfaces.ts";
-import { compileRules, type CompiledTables } from "../../src/tables/compile.ts";
+import { type CompiledTables, compileRules } from "../../src/tables/compile.ts";
 import type { TableName } from "../../src/tables/extension.ts";
 import type { Services } from "../../src/tables/services.ts";
 import { load, seeded, unload, VirtualClock } from "../kit/mod.ts";
@@ -148,7 +148,8 @@ export class Rig {
 
   /** Packets and bytes of every rule of a chain, then of its policy. */
   count(table: TableName, chain: string, family: Family = 4): [number, number][] {
-    const spec = this.config.rules[family === 4 ? "ipv4" : "ipv6"][table]!;
+    const spec = this.config.rules[family === 4 ? "ipv4" : "ipv6"][table];
+    if (spec === null) return [[0, 0]];
     let slot = spec.counters;
     for (const { name, rules } of spec.chains) {
       if (name === chain) {

@@ -9,7 +9,7 @@ import { saveRule } from "../../src/config/iptables_save.ts";
 import type { RouterConfig, RuleConfig } from "../../src/config/types.ts";
 import { ConfigError } from "../../src/config/validate.ts";
 import { type Family, FORWARD, HOOK_NAMES } from "../../src/netfilter.ts";
-import { describe } from "../kit/mod.ts";
+import { show } from "../kit/mod.ts";
 import { Rig, type Stand } from "./rig.ts";
 
 /** A packet, and how it stands. */
@@ -58,7 +58,9 @@ function check(spec: Spec, more: Partial<RouterConfig>): void {
   }
   const rig = new Rig(tables, more);
   const listed = (family: Family) => {
-    const found = rig.config.rules[family === 4 ? "ipv4" : "ipv6"][table]?.chains.find((c) => c.name === chain)?.rules;
+    const found = rig.config.rules[family === 4 ? "ipv4" : "ipv6"][table]?.chains.find((c) =>
+      c.name === chain
+    )?.rules;
     return found?.map((rule) => saveRule(rule, family).trimStart()).join("\n") || undefined;
   };
   if (spec.save !== undefined) assertEquals(listed(4), spec.save);
@@ -70,7 +72,7 @@ function check(spec: Spec, more: Partial<RouterConfig>): void {
     const rules = () => rig.count(table, chain, family).slice(0, -1).reduce((n, [packets]) => n + packets, 0);
     const before = rules();
     const says = rig.says(table, bytes, { hook: hook as Stand["hook"] ?? FORWARD, ...stand });
-    return { fitted: rules() > before, says, text: describe(bytes) };
+    return { fitted: rules() > before, says, text: show(bytes) };
   };
   for (const sent of spec.fits ?? []) {
     const { fitted, text } = walk(sent);

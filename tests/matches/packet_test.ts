@@ -1,0 +1,192 @@
+/** Matches that look at the packet itself: mark, length, TTL, hop limit, TOS, DSCP, comment, addrtype, functions. */
+import { assertEquals } from "@std/assert";
+import { FORWARD, INPUT } from "../../src/netfilter.ts";
+import { tcp, udp } from "../kit/mod.ts";
+import { LAN, Rig, WAN } from "../tables/rig.ts";
+import { type Spec, specify } from "../tables/spec.ts";
+
+const A = { src: "10.0.0.2", dst: "203.0.113.9" }, A6 = { src: "2001:db8:1::2", dst: "2001:db8:2::9" };
+const d = (more: object = {}) => udp({ ...A, sport: 1, dport: 2, payload: 72, ...more });
+const d6 = (more: object = {}) => udp({ ...A6, sport: 1, dport: 2, payload: 72, ...more });
+
+const mark: Spec[] = [
+  {
+    rule: { mark: 1, jump: "ACCEPT" },
+    save: "-m mark --mark 0x1 -j ACCEPT",
+    fits: [[d(), { mark: 1 }]],
+    not: [[d(), { mark: 3 }]],
+  },
+  {
+    rule: { mark: "0x1/0xff" },
+    save: "-m mark --mark 0x1/0xff",
+    fits: [[d(), { mark: 0x301 }]],
+    not: [[d(), { mark: 0x302 }]],
+  },
+  {
+    rule: { mark: "! 0xffffffff" },
+    save: "-m mark ! --mark 0xffffffff",
+    fits: [[d(), { mark: 1 }]],
+    not: [[d(), { mark: -1 }]],
+  },
+  { rule: { mark: "0x1/0x0" }, save: "-m mark --mark 0x1/0x0", not: [[d(), { mark: 1 }]] },
+  { rule: { mark: "4294967296" }, refused: [".mark", "32-bit number"] },
+  { rule: { mark: -1 }, refused: [".mark", "32-bit number"] },
+];
+const length: Spec[] = [
+  {
+    rule: { length: "100:200" },
+    save: "-m length --length 100:200",
+    fits: [d(), d6()],
+    not: [d({ payload: 71 }), d({ payload: 173 })],
+  },
+  { rule: { length: 100 }, save: "-m length --length 100", fits: [d()], not: [d({ payload: 73 }), d6()] },
+  {
+    rule: { length: { not: ":99" } },
+    save: "-m length ! --length 0:99",
+    fits: [d()],
+    not: [d({ payload: 1 })],
+  },
+  { rule: { length: 70000 }, refused: [".length", "up to 65535"] },
+];
+const ttl: Spec[] = [
+  { rule: { ttlEq: 64 }, save: "-m ttl --ttl-eq 64", fits: [d({ ttl: 64 })], not: [d({ ttl: 63 }), d6()] },
+  {
+    rule: { ttlEq: "! 64" as unknown as number },
+    save: "-m ttl ! --ttl-eq 64",
+    fits: [d({ ttl: 63 })],
+    not: [d({ ttl: 64 })],
+  },
+  { rule: { ttlLt: 5 }, save: "-m ttl --ttl-lt 5", fits: [d({ ttl: 4 })], not: [d({ ttl: 5 })] },
+  { rule: { ttlGt: 5 }, save: "-m ttl --ttl-gt 5", fits: [d({ ttl: 6 })], not: [d({ ttl: 5 })] },
+  { rule: { ttlGt: 5, ttlLt: 9 }, refused: [".ttlGt", "exclude each other"] },
+  { rule: { ttlEq: 256 }, refused: [".ttlEq", "from 0 to 255"] },
+  {
+    rule: { hlLt: 5 },
+    save6: "-m hl --hl-lt 5",
+    fits: [d6({ ttl: 4 })],
+    not: [d6({ ttl: 5 }), d({ ttl: 4 })],
+  },
+  { rule: { hlEq: { not: 7 } }, save6: "-m hl ! --hl-eq 7", fits: [d6({ ttl: 4 })], not: [d6({ ttl: 7 })] },
+  { rule: { hlGt: 7 }, save6: "-m hl --hl-gt 7", fits: [d6({ ttl: 8 })] },
+  { rule: { hlGt: 7, ttlGt: 7 }, refused: [".ttlGt", "speaks of IPv4, but hlGt of IPv6"] },
+];
+const tos: Spec[] = [
+  {
+    rule: { tos: "Minimize-Delay" },
+    save: "-m tos --tos 0x10/0x3f",
+    fits: [d({ tos: 0x10 }), d6({ tos: 0xd0 })],
+    not: [d({ tos: 0x08 })],
+  },
+  { rule: { tos: 0x08 }, save: "-m tos --tos 0x08/0xff", fits: [d({ tos: 8 })], not: [d({ tos: 9 })] },
+  {
+    rule: { tos: "! 0x00/0xfc" },
+    save: "-m tos ! --tos 0x00/0xfc",
+    fits: [d({ tos: 4 })],
+    not: [d({ tos: 3 })],
+  },
+  { rule: { tos: 256 }, refused: [".tos", "from 0 to 255"] },
+  {
+    rule: { dscp: 46 },
+    save: "-m dscp --dscp 0x2e",
+    fits: [d({ tos: 0xb8 }), d({ tos: 0xb9 }), d6({ tos: 0xb8 })],
+    not: [d({ tos: 0xb0 })],
+  },
+  { rule: { dscpClass: "EF" }, save: "-m dscp --dscp 0x2e" },
+  { rule: { dscpClass: "! AF11" }, save: "-m dscp ! --dscp 0x0a", fits: [d()], not: [d({ tos: 0x28 })] },
+  { rule: { dscp: 64 }, refused: [".dscp", "from 0 to 63"] },
+  { rule: { dscpClass: "AF14" }, refused: [".dscpClass", "AF11 to AF43"] },
+];
+const comment: Spec[] = [
+  {
+    rule: { comment: "plain-word", jump: "ACCEPT" },
+    save: "-m comment --comment plain-word -j ACCEPT",
+    fits: [d()],
+  },
+  {
+    rule: { comment: 'say "no", it\'s \\ done' },
+    save: `-m comment --comment "say \\"no\\", it\\'s \\\\ done"`,
+  },
+  { rule: { comment: "! not a negation" }, save: '-m comment --comment "! not a negation"' },
+  { rule: { comment: "x".repeat(256) }, refused: [".comment", "256 bytes long"] },
+  { rule: { comment: "two\nlines" }, refused: [".comment", "line end"] },
+];
+const addrtype: Spec[] = [
+  {
+    rule: { dstType: "LOCAL" },
+    save: "-m addrtype --dst-type LOCAL",
+    fits: [d({ dst: "203.0.113.1" }), d({ dst: "10.0.0.1" }), d6({ dst: "2001:db8:2::1" })],
+    not: [d(), d6()],
+  },
+  {
+    rule: { srcType: "! unicast" },
+    save: "-m addrtype ! --src-type UNICAST",
+    fits: [d({ src: "10.0.0.1" })],
+    not: [d()],
+  },
+  {
+    rule: { dstType: ["BROADCAST", "MULTICAST"] },
+    save: "-m addrtype --dst-type BROADCAST,MULTICAST",
+    fits: [
+      d({ dst: "10.0.0.255" }),
+      d({ dst: "255.255.255.255" }),
+      d({ dst: "224.0.0.1" }),
+      d6({ dst: "ff02::1" }),
+    ],
+    not: [d()],
+  },
+  {
+    rule: { dstType: "LOCAL", limitIfaceIn: true },
+    chain: "INPUT",
+    save: "-m addrtype --dst-type LOCAL --limit-iface-in",
+    fits: [[d({ dst: "10.0.0.1" }), { hook: INPUT, in: LAN }]],
+    not: [[d({ dst: "10.0.0.1" }), { hook: INPUT, in: WAN }]],
+  },
+  {
+    rule: { dstType: "LOCAL", limitIfaceOut: true },
+    chain: "INPUT",
+    refused: [".dstType", "use limitIfaceIn"],
+  },
+  { rule: { limitIfaceIn: true }, refused: [".limitIfaceIn", "needs srcType or dstType"] },
+  { rule: { dstType: "NEAR" }, refused: [".dstType", '"NEAR" is not one of'] },
+];
+
+for (const [name, specs] of Object.entries({ mark, length, ttl, tos, comment, addrtype })) {
+  specify(name, specs);
+}
+
+Deno.test("custom asks the function, and takes only true for a match", () => {
+  const rig = new Rig({
+    filter: {
+      FORWARD: [{ match: (p) => p.length > 90, jump: "DROP" }, {
+        match: () => 1 as unknown as boolean,
+        jump: "DROP",
+      }],
+    },
+  });
+  assertEquals(rig.says("filter", d()), "rule-drop");
+  assertEquals(rig.says("filter", d({ payload: 1 })), "ACCEPT");
+});
+
+Deno.test("custom drops a packet on which the function throws, and tells it once", () => {
+  const rig = new Rig({
+    filter: {
+      FORWARD: [{
+        match: function broken(): boolean {
+          throw new Error("no such field");
+        },
+        jump: "ACCEPT",
+      }],
+    },
+  });
+  assertEquals(
+    rig.says("filter", tcp({ ...A, sport: 1, dport: 2, flags: "S" }), { hook: FORWARD }),
+    "match-hotdrop",
+  );
+  assertEquals(rig.says("filter", d()), "match-hotdrop");
+  assertEquals(rig.lines, ["weir: the match function broken threw: Error: no such field"]);
+});
+
+specify("custom", [{
+  rule: { match: "p.length" as unknown as () => boolean },
+  refused: [".match", "cannot be given as text"],
+}]);
