@@ -30,6 +30,7 @@ import { output } from "./hooks/output.ts";
 import { postrouting } from "./hooks/postrouting.ts";
 import { prerouting } from "./hooks/prerouting.ts";
 import { type FamilyTables, type State, tablesOf } from "./hooks/state.ts";
+import { RateLimitedLog } from "./log.ts";
 import type { Geometry, Memory } from "./memory.ts";
 import { Nat } from "./nat/core.ts";
 import { ACCEPT, DROP, type Verdict } from "./netfilter.ts";
@@ -141,6 +142,7 @@ export class Router {
     this.#local = new LocalStack({ routing, options, errors, resets, sysctl, clock });
 
     const { geometry, buffer } = memory;
+    const limited = new RateLimitedLog(clock, log);
     this.conntrack = new Conntrack({
       flows: new FlowTable(buffer, memory.flowsOffset, geometry.flows, random),
       expects: new ExpectTable(buffer, memory.expectsOffset, geometry.expects, random),
@@ -148,7 +150,7 @@ export class Router {
       random,
       sysctl,
       helpers: config.helpers,
-      log,
+      log: (line) => limited.line(line),
     });
     memory.describe(config.helpers, this.conntrack.accounting);
     let nat4: CompiledTables["nat"] = null, nat6: CompiledTables["nat"] = null;

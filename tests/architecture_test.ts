@@ -51,7 +51,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   replay: [...VOCABULARY, "packet", "conntrack", "config", "memory", "router"],
   dataplane: [...VOCABULARY, "packet", "conntrack", "routing", "config", "memory", "router", "ffi"],
   control: [...VOCABULARY, "packet", "conntrack", "config", "memory", "dataplane", "ffi"],
-  cli: [...VOCABULARY, "conntrack", "config", "memory", "router", "dataplane", "control", "_std"],
+  cli: [...VOCABULARY, "conntrack", "config", "memory", "router", "dataplane", "control", "replay", "_std"],
   _std: [],
   ffi: [],
   mod: ["netfilter", "packet", "conntrack", "tables", "helpers", "config", "cli"],

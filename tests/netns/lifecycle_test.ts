@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
 import { HERE, Lab, ROOT } from "./lab.ts";
 import { labTest } from "./lab_testing.ts";
+import { listening } from "./services.ts";
 
 const GATEWAY = `${ROOT}examples/gateway.ts`;
 
@@ -31,6 +32,38 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     assertEquals(await traces(lab), before);
   });
 }
+
+labTest("SIGTERM ends weir run within a second while it carries all it can", ["iperf3"], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  const weir = await lab.weir(GATEWAY);
+  await listening(lab, "wan", 5201, lab.spawn("wan", "iperf3", ["-s"]));
+  const client = lab.spawn("lan", "iperf3", ["-c", "198.51.100.2", "-t", "5", "--forceflush", "-i", "0.2"]);
+  await client.waitFor(/ 0\.20-/);
+  const began = performance.now();
+  const { code } = await weir.stop("SIGTERM");
+  assertLess(performance.now() - began, 1_000, `it said: ${weir.text}`);
+  assertEquals(code, 0, weir.text);
+});
+
+labTest(
+  "deno task start finds the configuration from where the user stands, and ends by SIGTERM",
+  [],
+  async () => {
+    await using lab = await Lab.private("lan", "wan");
+    lab.write("here.ts", Deno.readTextFileSync(GATEWAY));
+    const before = await traces(lab);
+    const task = lab.spawn(HERE, Deno.execPath(), [
+      "task",
+      "--config",
+      `${ROOT}deno.json`,
+      "start",
+      "here.ts",
+    ]);
+    await task.waitFor(/^weir: ready/m);
+    assertEquals((await task.stop("SIGTERM")).code, 0, task.text);
+    assertEquals(await traces(lab), before);
+  },
+);
 
 labTest("a second run right after the first works as the first did", ["ping"], async () => {
   await using lab = await Lab.private("lan", "wan");

@@ -5,7 +5,7 @@
  *
  * - ports and ICMP ids that were chosen at random: they must correspond one to one, in headers, in quoted packets, in
  *   the payload and in the listings alike;
- * - IP identifications of packets that the router makes itself (those that are not the id of any packet that came in), and of IPv6
+ * - IP identifications of packets that the router makes itself (those that are not the id of the packet that came in), and of IPv6
  *   datagrams that it has to cut again; IPv6 flow labels of packets that it makes;
  * - the order of packets on different interfaces, and the order of listings;
  * - timers, by one second; the reference count `use=`; tables without rules that one side does not list.
@@ -260,11 +260,10 @@ function byInterface(emitted: readonly Emitted[], step: number): Map<string, Uin
 
 /** The differences between Linux's answer and Weir's, one text per line; none when they agree. */
 export function compare(scenario: Scenario, kernel: Answer, weir: Answer): string[] {
-  const out: string[] = [], known = new Set<number>(), ids = new Set<number>();
+  const out: string[] = [], known = new Set<number>();
   for (const step of scenario.steps) {
     if (step.do !== "packet" || typeof step.bytes === "function") continue;
     const s = parse(step.bytes);
-    if (s.family === 4 || s.extensions.includes(44)) ids.add(s.id);
     for (const at of portOffsets(s)) known.add((step.bytes[at] << 8) | step.bytes[at + 1]);
   }
   for (const text of [scenario.iptables ?? "", scenario.ip6tables ?? ""]) {
@@ -273,6 +272,11 @@ export function compare(scenario: Scenario, kernel: Answer, weir: Answer): strin
   }
   const ports = new Renaming(known);
   scenario.steps.forEach((step, i) => {
+    const ids = new Set<number>();
+    if (step.do === "packet" && typeof step.bytes !== "function") {
+      const s = parse(step.bytes);
+      if (s.family === 4 || s.extensions.includes(44)) ids.add(s.id);
+    }
     const k = byInterface(kernel.emitted, i), w = byInterface(weir.emitted, i);
     for (const iface of new Set([...k.keys(), ...w.keys()])) {
       const a = k.get(iface) ?? [], b = w.get(iface) ?? [];
