@@ -235,7 +235,7 @@ export class Router {
     const route = this.#routing.input(p);
     if (route === ROUTE_ERROR) {
       const { icmpType, icmpCode } = this.#routing;
-      if (!this.#making && this.#errors.makeNoRoute(this.#made, p, icmpType, icmpCode)) this.#send(p);
+      if (!this.#making && this.#errors.makeNoRoute(this.#made, p, icmpType, icmpCode)) this.#sendError(p);
       return this.#end(p);
     }
     if (route === ROUTE_DROP) return this.#end(p);
@@ -348,7 +348,13 @@ export class Router {
   /** Answers a packet with an ICMP error of its family, if one is due. */
   #error(p: Packet, type: number, code: number, info: number): void {
     if (this.#making) return;
-    if (this.#errors.make(this.#made, p, type, code, info)) this.#send(p);
+    if (this.#errors.make(this.#made, p, type, code, info)) this.#sendError(p);
+  }
+
+  /** Sends an ICMP error as part of its cause's flow, which may be too young to be found by a lookup (icmp_glue_bits). */
+  #sendError(cause: Packet): void {
+    this.conntrack.attach(this.#made, cause);
+    this.#send(cause);
   }
 
   /** Answers a packet whose options are wrong at `p.errorPointer`, which `parse` may have refused half-way. */
@@ -367,7 +373,7 @@ export class Router {
     if (this.#making) return;
     const made = this.#made;
     if (how !== REJECT_TCP_RESET) {
-      if (this.#rejects.unreachable(made, p, how)) this.#send(p);
+      if (this.#rejects.unreachable(made, p, how)) this.#sendError(p);
     } else if (this.#rejects.tcpReset(made, p)) {
       this.conntrack.attach(made, p);
       this.#send(p);

@@ -3,6 +3,8 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { planDevices } from "../control/plan.ts";
 import { supervise } from "../control/supervisor.ts";
+import type { ValidConfig } from "../config/valid.ts";
+import type { Memory } from "../memory.ts";
 import { geometryOf } from "../router.ts";
 import { type Command, onlyArgument, unknownOption, Usage } from "./command.ts";
 import { counted, listed, load, validated } from "./load.ts";
@@ -16,6 +18,9 @@ export const run: Command = {
 Runs the router that the configuration module CONFIG describes. It makes the TUN devices, gives the other side of each
 what its \`peer\` asks for, and says "ready" when packets pass. In a terminal one line shows packets and bits per
 second, flows and drops. SIGTERM and SIGINT end it; devices, addresses and routes go with it.
+
+Killed in the middle (kill -9) and started again, it goes on with the connections that it had: flows, translations and
+expectations are in its state file, which a clean end removes.
 
 It needs root (CAP_NET_ADMIN, and CAP_SYS_ADMIN for namespaces) and /dev/net/tun.
 
@@ -36,9 +41,22 @@ Example:
     if (valid.warnings.length > 0) {
       complain(listed(`weir: ${path}: ${counted(valid.warnings.length, "warning")}`, valid.warnings));
     }
-    return await supervise({ name, config: url.href, plan: planDevices(valid), geometry: geometryOf(valid) });
+    return await supervise({
+      name,
+      config: url.href,
+      plan: planDevices(valid),
+      geometry: geometryOf(valid),
+      keep: (memory) => isOf(memory, valid),
+    });
   },
 };
+
+/** True if flows in the memory speak of the interfaces and helpers of this configuration, by the same numbers. */
+function isOf(memory: Memory, config: ValidConfig): boolean {
+  const helpers = memory.helperNames.filter((name) => name !== "");
+  return config.interfaces.every((i) => memory.interfaceName(i.index) === i.name) &&
+    config.helpers.length === helpers.length && config.helpers.every((h, i) => h.name === helpers[i]);
+}
 
 /** The file's name without folder and extension, in the letters that a router's name may have. */
 function nameOf(path: string): string {

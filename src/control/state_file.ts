@@ -21,8 +21,8 @@ export interface StateOptions {
   /** The router's name: letters, digits, `.`, `_`, `-`. */
   readonly name: string;
   readonly geometry: Geometry;
-  /** Keep the flows of a process that has died, when they fit. Default false: begin empty. */
-  readonly keep?: boolean;
+  /** Go on with the flows of a process that has died, when they fit and this says so too. Default: begin empty. */
+  readonly keep?: (memory: Memory) => boolean;
   /** Where it stands; `stateDirectory()` by default. */
   readonly directory?: string;
 }
@@ -68,7 +68,7 @@ export function openState(options: StateOptions): State {
   const file = lockedFile(path, name);
   try {
     const owner = ownProcess();
-    const kept = options.keep ? keep(file, geometry, owner) : null;
+    const kept = options.keep ? keep(file, geometry, owner, options.keep) : null;
     const memory = kept ?? create(file, geometry, owner);
     return {
       path,
@@ -142,7 +142,12 @@ function create(file: MappedFile, geometry: Geometry, owner: Owner): Memory {
 }
 
 /** The memory of a process that is gone, when it can be gone on with; null when not. */
-function keep(file: MappedFile, geometry: Geometry, owner: Owner): Memory | null {
+function keep(
+  file: MappedFile,
+  geometry: Geometry,
+  owner: Owner,
+  wanted: (memory: Memory) => boolean,
+): Memory | null {
   if (file.size !== Memory.bytes(geometry)) return null;
   let memory: Memory;
   try {
@@ -155,7 +160,7 @@ function keep(file: MappedFile, geometry: Geometry, owner: Owner): Memory | null
   const g = memory.geometry, boot = memory.owner.boot!;
   const fits = g.interfaces === geometry.interfaces && g.rules === geometry.rules &&
     g.flows === geometry.flows &&
-    g.expects === geometry.expects && boot.every((word, i) => word === owner.boot![i]);
+    g.expects === geometry.expects && boot.every((word, i) => word === owner.boot![i]) && wanted(memory);
   if (!fits) {
     file.unmap();
     return null;

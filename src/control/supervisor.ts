@@ -14,7 +14,7 @@
  */
 import { EventFd, SyscallError } from "deno_tun";
 import type { FromWorker, ToWorker } from "../dataplane/messages.ts";
-import { COMMAND_STOP, CONTROL_COMMAND, CONTROL_HEARTBEAT, type Geometry } from "../memory.ts";
+import { COMMAND_STOP, CONTROL_COMMAND, CONTROL_HEARTBEAT, type Geometry, type Memory } from "../memory.ts";
 import { type DevicePlan, Devices } from "./devices.ts";
 import { IpError } from "./ip.ts";
 import { openState, type State, StateError } from "./state_file.ts";
@@ -28,8 +28,8 @@ export interface Job {
   readonly config: string;
   readonly plan: DevicePlan;
   readonly geometry: Geometry;
-  /** Go on with the flows of a process that was killed. Default false. */
-  readonly keep?: boolean;
+  /** Says whether to go on with the flows of a process that was killed. Default: never. */
+  readonly keep?: (memory: Memory) => boolean;
   /** Directory of the state file, when it is not the usual one. */
   readonly directory?: string;
   /** The worker's module; Weir's own by default. */
@@ -70,7 +70,8 @@ export async function supervise(job: Job): Promise<number> {
     if (!stop.asked && plane.failure === null) {
       const places = job.plan.interfaces.map((i) => i.name);
       if (job.plan.host) places.push(`host ${job.plan.host.device}`);
-      status.log(`weir: ready, forwarding (${places.join(", ")})`);
+      const kept = state.recovered ? ", with the flows of the process before" : "";
+      status.log(`weir: ready, forwarding (${places.join(", ")})${kept}`);
       status.start();
       const watch = plane.watch(state);
       await Promise.race([plane.dead, stop.promise]);

@@ -60,7 +60,7 @@ test("openState refuses names that are paths", () => {
 
 test("openState keeps the flows of a dead process only when asked, and only when they fit", () => {
   using directory = new TempDir();
-  const options = { name: "gw", geometry, directory: directory.path, keep: true };
+  const options = { name: "gw", geometry, directory: directory.path, keep: () => true };
   const die = () => {
     const state = openState(options);
     state.memory.rules[0] = 42;
@@ -71,7 +71,7 @@ test("openState keeps the flows of a dead process only when asked, and only when
   assertEquals([kept.recovered, kept.memory.rules[0], kept.memory.restarts], [true, 42, 1]);
   kept.close(false);
 
-  const fresh = openState({ ...options, keep: false });
+  const fresh = openState({ ...options, keep: undefined });
   assertEquals([fresh.recovered, fresh.memory.rules[0], fresh.memory.restarts], [false, 0, 0]);
   fresh.close(false);
 
@@ -120,7 +120,7 @@ test("openState takes over the file of a process that was killed", async () => {
   }).spawn();
   const reader = child.stdout.getReader();
   await reader.read();
-  const options = { name: "gw", geometry, directory: directory.path, keep: true };
+  const options = { name: "gw", geometry, directory: directory.path, keep: () => true };
   const error = assertThrows(() => openState(options), StateError);
   assertStringIncludes(error.message, `(process ${child.pid})`);
   child.kill("SIGKILL");

@@ -362,7 +362,7 @@ deviceTest("a process that is killed leaves its flows to the next one, and no de
   await child.status;
   assertEquals([await links(lan), await links(wan)], [1, 1]);
   {
-    await using next = new Run(planOf(lan, wan), "", { directory, keep: true });
+    await using next = new Run(planOf(lan, wan), "", { directory, keep: () => true });
     await next.said("weir: ready");
     assert(next.lines.includes("recovered true"), next.lines.join("\n"));
     assertEquals(await next.stop(), 0);

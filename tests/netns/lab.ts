@@ -121,18 +121,27 @@ export class Lab implements AsyncDisposable {
   /** Starts a program in namespace `where` (`HERE`: where Weir runs) and leaves it running. */
   spawn(where: string, program: string, args: readonly string[], start: Start = {}): Running {
     if (this.#closed) throw new Error(`${program} was not started: the lab is closed`);
-    const enter: string[] = [];
+    const cwd = start.cwd ?? this.dir;
+    let command = [program, ...args];
     if (this.#keeper) {
       const keeper = `/proc/${this.#keeper.pid}`;
-      enter.push(`--mount=${keeper}/ns/mnt`);
-      enter.push(where === HERE ? `--net=${keeper}/ns/net` : `--net=${keeper}/root/run/netns/${where}`);
+      const net = where === HERE ? `${keeper}/ns/net` : `${keeper}/root/run/netns/${where}`;
+      // Who enters a mount namespace stands at its root, hence the change of folder behind it.
+      command = [
+        "nsenter",
+        `--mount=${keeper}/ns/mnt`,
+        `--net=${net}`,
+        "--",
+        "env",
+        `--chdir=${cwd}`,
+        ...command,
+      ];
     } else if (where !== HERE) {
-      enter.push(`--net=/run/netns/${where}`);
+      command = ["nsenter", `--net=/run/netns/${where}`, "--", ...command];
     }
-    const command = enter.length > 0 ? ["nsenter", ...enter, "--", program, ...args] : [program, ...args];
     const child = new Deno.Command(command[0], {
       args: command.slice(1),
-      cwd: start.cwd ?? this.dir,
+      cwd,
       detached: true, // a group of its own: ends as one, and Ctrl-C is for whoever made the lab
       env: { LC_ALL: "C", NO_COLOR: "1", ...start.env },
       stdin: start.stdin === undefined ? "null" : "piped",

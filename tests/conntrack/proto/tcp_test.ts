@@ -217,7 +217,7 @@ const CASES: Case[] = [
     before: [...OPEN, C_("A", 1, 1, { payload: 100 }), S_("A", 1, 101)],
     steps: [
       [C_("R", 150), E, "tcp 10 ESTABLISHED [ASSURED]"],
-      [S_("A", 1, 101), E, "tcp 432000 ESTABLISHED [ASSURED]"],
+      [S_("A", 1, 101), E, "tcp 300 ESTABLISHED [ASSURED]"],
     ],
   },
   {

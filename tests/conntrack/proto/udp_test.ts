@@ -60,15 +60,16 @@ Deno.test("U10 udp: after its time the flow is new", () => {
   assertEquals(rig.conntrack.flows.count, 1, "the lookup has collected the old one");
 });
 
-Deno.test("S09 udplite: ports count, the first answer makes it ASSURED, the checksum is mandatory", () => {
-  const rig = new Rig();
+// Linux verifies UDP-Lite with UDP's number in the pseudo header, so that no right packet passes; hence checksum=0.
+Deno.test("S09 udplite: ports count, and the first answer makes it ASSURED", () => {
+  const rig = new Rig({ sysctl: { checksum: 0 } });
   const o = { src: C, sport: 4000, dst: S, dport: 53, payload: 20 };
   assertEquals([rig.send(udplite(o)), rig.brief()], ["NEW", "udplite 30 [UNREPLIED]"]);
   assertEquals(rig.send(udplite({ ...o, dport: 54 })), "NEW");
   rig.send(udplite({ src: S, sport: 53, dst: C, dport: 4000, payload: 20, coverage: 8 }));
   rig.send(udplite(o));
   assertEquals(rig.flows().filter((l) => l.includes("[ASSURED]")).length, 1);
-  for (const bad of [{ checksum: 0 }, { badChecksum: true }, { coverage: 4 }, { coverage: 100 }]) {
+  for (const bad of [{ checksum: 0 }, { coverage: 4 }, { coverage: 100 }]) {
     assertEquals(rig.send(udplite({ ...o, ...bad })), "INVALID", JSON.stringify(bad));
   }
 });

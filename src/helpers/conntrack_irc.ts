@@ -1,0 +1,242 @@
+/**
+ * IRC (RFC 2812) with DCC, conntrack half: reads what a client tells its server and expects whoever takes up the offer.
+ *
+ * ```
+ *  client → server   PRIVMSG nick :\x01DCC SEND file 167772162 5000 1024\x01\r\n      anybody will dial the client
+ *                                      CHAT chat …   MOVE, TSEND, SCHAT
+ * ```
+ *
+ * A segment counts only if it begins with PRIVMSG, and only the first ` :` in it can stand before an offer, so that
+ * nobody makes a client open its ports by having it repeat something (CVE-2022-2663). The address is a decimal number;
+ * it must be the client's own or the one that the server sees, since otherwise the offer is forged. Who will come is
+ * not known, so any source is expected: switch the helper on only for servers that are trusted with that.
+ *
+ * Not read: RESUME and ACCEPT, passive DCC (port 0), file names with blanks, offers split over segments, what stands
+ * behind the first 4095 bytes, and IPv6, which DCC cannot write as one number.
+ */
+import type { Conntrack } from "../conntrack/core.ts";
+import { EXPECT_OK } from "../conntrack/expect.ts";
+import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
+import type { ConntrackHelper, ExpectPolicy } from "../conntrack/helper.ts";
+import { DST, SRC } from "../conntrack/tuple.ts";
+import { ACCEPT, ESTABLISHED, ORIGINAL, Reason, REPLY, TCP, type Verdict } from "../netfilter.ts";
+import { formatIpv4 } from "../packet/address.ts";
+import type { Packet } from "../packet/packet.ts";
+import { tcpPayload } from "../packet/tcp.ts";
+
+/**
+ * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload.
+ */
+export type NatIrc = (
+  conntrack: Conntrack,
+  p: Packet,
+  ct: number,
+  ctinfo: number,
+  offset: number,
+  length: number,
+  exp: number,
+) => Verdict;
+
+/** How to listen for IRC. */
+export interface ConntrackIrcOptions {
+  /** Server ports, 6667 by default; eight at most. */
+  ports?: readonly number[];
+  /** Offers of one connection that may be open at the same time, 8 by default; 1 to 255. The oldest goes first. */
+  maxDccChannels?: number;
+  /** Seconds that an offer stays open, 300 by default. */
+  dccTimeout?: number;
+  /** Serve these ports without a rule. True by default. */
+  autoAssign?: boolean;
+  /** The NAT half, without which payloads stay as they are. */
+  nat?: NatIrc;
+}
+
+const IRC_PORT = 6667;
+/** Linux reads no further. */
+const MAX_SEARCH = 4095;
+/** The shortest `PRIVMSG x `, the shortest ` :\x01DCC SEND t AAAAAAAA P\x01\n`, and the shortest `AAAAAAAA P\x01\n`. */
+const MIN_COMMAND = 10, MIN_OFFER = 26, MIN_NUMBERS = 12;
+
+const LF = 0x0a, CR = 0x0d, SPACE = 0x20, COLON = 0x3a;
+
+const encoder = new TextEncoder();
+const PRIVMSG = encoder.encode("PRIVMSG ");
+const DCC = encoder.encode("\x01DCC ");
+const VERBS: readonly Uint8Array[] = ["SEND ", "CHAT ", "MOVE ", "TSEND ", "SCHAT "].map((verb) =>
+  encoder.encode(verb)
+);
+
+/** Warnings in this many milliseconds, as net_ratelimit allows them. */
+const WARNINGS = 10, WARNING_INTERVAL = 5000;
+
+class IrcHelper implements ConntrackHelper {
+  readonly name: string;
+  readonly protocol = TCP;
+  readonly families = [4] as const;
+  readonly ports: readonly number[];
+  readonly autoAssign: boolean;
+  readonly policies: readonly ExpectPolicy[];
+  readonly #nat: NatIrc | null;
+  /** What an offer says, and where its numbers are in the payload; valid after `#find`. */
+  #address = 0;
+  #port = 0;
+  #offset = 0;
+  #length = 0;
+  #warnings = 0;
+  #warnedAt = 0;
+
+  constructor(o: ConntrackIrcOptions) {
+    const ports = o.ports ?? [IRC_PORT];
+    if (!Array.isArray(ports)) throw new TypeError("irc: ports is a list of port numbers");
+    if (ports.length < 1 || ports.length > 8) throw new RangeError("irc: one to eight ports");
+    ports.forEach((port, i) => {
+      if (!isWithin(port, 1, 65535)) throw new RangeError(`irc: port ${port} is not from 1 to 65535`);
+      if (ports.indexOf(port) !== i) throw new RangeError(`irc: port ${port} is listed twice`);
+    });
+    const maxExpected = o.maxDccChannels ?? 8, timeout = o.dccTimeout ?? 300;
+    if (!isWithin(maxExpected, 1, 255)) {
+      throw new RangeError(`irc: maxDccChannels ${maxExpected} is not from 1 to 255`);
+    }
+    // Clocks here count milliseconds in 32 bits.
+    if (!isWithin(timeout, 1, 2_000_000)) {
+      throw new RangeError(`irc: dccTimeout ${timeout} is not from 1 to 2000000 seconds`);
+    }
+    this.ports = Object.freeze([...ports]);
+    // Linux counts helpers for other ports by their place in the list; this is the first.
+    this.name = ports.includes(IRC_PORT) ? "irc" : "irc-0";
+    this.autoAssign = o.autoAssign ?? true;
+    this.policies = [{ name: "irc", maxExpected, timeout }];
+    this.#nat = o.nat ?? null;
+  }
+
+  help(conntrack: Conntrack, p: Packet, ct: number, ctinfo: number): Verdict {
+    if (ctinfo !== ESTABLISHED) return ACCEPT; // what comes from the server is not believed
+    const from = tcpPayload(p);
+    if (from >= p.length || !this.#find(p.bytes, from, Math.min(p.length, from + MAX_SEARCH))) return ACCEPT;
+    const w = conntrack.flows.words, own = tupleAt(ct, ORIGINAL) + SRC, seen = tupleAt(ct, REPLY) + DST;
+    if ((this.#address !== w[own] && this.#address !== w[seen]) || this.#port === 0) {
+      this.#warn(conntrack, w[own]);
+      return ACCEPT;
+    }
+    return this.#expect(conntrack, p, ct, ctinfo);
+  }
+
+  /** Looks for an offer and reads its numbers. */
+  #find(bytes: Uint8Array, from: number, end: number): boolean {
+    let at = from;
+    while (at < end - MIN_COMMAND && isBlank(bytes[at])) at++;
+    if (at >= end - MIN_COMMAND) return false;
+    for (let i = 0; i < PRIVMSG.length; i++) {
+      if (upper(bytes[at + i]) !== PRIVMSG[i]) return false;
+    }
+    at += PRIVMSG.length;
+    while (at < end - MIN_OFFER) {
+      if (bytes[at] !== SPACE || bytes[at + 1] !== COLON) {
+        at++;
+        continue;
+      }
+      at += 2;
+      if (!isAt(bytes, at, DCC)) return false;
+      at += DCC.length;
+      for (let i = 0; i < VERBS.length; i++) {
+        if (isAt(bytes, at, VERBS[i])) return this.#numbers(bytes, from, at + VERBS[i].length, end);
+      }
+      // Some other verb: the next ` :` counts again.
+    }
+    return false;
+  }
+
+  /** Reads address and port behind one word, the file's name (parse_dcc). False when they are not whole. */
+  #numbers(bytes: Uint8Array, from: number, start: number, end: number): boolean {
+    let at = start;
+    while (bytes[at++] !== SPACE) {
+      if (at > end - MIN_NUMBERS) return false;
+    }
+    let lineEnd = at;
+    while (lineEnd < end && bytes[lineEnd] !== LF) lineEnd++;
+    if (lineEnd === end) return false;
+    // No number goes beyond the line end. They are counted modulo 2³² and 2¹⁶; none at all is 0.
+    const first = at;
+    let address = 0, port = 0;
+    for (; isDigit(bytes[at]); at++) address = (Math.imul(address, 10) + bytes[at] - 0x30) | 0;
+    while (bytes[at] === SPACE) at++;
+    for (; isDigit(bytes[at]); at++) port = (port * 10 + bytes[at] - 0x30) & 0xffff;
+    this.#address = address;
+    this.#port = port;
+    this.#offset = first - from;
+    this.#length = at - first;
+    return true;
+  }
+
+  /** Says that somebody offers what is not his. */
+  #warn(conntrack: Conntrack, client: number): void {
+    const now = conntrack.clock.now;
+    if (this.#warnings === 0 || ((now - this.#warnedAt) | 0) > WARNING_INTERVAL) {
+      this.#warnings = 0;
+      this.#warnedAt = now;
+    }
+    if (this.#warnings === WARNINGS) return;
+    this.#warnings++;
+    conntrack.log(
+      `nf_conntrack_irc: Forged DCC command from ${formatIpv4(client)}: ${
+        formatIpv4(this.#address)
+      }:${this.#port}`,
+    );
+  }
+
+  /** Expects what was offered, by way of the NAT half where there is one and the flow is translated. */
+  #expect(conntrack: Conntrack, p: Packet, ct: number, ctinfo: number): Verdict {
+    const w = conntrack.flows.words, reply = tupleAt(ct, REPLY);
+    const exp = conntrack.expectAlloc(ct);
+    if (exp < 0) {
+      conntrack.log("nf_ct_irc: dropping packet: cannot alloc expectation");
+      return p.drop(Reason["helper-expect-refused"]);
+    }
+    conntrack.expectInit(exp, 0, 4, null, 0, w, reply + DST, TCP, -1, this.#port);
+    let verdict: Verdict = ACCEPT;
+    if (this.#nat !== null && (w[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0) {
+      verdict = this.#nat(conntrack, p, ct, ctinfo, this.#offset, this.#length, exp);
+    } else if (conntrack.expectRelated(exp) !== EXPECT_OK) {
+      conntrack.log("nf_ct_irc: dropping packet: cannot add expectation");
+      verdict = p.drop(Reason["helper-expect-refused"]);
+    }
+    conntrack.expectPut(exp);
+    return verdict;
+  }
+}
+
+/**
+ * The conntrack half of the IRC helper: makes DCC connections RELATED. With `nat` it also gets them through NAT.
+ *
+ * ```ts
+ * conntrackIrc({ ports: [6667], maxDccChannels: 8, dccTimeout: 300 })
+ * ```
+ */
+export function conntrackIrc(o: ConntrackIrcOptions = {}): ConntrackHelper {
+  return new IrcHelper(o);
+}
+
+/** True when a pattern stands at a place that has room for it. */
+function isAt(bytes: Uint8Array, at: number, pattern: Uint8Array): boolean {
+  for (let i = 0; i < pattern.length; i++) {
+    if (bytes[at + i] !== pattern[i]) return false;
+  }
+  return true;
+}
+
+function isBlank(byte: number): boolean {
+  return byte === SPACE || byte === CR || byte === LF;
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39;
+}
+
+function upper(byte: number): number {
+  return byte >= 0x61 && byte <= 0x7a ? byte - 0x20 : byte;
+}
+
+function isWithin(value: unknown, from: number, to: number): boolean {
+  if (typeof value !== "number") throw new TypeError(`irc: ${value} is not a number`);
+  return Number.isInteger(value) && value >= from && value <= to;
+}

@@ -1,0 +1,148 @@
+import { assert, assertEquals } from "@std/assert";
+import { below, Xoshiro } from "../../src/clock.ts";
+import {
+  CT_ID,
+  CT_ORIGINAL,
+  CT_REPLY,
+  CT_STATE,
+  CT_STATUS,
+  FLOW_CONFIRMED,
+  FLOW_FREE,
+  FLOW_UNCONFIRMED,
+  FLOW_WORDS,
+} from "../../src/conntrack/flow.ts";
+import { FlowTable } from "../../src/conntrack/table.ts";
+import { invertTuple, newTuple, PORTS, PROTO } from "../../src/conntrack/tuple.ts";
+
+function table(capacity: number, memory = new ArrayBuffer(FlowTable.bytes(capacity)), seed = 1): FlowTable {
+  return new FlowTable(memory, 0, capacity, new Xoshiro(seed));
+}
+
+/** Gives a record the tuples of flow number `n`, of IPv4 or, for odd numbers, IPv6. */
+function name(t: FlowTable, ct: number, n: number): void {
+  const w = t.words, at = ct * FLOW_WORDS + CT_ORIGINAL;
+  w[at] = 0x0a000001;
+  w[at + 4] = n >>> 8;
+  if (n & 1) w[at + 3] = w[at + 7] = 7;
+  w[at + PORTS] = (n << 16) | 53;
+  w[at + PROTO] = ((n & 1 ? 6 : 4) << 8) | 17;
+  invertTuple(w, ct * FLOW_WORDS + CT_REPLY, w, at);
+}
+
+Deno.test("FlowTable.alloc reuses the record freed last, zeroed, under a new id", () => {
+  const t = table(4);
+  const [a, b] = [t.alloc(), t.alloc()];
+  const id = t.words[b * FLOW_WORDS + CT_ID];
+  t.words[b * FLOW_WORDS + CT_STATUS] = 99;
+  t.free(a);
+  t.free(b);
+  assertEquals(t.alloc(), b);
+  assertEquals(t.words[b * FLOW_WORDS + CT_STATUS], 0);
+  assertEquals(t.words[b * FLOW_WORDS + CT_STATE], FLOW_UNCONFIRMED);
+  assert(t.words[b * FLOW_WORDS + CT_ID] !== id);
+  assertEquals([t.alloc(), t.alloc(), t.alloc(), t.alloc()], [a, 2, 3, -1]);
+  assertEquals([t.count, t.high], [4, 4]);
+});
+
+Deno.test("FlowTable.retire keeps a record's words until reclaim", () => {
+  const t = table(1);
+  const ct = t.alloc();
+  t.words[CT_STATUS] = 5;
+  t.retire(ct);
+  assertEquals([t.count, t.words[CT_STATE], t.words[CT_STATUS], t.alloc()], [0, FLOW_FREE, 5, -1]);
+  t.reclaim();
+  assertEquals(t.alloc(), ct);
+});
+
+Deno.test("FlowTable finds what was inserted and nothing else, whatever came and went", () => {
+  const t = table(300), random = new Xoshiro(9), live = new Map<number, number>();
+  for (let step = 0; step < 20_000; step++) {
+    const n = below(random, 1000);
+    const ct = live.get(n);
+    if (ct !== undefined) {
+      t.remove(ct);
+      t.free(ct);
+      live.delete(n);
+    } else if (live.size < 300) {
+      const made = t.alloc();
+      name(t, made, n);
+      t.insert(made);
+      live.set(n, made);
+    }
+    if (step % 500 !== 0) continue;
+    const probe = table(1);
+    probe.alloc();
+    for (let i = 0; i < 1000; i++) {
+      probe.words.fill(0);
+      name(probe, 0, i);
+      const expected = live.get(i);
+      assertEquals(t.find(probe.words, CT_ORIGINAL), expected === undefined ? -1 : expected << 1);
+      assertEquals(t.find(probe.words, CT_REPLY), expected === undefined ? -1 : expected << 1 | 1);
+    }
+  }
+  assertEquals(t.count, live.size);
+});
+
+Deno.test("FlowTable.rebuild brings back what was confirmed, from the memory alone", () => {
+  const memory = new ArrayBuffer(FlowTable.bytes(16));
+  const old = table(16, memory);
+  for (let n = 0; n < 10; n++) {
+    const ct = old.alloc();
+    name(old, ct, n);
+    if (n < 8) old.insert(ct);
+  }
+  old.remove(3);
+  old.retire(3);
+  const t = table(16, memory, 2);
+  t.rebuild();
+  assertEquals(t.count, 7);
+  for (let n = 0; n < 10; n++) {
+    const found = t.find(old.words, n * FLOW_WORDS + CT_ORIGINAL);
+    assertEquals(found, n < 8 && n !== 3 ? n << 1 : -1, `flow ${n}`);
+  }
+  assertEquals([t.alloc(), t.alloc(), t.alloc()], [3, 8, 9], "what was not confirmed is free again");
+  assertEquals(t.words[4 * FLOW_WORDS + CT_STATE], FLOW_CONFIRMED);
+  assert(t.words[9 * FLOW_WORDS + CT_ID] > 10, "ids go on");
+});
+
+Deno.test("X08 FlowTable: tuples chosen to look alike spread as random ones do", () => {
+  const SIZE = 1 << 16, COUNT = 50_000;
+  /** Longest run that a linear probe would walk. */
+  const longest = (tuple: (i: number, t: Int32Array) => void) => {
+    const t = table(8, undefined, 42), words = newTuple(), used = new Uint8Array(SIZE * 2);
+    let most = 0;
+    for (let i = 0; i < COUNT; i++) {
+      words.fill(0);
+      words[PROTO] = 0x411;
+      tuple(i, words);
+      let slot = t.hash(words, 0) & (SIZE * 2 - 1), probes = 1;
+      while (used[slot]) {
+        slot = (slot + 1) & (SIZE * 2 - 1);
+        probes++;
+      }
+      used[slot] = 1;
+      most = Math.max(most, probes);
+    }
+    return most;
+  };
+  const random = new Xoshiro(4);
+  const fair = longest((_, t) => {
+    t[0] = random.next();
+    t[4] = random.next();
+    t[PORTS] = random.next();
+  });
+  const attacks: Record<string, (i: number, t: Int32Array) => void> = {
+    "counting ports": (i, t) => (t[PORTS] = i << 16),
+    "counting addresses": (i, t) => (t[0] = i),
+    "high bits only": (i, t) => (t[4] = i << 15),
+    "equal sums": (i, t) => {
+      t[0] = i;
+      t[4] = -i;
+    },
+    "equal differences": (i, t) => (t[0] = t[4] = t[PORTS] = i * 0x10001),
+  };
+  for (const [what, tuple] of Object.entries(attacks)) {
+    const most = longest(tuple);
+    assert(most < fair * 3, `${what}: ${most} probes, random tuples ${fair}`);
+  }
+});

@@ -1,0 +1,73 @@
+/** Killed in the middle: what a router that is started again still knows. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { HERE, Lab, ROOT } from "./lab.ts";
+import { labTest } from "./lab_testing.ts";
+import { startWeb } from "./services.ts";
+
+const GATEWAY = `${ROOT}examples/gateway.ts`;
+const SIZE = 24_000_000;
+
+labTest("a translated download outlives kill -9 and a new start of the router", ["curl"], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  await startWeb(lab, "wan", 8080);
+  let weir = await lab.weir(GATEWAY);
+  const url = `http://198.51.100.2:8080/bytes/${SIZE}`;
+  const curl = lab.spawn("lan", "curl", [
+    "-sS",
+    "--limit-rate",
+    "8M",
+    "-m",
+    "30",
+    "-o",
+    "got",
+    "-w",
+    "%{size_download}",
+    url,
+  ]);
+  const flow = async () => {
+    const { stdout } = await lab.command(["conntrack", "-L"]);
+    return /^tcp .*ESTABLISHED src=192\.0\.2\.2 dst=198\.51\.100\.2 sport=(\d+) dport=8080 .*dport=(\d+) \[ASSURED\]/m
+      .exec(stdout)?.slice(1);
+  };
+  let before: string[] | undefined;
+  for (let i = 0; i < 50 && before === undefined; i++) before = await flow();
+  assert(before !== undefined, "the flow is in the table");
+
+  weir.kill();
+  await weir.ended;
+  assert(!curl.over, "the download is under way");
+  weir = await lab.weir(GATEWAY);
+  assertStringIncludes(weir.text, "with the flows of the process before");
+  assertEquals(await flow(), before, "the same flow with the same ports");
+
+  const { code, stdout, stderr } = await curl.ended;
+  assertEquals([code, stdout], [0, String(SIZE)], stderr);
+  // A clean end leaves nothing to go on with.
+  await weir.stop();
+  weir = await lab.weir(GATEWAY);
+  assert(!weir.text.includes("the process before"), weir.text);
+  const { stdout: empty } = await lab.command(["conntrack", "-L"]);
+  assertEquals(empty.match(/dport=8080/g), null);
+});
+
+labTest("a router whose interfaces are others begins anew after kill -9", [], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  const config = (first: string) => `
+    import { defineRouter } from "${ROOT}mod.ts";
+    export default defineRouter({
+      interfaces: {
+        ${first}: { addresses: ["192.0.2.1/24"], peer: { netns: "lan", addresses: ["192.0.2.2/24"], routes: ["default"] } },
+        wan: { addresses: ["198.51.100.1/24"], peer: { netns: "wan", addresses: ["198.51.100.2/24"] } },
+      },
+      tables: { nat: { POSTROUTING: [{ outInterface: "wan", jump: "MASQUERADE" }] } },
+    });`;
+  const path = lab.write("gw.ts", config("lan"));
+  const weir = await lab.weir(path);
+  weir.kill();
+  await weir.ended;
+  assertMatch(await lab.ok(HERE, "find", "/run/weir", "-name", "gw.state"), /gw\.state/);
+  lab.write("gw.ts", config("dmz"));
+  const next = await lab.weir(path);
+  assert(!next.text.includes("the process before"), next.text);
+});
