@@ -143,9 +143,11 @@ export class Router {
 
     const { geometry, buffer } = memory;
     const limited = new RateLimitedLog(clock, log);
+    const flows = new FlowTable(buffer, memory.flowsOffset, geometry.flows, random);
+    const expects = new ExpectTable(buffer, memory.expectsOffset, geometry.expects, random);
     this.conntrack = new Conntrack({
-      flows: new FlowTable(buffer, memory.flowsOffset, geometry.flows, random),
-      expects: new ExpectTable(buffer, memory.expectsOffset, geometry.expects, random),
+      flows,
+      expects,
       clock,
       random,
       sysctl,
@@ -161,8 +163,7 @@ export class Router {
       },
     });
     if (o.recovered) {
-      this.conntrack.flows.rebuild();
-      this.conntrack.expects.rebuild();
+      this.conntrack.recover();
       nat.rebuild();
     }
     this.defrag = new Defrag({

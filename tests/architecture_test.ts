@@ -6,13 +6,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { files, read, ROOT, withoutComments } from "./tree.ts";
 
-const VOCABULARY = ["netfilter", "clock", "sysctl"];
+const VOCABULARY = ["netfilter", "clock", "sysctl", "log"];
 
 /** What each part may import, beside itself. Whoever is not named here does not exist. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   netfilter: [],
   clock: [],
   sysctl: [],
+  log: ["clock"],
   packet: VOCABULARY,
   routing: [...VOCABULARY, "packet"],
   conntrack: [...VOCABULARY, "packet"],
@@ -62,6 +63,7 @@ const PURE = [
   "netfilter",
   "clock",
   "sysctl",
+  "log",
   "memory",
   "router",
   "packet",

@@ -7,7 +7,7 @@
  * @module
  */
 import { MATCHES } from "../matches/mod.ts";
-import { ACCEPT, DROP, type Family, ICMP, ICMPV6, RETURN, TCP, UDP } from "../netfilter.ts";
+import { ACCEPT, DROP, type Family, ICMP, ICMPV6, RETURN, SCTP, TCP, UDP } from "../netfilter.ts";
 import type { AddressSpec, InterfaceSpec, MatchSpec, RuleSpec, TargetSpec } from "../tables/entry.ts";
 import {
   type AnyOptions,
@@ -394,9 +394,9 @@ class RuleReader {
     if (key === "sport" || key === "dport") {
       const { value } = negated(input);
       const simple = !Array.isArray(value) && !(typeof value === "string" && value.includes(",")) &&
-        (this.#protocol === TCP || this.#protocol === UDP || this.#protocol === 0);
+        (this.#protocol === TCP || this.#protocol === UDP || this.#protocol === SCTP || this.#protocol === 0);
       if (!simple) return { extension: MULTIPORT, option: `${key}s` };
-      const wanted = this.#protocol === UDP ? "udp" : "tcp";
+      const wanted = this.#protocol === UDP ? "udp" : this.#protocol === SCTP ? "sctp" : "tcp";
       return { extension: MATCHES.find((match) => match.name === wanted)!, option: key };
     }
     const owners = MATCHES_BY_OPTION.get(key);

@@ -8,8 +8,10 @@
  * @module
  */
 import type { ConntrackHelper } from "../conntrack/helper.ts";
+import type { Profile } from "./profile.ts";
 import type { RuleConfig } from "./rule_types.ts";
 
+export type { Profile } from "./profile.ts";
 export type { Negatable, PortConfig, RuleConfig, TimeoutConfig } from "./rule_types.ts";
 
 /** A router. */
@@ -37,6 +39,11 @@ export interface RouterConfig {
   ip6tables?: string;
   /** Conntrack helpers, made by their factories: `[ftp(), tftp({ ports: [69] })]`. */
   helpers?: readonly ConntrackHelper[];
+  /**
+   * Where the knobs stand that `sysctl` does not name: `"linux"` (default) as in Linux, `"rfc"` as RFC 4787, 5382 and
+   * 5508 want them: endpoint-independent mappings, longer timeouts.
+   */
+  profile?: Profile;
   /** Linux's knobs by their names and in their units: `{ "net.netfilter.nf_conntrack_tcp_loose": 0 }`. */
   sysctl?: Readonly<Record<string, number>>;
 }

@@ -8,16 +8,21 @@ import type { ConntrackHelper } from "../conntrack/helper.ts";
 import { type Address, formatAddress, parseAddress, parsePrefix, prefixMask } from "../packet/address.ts";
 import type { RouteSpec } from "../routing/fib.ts";
 import { Sysctl, SYSCTLS } from "../sysctl.ts";
+import type { Family } from "../netfilter.ts";
+import type { RuleSet } from "../tables/entry.ts";
+import type { TableName } from "../tables/extension.ts";
 import { show } from "../tables/kinds.ts";
 import { child, ConfigError, isObject, type Problem, Problems, suggest } from "./problems.ts";
-import { assignCounters, readTables, rulesTrack } from "./rules.ts";
+import { restoreRules } from "./iptables_restore.ts";
+import { type Profile, PROFILES } from "./profile.ts";
+import { assignCounters, readTables, type RulesContext, rulesTrack } from "./rules.ts";
 import type { RouterConfig } from "./types.ts";
 import type { ValidConfig, ValidHost, ValidInterface, ValidPeer } from "./valid.ts";
 
 export { ConfigError, type Problem };
 export type { ValidConfig, ValidHost, ValidInterface, ValidPeer } from "./valid.ts";
 
-const KEYS = ["interfaces", "host", "routes", "tables", "iptables", "ip6tables", "helpers", "sysctl"];
+const KEYS = ["interfaces", "host", "routes", "tables", "iptables", "ip6tables", "helpers", "profile", "sysctl"];
 const ROUTE_TYPES = ["unicast", "blackhole", "unreachable", "prohibit"];
 /** Smallest MTU of an IPv4 link (RFC 791), of an IPv6 link (RFC 8200, 5), and the largest packet. */
 const MTU_MIN = 68, MTU_MIN_6 = 1280, MTU_MAX = 65535, MTU_DEFAULT = 1500;
@@ -45,9 +50,13 @@ class Validator {
     const host = this.#host(config.host);
     const routes = this.#routes(config.routes, names, interfaces);
     const helpers = this.#helpers(config.helpers);
-    const sysctl = this.#sysctl(config.sysctl);
+    const sysctl = this.#sysctl(config.sysctl, this.#profile(config.profile));
     const context = { interfaces: names, helpers, problems, warnings: this.#warnings };
-    const read = readTables(config.tables, "tables", context);
+    const written = readTables(config.tables, "tables", context);
+    const read = {
+      4: this.#text(config.iptables, "iptables", 4, written[4], context),
+      6: this.#text(config.ip6tables, "ip6tables", 6, written[6], context),
+    };
     if (problems.list.length > 0) throw new ConfigError(problems.list);
     const { sets, slots } = assignCounters(read);
     return {
@@ -58,8 +67,10 @@ class Validator {
       sysctl,
       rules: { ipv4: sets[4], ipv6: sets[6] },
       tracking: {
-        ipv4: rulesTrack(sets[4]) || helpers.some((helper) => helper.families.includes(4)),
-        ipv6: rulesTrack(sets[6]) || helpers.some((helper) => helper.families.includes(6)),
+        ipv4: rulesTrack(sets[4]) ||
+          helpers.some((helper) => helper.autoAssign && helper.families.includes(4)),
+        ipv6: rulesTrack(sets[6]) ||
+          helpers.some((helper) => helper.autoAssign && helper.families.includes(6)),
       },
       counters: slots,
       warnings: this.#warnings.list,
@@ -68,6 +79,23 @@ class Validator {
 
   #problem(path: string, message: string): void {
     this.#problems.add(path, message);
+  }
+
+  /** Tables as iptables-restore text, beside those of `tables`. */
+  #text(input: unknown, label: string, family: Family, written: RuleSet, c: RulesContext): RuleSet {
+    if (input === undefined) return written;
+    if (typeof input !== "string") {
+      this.#problem(label, `is not text; write what ${label}-save prints, beginning with *filter`);
+      return written;
+    }
+    const restored = restoreRules(input, label, { ...c, family });
+    const merge = (name: TableName) => {
+      if (written[name] !== null && restored[name] !== null) {
+        this.#problem(label, `table ${name} stands here and in \`tables\`; keep it in one of them`);
+      }
+      return written[name] ?? restored[name];
+    };
+    return { family, raw: merge("raw"), mangle: merge("mangle"), nat: merge("nat"), filter: merge("filter") };
   }
 
   // ── interfaces and host ───────────────────────────────────────────────────────────────────────────────────────
@@ -399,13 +427,21 @@ class Validator {
     return good;
   }
 
-  #sysctl(input: unknown): Sysctl {
-    if (input === undefined) return new Sysctl();
+  #profile(input: unknown): Readonly<Record<string, number>> {
+    const names = Object.keys(PROFILES);
+    if (input === undefined) return PROFILES.linux;
+    if (typeof input === "string" && names.includes(input)) return PROFILES[input as Profile];
+    this.#problem("profile", `${show(input)} is not a profile; ${suggest(String(input), names)}`);
+    return PROFILES.linux;
+  }
+
+  #sysctl(input: unknown, profile: Readonly<Record<string, number>>): Sysctl {
+    if (input === undefined) return new Sysctl(profile);
     if (!isObject(input)) {
       this.#problem("sysctl", 'is not an object; write { "net.netfilter.nf_conntrack_tcp_loose": 0 }');
       return new Sysctl();
     }
-    const good: Record<string, number> = {};
+    const good: Record<string, number> = { ...profile };
     for (const [name, value] of Object.entries(input)) {
       const path = child("sysctl", name), entry = Object.hasOwn(SYSCTLS, name) ? SYSCTLS[name] : undefined;
       if (entry === undefined) {

@@ -179,6 +179,23 @@ export class Conntrack extends Expector {
     this.#sweptAt = o.clock.now;
   }
 
+  /**
+   * Goes on with the memory that another process has left, before the first packet: the indices are made anew, and what
+   * the records say of helpers, timeouts and expectations must fit this one's. Helpers and functions go by their
+   * number, so they must be listed in the same order as before.
+   */
+  recover(): void {
+    this.flows.rebuild();
+    this.expects.rebuild();
+    const w = this.flows.words;
+    for (let ct = 0, high = this.flows.high; ct < high; ct++) {
+      const at = ct * FLOW_WORDS;
+      if (w[at + CT_HELPER] > this.helpers.length) w[at + CT_HELPER] = 0;
+      w[at + CT_TIMEOUT_POLICY] = 0;
+    }
+    this.adoptExpects(this.helpers.length);
+  }
+
   /** PREROUTING and OUTPUT at -200 (nf_conntrack_in): sets p.ct and p.ctinfo. `p.hook` says which. */
   in(p: Packet): Verdict {
     // Exempted by raw, or made by Weir for the sake of another packet and attached to its flow.
@@ -542,7 +559,7 @@ export class Conntrack extends Expector {
 
     const w = flows.words, high = flows.high;
     if (high === 0) return;
-    const target = this.#thin ? Math.floor(this.max / 100) * 95 : Infinity;
+    const target = this.#thin ? Math.floor((this.max || flows.capacity) / 100) * 95 : Infinity;
     const share = Math.floor(high * Math.min(elapsed, 1 << SWEEP_SHIFT) / (1 << SWEEP_SHIFT)) + 16;
     let ct = this.#sweepAt;
     for (let n = Math.min(this.#thin ? SWEEP_MOST : share, SWEEP_MOST, high); n > 0; n--) {

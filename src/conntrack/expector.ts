@@ -211,8 +211,24 @@ export abstract class Expector extends Tracker {
     w[at + CT_MARK] = w[master * FLOW_WORDS + CT_MARK];
     this.stats[STAT_EXPECT_NEW]++;
     const fn = e[from + EXP_FN];
-    if (fn !== 0) this.#expectFns[fn - 1](ct, exp);
+    if (fn !== 0 && fn <= this.#expectFns.length) this.#expectFns[fn - 1](ct, exp);
     this.expects.put(exp);
+  }
+
+  /** What another process has left: expectations whose master is gone go too, and what is pending is counted anew. */
+  protected adoptExpects(helpers: number): void {
+    const e = this.expects.words, w = this.flows.words;
+    for (let ct = 0, high = this.flows.high; ct < high; ct++) w[ct * FLOW_WORDS + CT_EXPECTING] = 0;
+    for (let exp = 0, high = this.expects.high; exp < high; exp++) {
+      const at = exp * EXP_WORDS;
+      if ((e[at + EXP_STATE] & EXP_LINKED) === 0) continue;
+      const master = (e[at + EXP_MASTER] - 1) * FLOW_WORDS;
+      const lives = master >= 0 && master < w.length && w[master + CT_STATE] === FLOW_CONFIRMED &&
+        w[master + CT_ID] === e[at + EXP_MASTER_ID] && w[master + CT_HELPER] !== 0;
+      if (e[at + EXP_HELPER] > helpers) e[at + EXP_HELPER] = 0;
+      if (lives) w[master + CT_EXPECTING] += 1 << (e[at + EXP_CLASS] * 8);
+      else this.expects.unlink(exp);
+    }
   }
 
   /** A bounded slice of expiry. */

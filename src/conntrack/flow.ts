@@ -78,6 +78,8 @@ export const IPS_DYING = 1 << 9;
 export const IPS_FIXED_TIMEOUT = 1 << 10;
 /** Its helper was set by a rule, so NAT must not choose another. */
 export const IPS_HELPER = 1 << 13;
+/** NAT's own, unknown to Linux: its destination is what a mapping of other flows says (`nat/mapping.ts`). */
+export const IPS_MAPPED = 1 << 30;
 export const IPS_NAT_MASK = IPS_SRC_NAT | IPS_DST_NAT;
 export const IPS_NAT_DONE_MASK = IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
 

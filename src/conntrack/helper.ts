@@ -6,7 +6,7 @@
  */
 import type { Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
-import type { Conntrack } from "./core.ts";
+import type { Expector } from "./expector.ts";
 import type { ExpectPolicy } from "./expect.ts";
 
 export type { ExpectPolicy } from "./expect.ts";
@@ -29,5 +29,5 @@ export interface ConntrackHelper {
    * Reads a packet of a flow it is attached to, at the end of the path, after NAT has rewritten the headers.
    * `ct` is a handle, `ctinfo` the packet's relation. Anything but ACCEPT ends the packet; set the reason.
    */
-  help(conntrack: Conntrack, p: Packet, ct: number, ctinfo: number): Verdict;
+  help(conntrack: Expector, p: Packet, ct: number, ctinfo: number): Verdict;
 }

@@ -113,7 +113,10 @@ function adjustSack(w: Int32Array, other: number, p: Packet): boolean {
   return true;
 }
 
-/** A SACK edge need not lie on an even offset, and then its bytes count crosswise in the checksum. */
+/**
+ * A SACK edge need not lie on an even offset, and then its bytes count crosswise in the checksum. (The kernel does not
+ * look, and sends a wrong checksum then.)
+ */
 function replaceEdge(p: Packet, at: number, old: number, value: number): void {
   if (((at - p.l4) & 1) === 0) {
     replaceInTransport(p, p.l4 + TCP_CHECKSUM, old, value, false);

@@ -54,9 +54,6 @@ const WORDS: readonly Uint8Array[] = ["DATA ", "MESG ", "INDEX ", "STATE "].map(
 /** Most digits of a port. */
 const DIGITS = 5;
 
-/** Complaints in this many milliseconds, as net_ratelimit allows them. */
-const COMPLAINTS = 10, COMPLAINT_INTERVAL = 5000;
-
 const PORTS: readonly number[] = Object.freeze([10080]);
 const POLICIES: readonly ExpectPolicy[] = [{ name: "amanda", maxExpected: 4, timeout: 180 }];
 
@@ -69,12 +66,12 @@ class AmandaHelper implements ConntrackHelper {
   readonly policies = POLICIES;
   readonly #masterTimeout: number;
   readonly #nat: NatAmanda | null;
-  #complaints = 0;
-  #complainedAt = 0;
 
   constructor(o: ConntrackAmandaOptions) {
     const timeout = o.masterTimeout ?? 300;
-    if (typeof timeout !== "number") throw new TypeError(`amanda: masterTimeout ${timeout} is not a number`);
+    if (typeof timeout !== "number") {
+      throw new TypeError(`amanda: masterTimeout ${String(timeout)} is not a number`);
+    }
     // Clocks here count milliseconds in 32 bits.
     if (!Number.isInteger(timeout) || timeout < 1 || timeout > 2_000_000) {
       throw new RangeError(`amanda: masterTimeout ${timeout} is not from 1 to 2000000 seconds`);
@@ -89,7 +86,7 @@ class AmandaHelper implements ConntrackHelper {
     conntrack.refresh(ct, this.#masterTimeout);
     const from = udpPayload(p);
     if (from >= p.length) {
-      this.#complain(conntrack, p);
+      conntrack.log(`amanda_help: skblen = ${p.length}`);
       return ACCEPT;
     }
     let start = find(p.bytes, from, p.length, CONNECT);
@@ -144,18 +141,6 @@ class AmandaHelper implements ConntrackHelper {
     }
     conntrack.expectPut(exp);
     return verdict;
-  }
-
-  /** Says that a reply is empty. */
-  #complain(conntrack: Conntrack, p: Packet): void {
-    const now = conntrack.clock.now;
-    if (this.#complaints === 0 || ((now - this.#complainedAt) | 0) > COMPLAINT_INTERVAL) {
-      this.#complaints = 0;
-      this.#complainedAt = now;
-    }
-    if (this.#complaints === COMPLAINTS) return;
-    this.#complaints++;
-    conntrack.log(`amanda_help: skblen = ${p.length}`);
   }
 }
 

@@ -66,9 +66,6 @@ const VERBS: readonly Uint8Array[] = ["SEND ", "CHAT ", "MOVE ", "TSEND ", "SCHA
   encoder.encode(verb)
 );
 
-/** Warnings in this many milliseconds, as net_ratelimit allows them. */
-const WARNINGS = 10, WARNING_INTERVAL = 5000;
-
 class IrcHelper implements ConntrackHelper {
   readonly name: string;
   readonly protocol = TCP;
@@ -82,25 +79,18 @@ class IrcHelper implements ConntrackHelper {
   #port = 0;
   #offset = 0;
   #length = 0;
-  #warnings = 0;
-  #warnedAt = 0;
 
   constructor(o: ConntrackIrcOptions) {
     const ports = o.ports ?? [IRC_PORT];
-    if (!Array.isArray(ports)) throw new TypeError("irc: ports is a list of port numbers");
+    if (!Array.isArray(ports)) throw new TypeError("irc: ports must be a list of port numbers");
     if (ports.length < 1 || ports.length > 8) throw new RangeError("irc: one to eight ports");
     ports.forEach((port, i) => {
-      if (!isWithin(port, 1, 65535)) throw new RangeError(`irc: port ${port} is not from 1 to 65535`);
+      checkNumber("port", port, 1, 65535);
       if (ports.indexOf(port) !== i) throw new RangeError(`irc: port ${port} is listed twice`);
     });
     const maxExpected = o.maxDccChannels ?? 8, timeout = o.dccTimeout ?? 300;
-    if (!isWithin(maxExpected, 1, 255)) {
-      throw new RangeError(`irc: maxDccChannels ${maxExpected} is not from 1 to 255`);
-    }
-    // Clocks here count milliseconds in 32 bits.
-    if (!isWithin(timeout, 1, 2_000_000)) {
-      throw new RangeError(`irc: dccTimeout ${timeout} is not from 1 to 2000000 seconds`);
-    }
+    checkNumber("maxDccChannels", maxExpected, 1, 255);
+    checkNumber("dccTimeout", timeout, 1, 2_000_000); // clocks here count milliseconds in 32 bits
     this.ports = Object.freeze([...ports]);
     // Linux counts helpers for other ports by their place in the list; this is the first.
     this.name = ports.includes(IRC_PORT) ? "irc" : "irc-0";
@@ -115,7 +105,10 @@ class IrcHelper implements ConntrackHelper {
     if (from >= p.length || !this.#find(p.bytes, from, Math.min(p.length, from + MAX_SEARCH))) return ACCEPT;
     const w = conntrack.flows.words, own = tupleAt(ct, ORIGINAL) + SRC, seen = tupleAt(ct, REPLY) + DST;
     if ((this.#address !== w[own] && this.#address !== w[seen]) || this.#port === 0) {
-      this.#warn(conntrack, w[own]);
+      conntrack.log(
+        `nf_conntrack_irc: Forged DCC command from ${formatIpv4(w[own])}: ` +
+          `${formatIpv4(this.#address)}:${this.#port}`,
+      );
       return ACCEPT;
     }
     return this.#expect(conntrack, p, ct, ctinfo);
@@ -166,22 +159,6 @@ class IrcHelper implements ConntrackHelper {
     this.#offset = first - from;
     this.#length = at - first;
     return true;
-  }
-
-  /** Says that somebody offers what is not his. */
-  #warn(conntrack: Conntrack, client: number): void {
-    const now = conntrack.clock.now;
-    if (this.#warnings === 0 || ((now - this.#warnedAt) | 0) > WARNING_INTERVAL) {
-      this.#warnings = 0;
-      this.#warnedAt = now;
-    }
-    if (this.#warnings === WARNINGS) return;
-    this.#warnings++;
-    conntrack.log(
-      `nf_conntrack_irc: Forged DCC command from ${formatIpv4(client)}: ${
-        formatIpv4(this.#address)
-      }:${this.#port}`,
-    );
   }
 
   /** Expects what was offered, by way of the NAT half where there is one and the flow is translated. */
@@ -236,7 +213,10 @@ function upper(byte: number): number {
   return byte >= 0x61 && byte <= 0x7a ? byte - 0x20 : byte;
 }
 
-function isWithin(value: unknown, from: number, to: number): boolean {
-  if (typeof value !== "number") throw new TypeError(`irc: ${value} is not a number`);
-  return Number.isInteger(value) && value >= from && value <= to;
+/** Options come from a configuration, which may not have been checked for types. */
+function checkNumber(what: string, value: unknown, from: number, to: number): void {
+  if (typeof value !== "number") throw new TypeError(`irc: ${what} ${String(value)} is not a number`);
+  if (!Number.isInteger(value) || value < from || value > to) {
+    throw new RangeError(`irc: ${what} ${value} is not from ${from} to ${to}`);
+  }
 }

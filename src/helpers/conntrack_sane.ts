@@ -16,15 +16,7 @@ import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_HELP, FLOW_WORDS, tupleAt } from "../conntrack/flow.ts";
 import type { ConntrackHelper, ExpectPolicy } from "../conntrack/helper.ts";
 import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
-import {
-  ACCEPT,
-  ESTABLISHED,
-  ESTABLISHED_REPLY,
-  ORIGINAL,
-  Reason,
-  TCP,
-  type Verdict,
-} from "../netfilter.ts";
+import { ACCEPT, ESTABLISHED, ESTABLISHED_REPLY, ORIGINAL, Reason, TCP, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { tcpPayload } from "../packet/tcp.ts";
 
@@ -56,10 +48,10 @@ class SaneHelper implements ConntrackHelper {
 
   constructor(o: ConntrackSaneOptions) {
     const ports = o.ports ?? [SANE_PORT];
-    if (!Array.isArray(ports)) throw new TypeError("sane: ports is a list of port numbers");
+    if (!Array.isArray(ports)) throw new TypeError("sane: ports must be a list of port numbers");
     if (ports.length < 1 || ports.length > 8) throw new RangeError("sane: one to eight ports");
     ports.forEach((port, i) => {
-      if (typeof port !== "number") throw new TypeError(`sane: port ${port} is not a number`);
+      if (typeof port !== "number") throw new TypeError(`sane: port ${String(port)} is not a number`);
       if (!Number.isInteger(port) || port < 1 || port > 65535) {
         throw new RangeError(`sane: port ${port} is not from 1 to 65535`);
       }
@@ -81,7 +73,9 @@ class SaneHelper implements ConntrackHelper {
     }
     if (w[started] === 0) return ACCEPT;
     w[started] = 0;
-    if (length < ANSWER || p.view.getInt32(from) !== SANE_STATUS_SUCCESS || p.view.getUint16(from + 4) !== 0) {
+    if (
+      length < ANSWER || p.view.getInt32(from) !== SANE_STATUS_SUCCESS || p.view.getUint16(from + 4) !== 0
+    ) {
       return ACCEPT;
     }
     return this.#expect(conntrack, p, ct, p.view.getUint16(from + 6));

@@ -49,10 +49,10 @@ class TftpHelper implements ConntrackHelper {
 
   constructor(o: ConntrackTftpOptions) {
     const ports = o.ports ?? [TFTP_PORT];
-    if (!Array.isArray(ports)) throw new TypeError("tftp: ports is a list of port numbers");
+    if (!Array.isArray(ports)) throw new TypeError("tftp: ports must be a list of port numbers");
     if (ports.length < 1 || ports.length > 8) throw new RangeError("tftp: one to eight ports");
     ports.forEach((port, i) => {
-      if (typeof port !== "number") throw new TypeError(`tftp: port ${port} is not a number`);
+      if (typeof port !== "number") throw new TypeError(`tftp: port ${String(port)} is not a number`);
       if (!Number.isInteger(port) || port < 1 || port > 65535) {
         throw new RangeError(`tftp: port ${port} is not from 1 to 65535`);
       }
@@ -65,7 +65,7 @@ class TftpHelper implements ConntrackHelper {
     this.#nat = o.nat ?? null;
   }
 
-  help(conntrack: Conntrack, p: Packet, ct: number, _ctinfo: number): Verdict {
+  help(conntrack: Conntrack, p: Packet, ct: number): Verdict {
     const from = udpPayload(p);
     if (from + 2 > p.length) return ACCEPT;
     const opcode = p.view.getUint16(from);

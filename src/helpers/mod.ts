@@ -20,13 +20,47 @@
  * @module
  */
 import type { ConntrackHelper } from "../conntrack/helper.ts";
+import { conntrackAmanda, type ConntrackAmandaOptions } from "./conntrack_amanda.ts";
 import { conntrackFtp, type ConntrackFtpOptions } from "./conntrack_ftp.ts";
+import { conntrackIrc, type ConntrackIrcOptions } from "./conntrack_irc.ts";
+import { conntrackSane, type ConntrackSaneOptions } from "./conntrack_sane.ts";
+import { conntrackTftp, type ConntrackTftpOptions } from "./conntrack_tftp.ts";
+import { natAmanda } from "./nat_amanda.ts";
 import { natFtp } from "./nat_ftp.ts";
+import { natIrc } from "./nat_irc.ts";
+import { natTftp } from "./nat_tftp.ts";
 
+export { conntrackAmanda, type ConntrackAmandaOptions, natAmanda };
 export { conntrackFtp, type ConntrackFtpOptions, natFtp };
+export { conntrackIrc, type ConntrackIrcOptions, natIrc };
+export { conntrackSane, type ConntrackSaneOptions };
+export { conntrackTftp, type ConntrackTftpOptions, natTftp };
+export type { NatAmanda } from "./conntrack_amanda.ts";
 export type { NatFtp } from "./conntrack_ftp.ts";
+export type { NatIrc } from "./conntrack_irc.ts";
+export type { NatTftp } from "./conntrack_tftp.ts";
 
 /** FTP, both halves: data connections are RELATED, and work through NAT in either direction. */
 export function ftp(o: Omit<ConntrackFtpOptions, "nat"> = {}): ConntrackHelper {
   return conntrackFtp({ ...o, nat: natFtp });
+}
+
+/** IRC, both halves: DCC connections to the client are RELATED, and work through NAT. IPv4 only. */
+export function irc(o: Omit<ConntrackIrcOptions, "nat"> = {}): ConntrackHelper {
+  return conntrackIrc({ ...o, nat: natIrc });
+}
+
+/** TFTP, both halves: the server's answers from another port are RELATED, and work through NAT in either direction. */
+export function tftp(o: Omit<ConntrackTftpOptions, "nat"> = {}): ConntrackHelper {
+  return conntrackTftp({ ...o, nat: natTftp });
+}
+
+/** Amanda, both halves: backup connections are RELATED, and work through NAT in either direction. */
+export function amanda(o: Omit<ConntrackAmandaOptions, "nat"> = {}): ConntrackHelper {
+  return conntrackAmanda({ ...o, nat: natAmanda });
+}
+
+/** SANE: image connections are RELATED. There is no NAT half, in Linux neither. */
+export function sane(o: ConntrackSaneOptions = {}): ConntrackHelper {
+  return conntrackSane(o);
 }

@@ -93,10 +93,7 @@ export function icmpKind(title: string, names: IcmpNames): Kind<IcmpType> {
 const numbered = icmpKind("ICMP", NAMES);
 const icmpType: Kind<IcmpType> = {
   ...numbered,
-  print: (value, c) =>
-    value.type === ANY_TYPE && value.codeMin === 0 && value.codeMax === 0xff
-      ? "any"
-      : numbered.print(value, c),
+  print: (value, c) => value.type === ANY_TYPE ? "any" : numbered.print(value, c),
 };
 
 /** Type and code of either ICMP. */

@@ -18,6 +18,7 @@ import { length } from "./length.ts";
 import { limit } from "./limit.ts";
 import { mark } from "./mark.ts";
 import { multiport } from "./multiport.ts";
+import { sctp } from "./sctp.ts";
 import { state } from "./state.ts";
 import { tcp } from "./tcp.ts";
 import { tos } from "./tos.ts";
@@ -40,6 +41,7 @@ export const MATCHES: readonly MatchExtension[] = [
   limit,
   mark,
   multiport,
+  sctp,
   state,
   tcp,
   tos,

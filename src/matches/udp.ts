@@ -12,12 +12,16 @@ import {
 import { portRange, type Range } from "../tables/kinds.ts";
 import { withoutFullRanges } from "./tcp.ts";
 
-interface UdpOptions {
+/** Ports at the head of a transport header. */
+export interface PortOptions {
   sport: Range;
   dport: Range;
 }
 
-class UdpMatch implements Match {
+/** Source and destination port of protocols that have nothing else to ask for. */
+export class PortsMatch implements Match {
+  /** Bytes that the header must have. */
+  readonly #header: number;
   readonly #sportMin: number;
   readonly #sportMax: number;
   readonly #sportInvert: boolean;
@@ -25,7 +29,8 @@ class UdpMatch implements Match {
   readonly #dportMax: number;
   readonly #dportInvert: boolean;
 
-  constructor(o: Options<UdpOptions>) {
+  constructor(o: Options<PortOptions>, header: number) {
+    this.#header = header;
     this.#sportMin = o.sport?.value.min ?? 0;
     this.#sportMax = o.sport?.value.max ?? 0xffff;
     this.#sportInvert = o.sport?.invert ?? false;
@@ -37,7 +42,7 @@ class UdpMatch implements Match {
   match(p: Packet): boolean {
     if (p.fragmentOffset !== 0) return false;
     const l4 = p.l4;
-    if (p.length - l4 < UDP_HEADER) {
+    if (p.length - l4 < this.#header) {
       p.hotdrop = true;
       return false;
     }
@@ -48,16 +53,19 @@ class UdpMatch implements Match {
   }
 }
 
+/** Their options. */
+export const portOptions = {
+  sport: { flag: "sport", aliases: ["source-port"], kind: portRange, negatable: true },
+  dport: { flag: "dport", aliases: ["destination-port"], kind: portRange, negatable: true },
+} as const;
+
 /** UDP ports. */
-export const udp: MatchExtension = defineMatch<UdpOptions>({
+export const udp: MatchExtension = defineMatch<PortOptions>({
   name: "udp",
   protocols: [UDP],
-  options: {
-    sport: { flag: "sport", aliases: ["source-port"], kind: portRange, negatable: true },
-    dport: { flag: "dport", aliases: ["destination-port"], kind: portRange, negatable: true },
-  },
+  options: portOptions,
   save(o, c) {
     return printOptions(udp, withoutFullRanges(o), c);
   },
-  create: (o) => new UdpMatch(o),
+  create: (o) => new PortsMatch(o, UDP_HEADER),
 });

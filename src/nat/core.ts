@@ -28,6 +28,7 @@ import {
   FLOW_WORDS,
   IPS_DST_NAT,
   IPS_DST_NAT_DONE,
+  IPS_MAPPED,
   IPS_SRC_NAT,
   IPS_SRC_NAT_DONE,
 } from "../conntrack/flow.ts";
@@ -45,6 +46,7 @@ import {
   ORIGINAL,
   OUTPUT,
   POSTROUTING,
+  PREROUTING,
   Reason,
   RELATED,
   RELATED_REPLY,
@@ -56,8 +58,9 @@ import { addressOffset } from "./checksum.ts";
 import { EXPECT_FOLLOW_MASTER, natFollowMaster } from "./helper.ts";
 import { icmpReplyTranslation, manipStatus } from "./icmp.ts";
 import { manipPacket } from "./manip.ts";
+import { isMapped, Mappings } from "./mapping.ts";
 import { type Manip, MANIP_DST, MANIP_SRC, manipOfHook } from "./maniptype.ts";
-import { NatRange, RANGE_MAP_IPS } from "./range.ts";
+import { NatRange, RANGE_MAP_IPS, RANGE_PROTO_SPECIFIED } from "./range.ts";
 import { UniqueTuples } from "./unique.ts";
 
 /** The nat table, as NAT sees it. */
@@ -97,6 +100,10 @@ export class Nat {
   readonly #rules: NatRules;
   readonly #bySource: BySource;
   readonly #unique: UniqueTuples;
+  /** Null: a mapping is what a flow says, as in Linux. */
+  readonly #mappings: Mappings | null;
+  /** Mappings take packets from everybody outside. */
+  readonly #open: boolean;
   readonly #range = new NatRange();
 
   /** Makes NAT of a router; it hooks itself into conntrack. `addresses` are for MASQUERADE and REDIRECT. */
@@ -105,7 +112,10 @@ export class Nat {
     this.#addresses = addresses;
     this.#rules = rules;
     this.#bySource = new BySource(conntrack.flows, conntrack.random.next());
-    this.#unique = new UniqueTuples(conntrack, this.#bySource);
+    const independent = conntrack.sysctl.get("weir.nat_endpoint_independent");
+    this.#mappings = independent === 0 ? null : new Mappings(conntrack.flows, conntrack.random.next());
+    this.#open = independent === 2;
+    this.#unique = new UniqueTuples(conntrack, this.#bySource, this.#mappings);
     const number = conntrack.registerExpectFn((ct, exp) => natFollowMaster(this, ct, exp));
     if (number !== EXPECT_FOLLOW_MASTER) {
       throw new Error("NAT must register its function before other parts do");
@@ -116,6 +126,7 @@ export class Nat {
   /** After a restart on the same memory: call it once the flow table is rebuilt. */
   rebuild(): void {
     this.#bySource.rebuild();
+    this.#mappings?.rebuild();
   }
 
   /** What the nat hooks do with a packet (nf_nat_inet_fn and its families' wrappers); `p.hook` says which hook. */
@@ -135,9 +146,10 @@ export class Nat {
       if ((w[at + CT_STATUS] & done) === 0) {
         const verdict = this.#rules.nat(p);
         if (verdict !== ACCEPT) return verdict;
-        if ((w[at + CT_STATUS] & done) === 0 && this.#nullBinding(ct, manip) !== ACCEPT) {
+        if ((w[at + CT_STATUS] & done) === 0 && this.#unruled(p, ct, manip) !== ACCEPT) {
           return p.drop(Reason["nat-no-port"]);
         }
+        if (this.#mappings !== null && p.hook === POSTROUTING) this.#mappings.leavesBy(ct, p.outInterface);
         return this.#rewrite(p, w, at, dir, manip);
       }
     }
@@ -159,20 +171,23 @@ export class Nat {
     const done = manip === MANIP_SRC ? IPS_SRC_NAT_DONE : IPS_DST_NAT_DONE;
     if ((w[at + CT_STATUS] & done) !== 0) return DROP;
     invertTuple(current, 0, w, at + CT_REPLY);
-    this.#unique.get(next, current, range, ct, manip);
+    if (!this.#unique.get(next, current, range, ct, manip)) return DROP;
     if (!tupleEquals(next, 0, current, 0)) {
       invertTuple(reply, 0, next, 0);
       this.conntrack.alterReply(ct, reply, 0);
       w[at + CT_STATUS] |= manip === MANIP_SRC ? IPS_SRC_NAT : IPS_DST_NAT;
     }
-    if (manip === MANIP_SRC) this.#bySource.add(ct);
+    if (manip === MANIP_SRC) {
+      this.#bySource.add(ct);
+      this.#mappings?.bind(ct);
+    }
     w[at + CT_STATUS] |= done;
     return ACCEPT;
   }
 
   /** SNAT: the source becomes something in the range. */
   snat(p: Packet, range: NatRange): Verdict {
-    return this.natSetupInfo(p.ct, range, MANIP_SRC);
+    return this.#bound(p, this.natSetupInfo(p.ct, range, MANIP_SRC));
   }
 
   /** DNAT: the destination becomes something in the range. */
@@ -190,7 +205,7 @@ export class Nat {
       return p.drop(Reason["nat-no-address"]);
     }
     w[at + CT_NAT_INTERFACE] = p.outInterface;
-    return this.natSetupInfo(p.ct, this.#exactly(chosen, 0, range), MANIP_SRC);
+    return this.#bound(p, this.natSetupInfo(p.ct, this.#exactly(chosen, 0, range), MANIP_SRC));
   }
 
   /** REDIRECT: the destination becomes the router itself, by the incoming interface's first address. */
@@ -229,6 +244,64 @@ export class Nat {
     this.#deleteMasqueraded(interfaceIndex, words, at);
   }
 
+  /** What happens to a half of a flow that no rule speaks of: it stays as it is, or a mapping knows better. */
+  #unruled(p: Packet, ct: number, manip: Manip): Verdict {
+    if (this.#mappings !== null) {
+      if (p.hook === PREROUTING) return this.#inbound(p, this.#mappings, ct);
+      if (p.hook === POSTROUTING) return this.#hairpin(p, this.#mappings, ct);
+    }
+    return this.#nullBinding(ct, manip);
+  }
+
+  /**
+   * A packet to the outside of a mapping goes to its inside: from inside always (hairpinning; RFC 4787, REQ-9), from
+   * outside when mappings are open to everybody (endpoint-independent filtering; REQ-8).
+   */
+  #inbound(p: Packet, mappings: Mappings, ct: number): Verdict {
+    const w = this.conntrack.flows.words, at = ct * FLOW_WORDS;
+    const ping = p.protocol === ICMP || p.protocol === ICMPV6; // for the router itself
+    const mapping = ping || !isMapped(p.protocol) ? -1 : mappings.ofDestination(w, at + CT_ORIGINAL);
+    if (mapping < 0 || !mappings.translates(mapping)) return this.#nullBinding(ct, MANIP_DST);
+    const outside = mappings.interfaceOf(mapping);
+    if (!this.#open && (outside === 0 || outside === p.inInterface)) return this.#nullBinding(ct, MANIP_DST);
+    const range = this.#range, inner = mappings.innerAt(mapping), port = mappings.words[inner + 4];
+    range.flags = RANGE_MAP_IPS | RANGE_PROTO_SPECIFIED;
+    range.setAddress(mappings.words, inner);
+    range.minPort = range.maxPort = port;
+    const verdict = this.natSetupInfo(ct, range, MANIP_DST);
+    if (verdict === ACCEPT) {
+      w[at + CT_STATUS] |= IPS_MAPPED;
+      mappings.join(ct, mapping);
+    }
+    return verdict;
+  }
+
+  /**
+   * A packet from inside to the outside of a mapping comes from its own outside, too ("external source IP address and
+   * port"; RFC 4787, REQ-9a): else the answers would not come back this way.
+   */
+  #hairpin(p: Packet, mappings: Mappings, ct: number): Verdict {
+    const mapping = mappings.joined(ct);
+    if (mapping < 0) return this.#nullBinding(ct, MANIP_SRC);
+    const outside = mappings.interfaceOf(mapping);
+    if (outside === 0 ? p.inInterface !== p.outInterface : p.inInterface === outside) {
+      return this.#nullBinding(ct, MANIP_SRC);
+    }
+    const w = this.conntrack.flows.words, at = ct * FLOW_WORDS + CT_ORIGINAL;
+    // Where the sender has an outside already, that one; else it gets one at the address that it talks to.
+    let own = mappings.ofSource(w, at, w[at + PROTO]);
+    while (own >= 0 && !mappings.translates(own)) own = mappings.next(own);
+    const range = this.#range;
+    range.flags = RANGE_MAP_IPS;
+    range.setAddress(mappings.words, mappings.outerAt(own < 0 ? mapping : own));
+    return this.natSetupInfo(ct, range, MANIP_SRC);
+  }
+
+  /** A verdict, with the reason when no mapping was left. */
+  #bound(p: Packet, verdict: Verdict): Verdict {
+    return verdict === DROP && this.#mappings !== null ? p.drop(Reason["nat-no-port"]) : verdict;
+  }
+
   /** Same address as now; only the source port may change, if it must. */
   #nullBinding(ct: number, manip: Manip): Verdict {
     const w = this.conntrack.flows.words, at = ct * FLOW_WORDS + CT_REPLY + (manip === MANIP_SRC ? DST : SRC);
@@ -265,6 +338,7 @@ export class Nat {
     if ((this.conntrack.flows.words[ct * FLOW_WORDS + CT_STATUS] & IPS_SRC_NAT_DONE) !== 0) {
       this.#bySource.remove(ct);
     }
+    this.#mappings?.leave(ct);
   }
 
   #deleteMasqueraded(interfaceIndex: number, words: Int32Array | null, from: number): void {

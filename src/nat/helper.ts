@@ -15,15 +15,14 @@ import { CT_ORIGINAL, CT_REPLY, FLOW_WORDS } from "../conntrack/flow.ts";
 import { seqadjSet } from "../conntrack/seqadj.ts";
 import { DST, PORTS, SRC } from "../conntrack/tuple.ts";
 import { below } from "../clock.ts";
-import { ORIGINAL } from "../netfilter.ts";
+import { ORIGINAL, type Verdict } from "../netfilter.ts";
 import { writeTransportChecksum } from "../packet/checksum.ts";
 import { setTotalLength, writeHeaderChecksum } from "../packet/ipv4.ts";
 import { IPV6_HEADER, setPayloadLength } from "../packet/ipv6.ts";
 import { MAX_PACKET, type Packet } from "../packet/packet.ts";
 import { TCP_CHECKSUM, tcpPayload, tcpSeq } from "../packet/tcp.ts";
 import { UDP_LENGTH, udpPayload } from "../packet/udp.ts";
-import type { Nat } from "./core.ts";
-import { MANIP_DST, MANIP_SRC } from "./maniptype.ts";
+import { type Manip, MANIP_DST, MANIP_SRC } from "./maniptype.ts";
 import { NatRange, RANGE_MAP_IPS, RANGE_PROTO_SPECIFIED } from "./range.ts";
 
 /**
@@ -116,11 +115,17 @@ export function findExpectPort(conntrack: Conntrack, exp: number, announced: num
 
 const range = new NatRange();
 
+/** What binding a flow takes of `Nat`, which imports this file. */
+interface Binder {
+  readonly conntrack: Conntrack;
+  natSetupInfo(ct: number, range: NatRange, manip: Manip): Verdict;
+}
+
 /**
  * Binds a flow that fulfils an expectation as its master is bound: its source looks like the address that the master's
  * other side talks to, its destination is where the announcer really is (nf_nat_follow_master).
  */
-export function natFollowMaster(nat: Nat, ct: number, exp: number): void {
+export function natFollowMaster(nat: Binder, ct: number, exp: number): void {
   const conntrack = nat.conntrack, e = conntrack.expects.words, at = exp * EXP_WORDS;
   const master = conntrack.master(ct);
   if (master < 0) return;

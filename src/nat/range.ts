@@ -25,9 +25,9 @@ export class NatRange {
   /** RANGE_* bits. */
   flags = 0;
   /** Lowest address, as in tuples: IPv4 in word 0, the rest zero. */
-  readonly min = new Int32Array(4);
+  readonly min: Int32Array = new Int32Array(4);
   /** Highest address. */
-  readonly max = new Int32Array(4);
+  readonly max: Int32Array = new Int32Array(4);
   /** Lowest port, ICMP id or GRE key; valid with PROTO_SPECIFIED. */
   minPort = 0;
   /** Highest. */

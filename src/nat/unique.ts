@@ -28,6 +28,7 @@ import { END, STATE, TCP_SEEN, TCP_SYN_SENT, TCP_TIME_WAIT } from "../conntrack/
 import { copyTuple, DST, invertTuple, newTuple, PORTS, PROTO, SRC } from "../conntrack/tuple.ts";
 import { GRE, ICMP, ICMPV6, REPLY, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
 import type { BySource } from "./bysource.ts";
+import { isMapped, type Mappings } from "./mapping.ts";
 import { jhash4, scale, swap32 } from "./jhash.ts";
 import { type Manip, MANIP_DST, MANIP_SRC } from "./maniptype.ts";
 import {
@@ -50,16 +51,45 @@ const answer = newTuple();
 export class UniqueTuples {
   readonly #conntrack: Conntrack;
   readonly #bySource: BySource;
+  /** Null: mappings as Linux has them. */
+  readonly #mappings: Mappings | null;
+  /** weir.nat_paired_pooling */
+  readonly #paired: boolean;
+  /** weir.nat_port_parity */
+  readonly #parity: boolean;
 
-  constructor(conntrack: Conntrack, bySource: BySource) {
+  constructor(conntrack: Conntrack, bySource: BySource, mappings: Mappings | null) {
     this.#conntrack = conntrack;
     this.#bySource = bySource;
+    this.#mappings = mappings;
+    this.#paired = conntrack.sysctl.get("weir.nat_paired_pooling") !== 0;
+    this.#parity = conntrack.sysctl.get("weir.nat_port_parity") !== 0;
   }
 
-  /** Writes into `out` what flow `ct`, which now looks like `original`, becomes within the range. */
-  get(out: Int32Array, original: Int32Array, range: NatRange, ct: number, manip: Manip): void {
+  /**
+   * Writes into `out` what flow `ct`, which now looks like `original`, becomes within the range. False when mappings
+   * are endpoint-independent and none is left for it.
+   */
+  get(out: Int32Array, original: Int32Array, range: NatRange, ct: number, manip: Manip): boolean {
+    if (manip === MANIP_SRC && this.#mappings !== null && isMapped(original[PROTO] & 0xff)) {
+      if (this.#findMapping(out, original, range, ct)) return true;
+      this.#choose(out, original, range, ct, manip, true);
+      return !this.#mappings.occupied(out, ct);
+    }
+    this.#choose(out, original, range, ct, manip, false);
+    return true;
+  }
+
+  #choose(
+    out: Int32Array,
+    original: Int32Array,
+    range: NatRange,
+    ct: number,
+    manip: Manip,
+    independent: boolean,
+  ): void {
     const random = (range.flags & RANGE_PROTO_RANDOM_ALL) !== 0;
-    if (manip === MANIP_SRC && !random) {
+    if (manip === MANIP_SRC && !random && !independent) {
       if (inRange(original, range)) {
         if (!this.#conntrack.tupleTaken(original, 0, ct)) {
           copyTuple(out, 0, original, 0);
@@ -75,15 +105,35 @@ export class UniqueTuples {
     this.#chooseAddress(out, range, ct, manip);
     if (!random) {
       if ((range.flags & RANGE_PROTO_SPECIFIED) === 0) {
-        if (!this.#conntrack.tupleTaken(out, 0, ct)) return;
+        if (!this.#taken(out, ct, independent)) return;
       } else if (
         (range.flags & RANGE_PROTO_OFFSET) === 0 && portInRange(out, range, manip) &&
-        (range.minPort === range.maxPort || !this.#conntrack.tupleTaken(out, 0, ct))
+        (range.minPort === range.maxPort || !this.#taken(out, ct, independent))
       ) {
         return;
       }
     }
-    this.#choosePort(out, range, ct, manip);
+    this.#choosePort(out, range, ct, manip, independent);
+  }
+
+  /** The mapping that the flow's source has already, if it lies within the range; whether by chance or by order. */
+  #findMapping(out: Int32Array, original: Int32Array, range: NatRange, ct: number): boolean {
+    const mappings = this.#mappings!,
+      flows = this.#conntrack.flows.words,
+      own = ct * FLOW_WORDS + CT_ORIGINAL;
+    copyTuple(out, 0, original, 0);
+    for (let m = mappings.ofSource(flows, own, flows[own + PROTO]); m >= 0; m = mappings.next(m)) {
+      const w = mappings.words, at = mappings.outerAt(m);
+      for (let i = 0; i < 4; i++) out[SRC + i] = w[at + i];
+      out[PORTS] = (w[at + 4] << 16) | (original[PORTS] & 0xffff);
+      if (inRange(out, range)) return true;
+    }
+    return false;
+  }
+
+  /** True when the answers to a tuple are another flow's, or its source is another inside endpoint's. */
+  #taken(tuple: Int32Array, ct: number, independent: boolean): boolean {
+    return this.#conntrack.tupleTaken(tuple, 0, ct) || (independent && this.#mappings!.occupied(tuple, ct));
   }
 
   /** `tupleTaken`; but with few tries left a new TCP connection takes the port of one that has ended. */
@@ -132,7 +182,7 @@ export class UniqueTuples {
       for (let i = 0; i < 4; i++) tuple[at + i] = min[i];
       return;
     }
-    const persistent = (range.flags & RANGE_PERSISTENT) !== 0;
+    const persistent = this.#paired || (range.flags & RANGE_PERSISTENT) !== 0;
     const last = (tuple[PROTO] >> 8 & 0xff) === 4 ? 0 : 3;
     const w = this.#conntrack.flows.words, own = ct * FLOW_WORDS;
     const zone = w[own + CT_ORIGINAL + PROTO] >>> 16 || w[own + CT_REPLY + PROTO] >>> 16;
@@ -154,7 +204,7 @@ export class UniqueTuples {
   }
 
   /** nf_nat_l4proto_unique_tuple */
-  #choosePort(tuple: Int32Array, range: NatRange, ct: number, manip: Manip): void {
+  #choosePort(tuple: Int32Array, range: NatRange, ct: number, manip: Manip, independent: boolean): void {
     const specified = (range.flags & RANGE_PROTO_SPECIFIED) !== 0;
     const protocol = tuple[PROTO] & 0xff;
     // An ICMP identifier stands where source ports stand, whatever is rewritten.
@@ -193,7 +243,13 @@ export class UniqueTuples {
         return;
     }
     const random = this.#conntrack.random;
-    const size = max - min + 1;
+    // RFC 4787, REQ-4: an even port becomes an even one, as RTP wants it. Every other port of the range is tried.
+    let step = 1;
+    if (this.#parity && protocol === UDP && manip === MANIP_SRC && max > min) {
+      step = 2;
+      min += (min ^ port) & 1;
+    }
+    const size = Math.floor((max - min) / step) + 1;
     let offset: number;
     if ((range.flags & RANGE_PROTO_OFFSET) !== 0) offset = (port - range.basePort) & 0xffff;
     else if (manip === MANIP_SRC || (range.flags & RANGE_PROTO_RANDOM_ALL) !== 0) {
@@ -203,8 +259,10 @@ export class UniqueTuples {
     let attempts = Math.min(size, MAX_ATTEMPTS);
     for (;;) {
       for (let i = 0; i < attempts; i++) {
-        tuple[PORTS] = others | (min + offset % size & 0xffff) << shift;
-        if (!this.#usedHarder(tuple, ct, attempts - i)) return;
+        tuple[PORTS] = others | (min + offset % size * step & 0xffff) << shift;
+        if (
+          !this.#usedHarder(tuple, ct, attempts - i) && !(independent && this.#mappings!.occupied(tuple, ct))
+        ) return;
         offset = (offset + 1) & 0xffff;
       }
       if (attempts >= size || attempts < 16) return;

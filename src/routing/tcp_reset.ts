@@ -26,17 +26,21 @@ export class TcpResets {
   readonly #routing: Routing;
   readonly #errors: IcmpErrors;
   readonly #ttl: number;
+  readonly #silentSyn: boolean;
   readonly #words = new Int32Array(8);
 
   constructor(o: { routing: Routing; errors: IcmpErrors; sysctl: Sysctl }) {
     this.#routing = o.routing;
     this.#errors = o.errors;
     this.#ttl = o.sysctl.get("net.ipv4.ip_default_ttl");
+    this.#silentSyn = o.sysctl.get("weir.tcp_silent_syn") !== 0;
   }
 
   /** The answer to a segment for a port of Weir's that is closed. False if there is none. */
   closed(out: Packet, p: Packet): boolean {
     if (!tcpHeaderOk(p) || !verifyTransport(p)) return false;
+    // RFC 5382, REQ-4: the other side of a simultaneous open may be about to answer.
+    if (this.#silentSyn && (tcpFlags(p) & (SYN | ACK | RST)) === SYN) return false;
     return this.#make(out, p, true);
   }
 

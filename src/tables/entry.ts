@@ -97,3 +97,17 @@ export interface RuleSet {
   readonly nat: TableSpec | null;
   readonly filter: TableSpec | null;
 }
+
+/** Writes the counters that rules and policies begin with into fresh memory: two numbers per slot. */
+export function writeInitialCounters(set: RuleSet, counters: Float64Array): void {
+  for (const table of [set.raw, set.mangle, set.nat, set.filter]) {
+    if (table === null) continue;
+    let at = 2 * table.counters;
+    for (const chain of table.chains) {
+      for (const { packets, bytes } of [...chain.rules, chain]) {
+        counters[at++] = packets;
+        counters[at++] = bytes;
+      }
+    }
+  }
+}

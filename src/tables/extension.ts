@@ -47,6 +47,8 @@ export interface ReadContext {
   readonly family: Family;
   /** Protocol number that the rule asks for, 0 for any or when it is negated. */
   readonly protocol: number;
+  /** The rule is iptables text: text that is too long for its field is cut off, as iptables does. */
+  readonly cut?: boolean;
 }
 
 /** How values of one sort are written. */

@@ -53,9 +53,12 @@ export function text(min: number, max: number): Kind<string> {
   return {
     words: 1,
     expects: min > 0 ? `text of ${min} to ${max} bytes` : `text of at most ${max} bytes`,
-    read(input) {
+    read(input, c) {
       if (typeof input !== "string") refuse(input, this.expects);
-      const length = new TextEncoder().encode(input).length;
+      const bytes = new TextEncoder().encode(input), length = bytes.length;
+      if (c.cut && length > max) {
+        return new TextDecoder().decode(bytes.subarray(0, max)).replace(/\ufffd$/, "");
+      }
       if (length < min || length > max) throw new OptionError(`is ${length} bytes long, not ${this.expects}`);
       if (/[\n\0]/.test(input)) {
         throw new OptionError(`${show(input)} has a line end or NUL in it; leave that out`);

@@ -1,16 +1,5 @@
 /** Settings for the flow that the packet may start (iptables -t raw -j CT; xt_CT). */
-import {
-  CONTINUE,
-  GRE,
-  ICMP,
-  ICMPV6,
-  NO_CT,
-  TCP,
-  UDP,
-  UDPLITE,
-  UNTRACKED,
-  type Verdict,
-} from "../netfilter.ts";
+import { CONTINUE, GRE, NO_CT, TCP, UDP, UDPLITE, UNTRACKED, type Verdict } from "../netfilter.ts";
 import type { CtTemplate, Packet } from "../packet/packet.ts";
 import {
   defineTarget,

@@ -20,12 +20,14 @@ function readPorts(text: string, input: unknown, range: NatRange, c: ReadContext
       `${show(input)} names ports; add protocol: "tcp", "udp", "sctp", "dccp" or "icmp" to the rule`,
     );
   }
-  const found = /^([^-/]+)(?:-([^/]+)(?:\/(.+))?)?$/.exec(text);
-  const min = found === null ? null : portNumber(found[1]);
+  // A service may have a dash in its name.
+  const whole = portNumber(text);
+  const found = whole !== null ? [text, text] : /^([^-/]+)(?:-([^/]+)(?:\/(.+))?)?$/.exec(text);
+  const min = whole ?? (found === null ? null : portNumber(found[1]));
   const max = found?.[2] === undefined ? min : wholeNumber(found[2], 0, 65535);
-  const base = found?.[3] === undefined ? 0 : portNumber(found[3]);
-  if (min === null || max === null || base === null) {
-    throw new OptionError(`${show(input)} has no port or range such as 1024-65535 after the colon`);
+  const base = found?.[3] === undefined ? 1 : portNumber(found[3]);
+  if (min === null || max === null || base === null || base === 0) {
+    throw new OptionError(`${show(input)} has no port or range such as 1024-65535 where one is expected`);
   }
   if (max < min) {
     throw new OptionError(`${show(input)} has a port range that ends before it begins; swap its ends`);
@@ -93,6 +95,7 @@ export const natPorts: Kind<NatRange> = {
     if (typeof input !== "string" && typeof input !== "number") refuse(input, this.expects);
     const range = new NatRange();
     readPorts(String(input), input, range, c);
+    if ((range.flags & RANGE_PROTO_OFFSET) !== 0) throw new OptionError("cannot shift ports; only DNAT can");
     return range;
   },
   print: printPorts,

@@ -168,7 +168,7 @@ Deno.test("Conntrack.registerDestroyFn hears of every flow that goes", () => {
   rig.conntrack.delete(rig.p.ct);
   rig.send(query());
   rig.wait(40_000);
-  assertEquals(gone, [0, 0, 1]);
+  assertEquals(gone, [0, 0, 0]);
 });
 
 Deno.test("Conntrack.sweep collects what has expired, in slices", () => {
@@ -318,6 +318,24 @@ Deno.test("Conntrack: flows outlive the process with their memory", () => {
   assertEquals(after.flows(), before.flows());
   assertEquals(after.send(tcp({ ...r, flags: "A", seq: 501, ack: 101 })), "ESTABLISHED");
   assertEquals(after.send(tcp({ ...r, flags: "A", seq: 9_000_501, ack: 101, payload: 5 })), "INVALID");
+});
+
+Deno.test("Conntrack: what a dead process left is made to fit: helpers that are gone, timeouts, lost masters", () => {
+  const memory = new ArrayBuffer(FlowTable.bytes(64) + ExpectTable.bytes(64));
+  const before = new Rig({ capacity: 64, memory, helpers: [helper()] });
+  before.send(query(), { template: { ...PLAIN, timeouts: Int32Array.of(5, 5) } });
+  const c = before.conntrack, ct = before.p.ct;
+  for (const [master, port] of [[ct, 1], [c.flows.alloc(), 2]]) {
+    c.flows.words[master * FLOW_WORDS + CT_HELPER] = 1;
+    const exp = c.expectAlloc(master);
+    c.expectInit(exp, 0, 4, null, 0, c.flows.words, tupleAt(ct, 0), UDP, -1, port);
+    c.expectRelated(exp);
+  }
+  const after = new Rig({ capacity: 64, memory, helpers: [helper()] });
+  assertEquals(after.expects().length, 1);
+  assertEquals(after.send(answer()), "ESTABLISHED");
+  const bare = new Rig({ capacity: 64, memory });
+  assertEquals([bare.expects(), bare.send(answer())], [[], "ESTABLISHED"]);
 });
 
 Deno.test("Conntrack: time wraps without harm", () => {

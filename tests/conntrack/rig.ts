@@ -83,10 +83,6 @@ export class Rig {
     const memory = o.memory ?? new ArrayBuffer(flowBytes + ExpectTable.bytes(expectCapacity));
     const flows = new FlowTable(memory, 0, capacity, random);
     const expects = new ExpectTable(memory, flowBytes, expectCapacity, random);
-    if (o.memory) {
-      flows.rebuild();
-      expects.rebuild();
-    }
     const sysctl: Record<string, number> = {};
     for (const [name, value] of Object.entries(o.sysctl ?? {})) {
       sysctl[`net.netfilter.nf_conntrack_${name}`] = value;
@@ -100,6 +96,7 @@ export class Rig {
       helpers: o.helpers ?? [],
       log: (line) => this.log.push(line),
     });
+    if (o.memory) this.conntrack.recover();
   }
 
   /** One packet from a device to a device. Says its state, or why it was dropped. */

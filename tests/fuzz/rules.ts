@@ -112,7 +112,7 @@ function extension(c: Chance, family: Family, chain: string): string {
     [0.4, () => `-m conntrack ${not(c)}--ctproto ${c.pick([1, 6, 17, 47, 58, 132])}`],
     [2, () => `-m mark ${not(c)}--mark ${c.pick(["0x1", "0x0", "0x2/0x3", "0x10/0xf0"])}`],
     [1, () => `-m connmark ${not(c)}--mark ${c.pick(["0x1", "0x0", "0x2/0x3"])}`],
-    [1, () => `-m limit --limit ${c.pick(["1/hour", "1/day", "2/hour"])} --limit-burst ${c.between(1, 20)}`],
+    [1, () => `-m limit --limit ${c.pick(["1/hour", "2/hour", "7/hour"])} --limit-burst ${c.between(1, 20)}`],
     [1, () => `-m length ${not(c)}--length ${range(c.between(20, 60), c.between(60, 1500))}`],
     [1, () => {
       const [name, option] = family === 4 ? ["ttl", "--ttl"] : ["hl", "--hl"];

@@ -8,8 +8,9 @@
  *
  * @module
  */
-import { addressBytes, icmpError } from "../kit/packets.ts";
+import { icmpError } from "../kit/packets.ts";
 import type { Family, InterfaceName } from "./net.ts";
+import { announced, type Announcement } from "./sent.ts";
 import { addressAt, type Field, fields, read16, read32, write, write16, write32 } from "./wire.ts";
 
 /** Which end of a conversation: who opened it, or who was called. */
@@ -24,6 +25,8 @@ export interface Step {
   bytes: Uint8Array<ArrayBuffer>;
   /** The destination is what this end was told in the text of another conversation: FTP's data connections. */
   dial?: number;
+  /** Which end of that conversation this host is. */
+  told?: End;
   /** The packet is an ICMP error of this end (or of a router near it) about the last packet that it saw. */
   about?: About;
 }
@@ -57,16 +60,10 @@ interface Seen {
   shift: number;
 }
 
-/** What was announced to an end. */
-interface Announced {
-  address: Uint8Array;
-  port: number;
-}
-
 /** The hosts of one side: Linux's or Weir's. */
 export class Hosts {
   readonly #seen = new Map<number, Seen>();
-  readonly #announced = new Map<number, Announced>();
+  readonly #announced = new Map<number, Announcement>();
 
   /** What the host really sends, and where. */
   send(step: Step): { iface: InterfaceName; bytes: Uint8Array<ArrayBuffer> } {
@@ -76,7 +73,7 @@ export class Hosts {
     const bytes = step.bytes.slice(), f = fields(bytes);
     if (f === null) return step;
     if (step.dial !== undefined) {
-      const told = this.#announced.get(step.dial * 2 + step.from);
+      const told = this.#announced.get(step.dial * 2 + (step.told ?? 0));
       if (told !== undefined && told.address.length === f.addressLength) {
         write(bytes, f, f.dst, told.address);
         if (f.dport) write16(bytes, f, f.dport, told.port);
@@ -127,7 +124,8 @@ export class Hosts {
     if (out.protocol === 6) {
       shift = (read32(bytes, out.l4 + 4) + bytes.length - read32(sent, was.l4 + 4) - sent.length -
         (out.l4 - was.l4)) | 0;
-      this.#listen(key, out, bytes);
+      const told = announced(bytes, out);
+      if (told !== null) this.#announced.set(key, told);
     }
     this.#seen.set(key, {
       iface: iface as InterfaceName,
@@ -138,30 +136,6 @@ export class Hosts {
       last: bytes,
       shift,
     });
-  }
-
-  /** Finds announcements of FTP. */
-  #listen(key: number, f: Field, bytes: Uint8Array): void {
-    const from = f.l4 + (bytes[f.l4 + 12] >> 4) * 4;
-    if (from + 6 > bytes.length || from + 200 < bytes.length) return;
-    let line = "";
-    for (let i = from; i < bytes.length; i++) line += String.fromCharCode(bytes[i]);
-    if (!/^(PORT|EPRT|227|229)/i.test(line)) return;
-    const six = /(\d+),(\d+),(\d+),(\d+),(\d+),(\d+)/.exec(line);
-    if (six !== null) {
-      const n = six.slice(1).map((d) => Number(d) & 255);
-      this.#announced.set(key, { address: Uint8Array.from(n.slice(0, 4)), port: n[4] * 256 + n[5] });
-      return;
-    }
-    const bars = /([|!])(?:[12])?\1([0-9a-fA-F:.]*)\1(\d+)\1/.exec(line);
-    if (bars === null) return;
-    let address = addressAt(bytes, f, f.src);
-    try {
-      if (bars[2] !== "") address = addressBytes(bars[2]);
-    } catch {
-      return; // no address after all
-    }
-    this.#announced.set(key, { address, port: Number(bars[3]) & 0xffff });
   }
 }
 

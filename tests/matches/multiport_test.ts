@@ -46,7 +46,7 @@ const specs: Spec[] = [
     not: [t(1, 1), t(3, 3)],
   },
   {
-    rule: { protocol: "sctp", dport: 5060 },
+    rule: { protocol: "sctp", dport: [5060] },
     save: "-p sctp -m multiport --dports 5060",
     fits: [sctp({ ...A, sport: 1, dport: 5060, vtag: 0, chunks: [] })],
   },

@@ -1,4 +1,4 @@
-import { udp } from "../kit/mod.ts";
+import { sctp, udp } from "../kit/mod.ts";
 import { type Spec, specify } from "../tables/spec.ts";
 
 const A = { src: "10.0.0.2", dst: "203.0.113.9" }, A6 = { src: "2001:db8:1::2", dst: "2001:db8:2::9" };
@@ -31,3 +31,12 @@ const specs: Spec[] = [
 ];
 
 specify("udp", specs);
+specify("sctp", [
+  {
+    rule: { protocol: "sctp", dport: 5060 },
+    save: "-p sctp -m sctp --dport 5060",
+    fits: [sctp({ ...A, sport: 1, dport: 5060, vtag: 0, chunks: [] })],
+    not: [sctp({ ...A, sport: 1, dport: 5061, vtag: 0, chunks: [] }), d(1, 5060)],
+  },
+  { rule: { protocol: "sctp", sport: "! 1:9" }, save: "-p sctp -m sctp ! --sport 1:9" },
+]);

@@ -52,13 +52,9 @@ labTest(
     await using lab = await Lab.private("lan", "wan");
     lab.write("here.ts", Deno.readTextFileSync(GATEWAY));
     const before = await traces(lab);
-    const task = lab.spawn(HERE, Deno.execPath(), [
-      "task",
-      "--config",
-      `${ROOT}deno.json`,
-      "start",
-      "here.ts",
-    ]);
+    // The task that runs the tests has set INIT_CWD, and a task within a task keeps it.
+    const start = [Deno.execPath(), "task", "--config", `${ROOT}deno.json`, "start", "here.ts"];
+    const task = lab.spawn(HERE, "env", ["--unset=INIT_CWD", ...start]);
     await task.waitFor(/^weir: ready/m);
     assertEquals((await task.stop("SIGTERM")).code, 0, task.text);
     assertEquals(await traces(lab), before);

@@ -32,7 +32,11 @@ labTest("a translated download outlives kill -9 and a new start of the router", 
   };
   let before: string[] | undefined;
   for (let i = 0; i < 50 && before === undefined; i++) before = await flow();
-  assert(before !== undefined, "the flow is in the table");
+  const listing = await lab.command(["conntrack", "-L"]);
+  assert(
+    before !== undefined,
+    `the flow is not in the table: ${listing.stdout}${listing.stderr}${curl.text}`,
+  );
 
   weir.kill();
   await weir.ended;

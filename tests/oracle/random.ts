@@ -36,10 +36,12 @@ import {
   WAN,
   WAN6,
 } from "./cases/case.ts";
+import { helpersScenario } from "./random_helpers.ts";
+import { rulesScenario } from "./random_rules.ts";
 import { dump, packet, type Scenario, type Step } from "./scenario.ts";
 
 /** Draws. */
-class Dice {
+export class Dice {
   readonly #random: Random;
   constructor(seed: number) {
     this.#random = new Xoshiro(seed);
@@ -183,7 +185,7 @@ function datagramScenario(d: Dice): Scenario {
     : [C, S, WAN, LAN, S2];
   const steps: Step[] = [], sent: { iface: string; bytes: Uint8Array }[] = [];
   for (let i = 0; i < 60; i++) {
-    const port = 1000 + d.below(4), ttl = d.one(64, 64, 64, 1, 2);
+    const port = 20000 + d.below(4), ttl = d.one(64, 64, 64, 1, 2);
     const bad = { badChecksum: d.once(15), tos: d.one(0, 0, 0x10, 0xb8, 3), ttl };
     const side = d.below(2);
     const ends = side === 0
@@ -247,7 +249,7 @@ function datagramScenario(d: Dice): Scenario {
   const rules = M +
     (d.once(3)
       ? nat(
-        `-A PREROUTING -i wan -p udp --dport 1003 -j DNAT --to-destination ${
+        `-A PREROUTING -i wan -p udp --dport 20003 -j DNAT --to-destination ${
           v6 ? `[${client}]` : client
         }:7000`,
         "-A POSTROUTING -o wan -j MASQUERADE",
@@ -491,6 +493,8 @@ export const RANDOM_KINDS: Readonly<Record<string, (d: Dice) => Scenario>> = {
   headers: headerScenario,
   ftp: ftpScenario,
   others: otherScenario,
+  helpers: helpersScenario,
+  rules: rulesScenario,
 };
 
 /** The scenario of a kind and seed. */

@@ -93,6 +93,8 @@ export function dump(name: string): Step {
 export const SCENARIO_SYSCTLS: Readonly<Record<string, number>> = {
   "net.ipv4.icmp_ratelimit": 0,
   "net.ipv4.icmp_ratemask": 0,
+  "net.ipv4.icmp_msgs_per_sec": 1000000,
+  "net.ipv4.icmp_msgs_burst": 1000000,
   "net.ipv6.icmp.ratelimit": 0,
 };
 

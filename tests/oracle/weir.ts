@@ -13,6 +13,7 @@ import { FlowTable } from "../../src/conntrack/table.ts";
 import * as helpers from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
 import { geometryOf, Router } from "../../src/router.ts";
+import type { TableName } from "../../src/tables/extension.ts";
 import { readFlow } from "./listing.ts";
 import { type Answer, type Dump, type Emitted, lines, type Scenario, SCENARIO_SYSCTLS } from "./scenario.ts";
 
@@ -95,9 +96,9 @@ class WeirRouter {
     });
   }
 
-  /** Another configuration over the same flows and expectations. */
-  #restart(iptables: string, ip6tables: string): void {
-    const old = this.#memory, { flows, expects } = old.geometry;
+  /** Another configuration over the same flows and expectations; `kept` tables go on counting. */
+  #restart(iptables: string, ip6tables: string, kept: Readonly<Record<4 | 6, Iterable<string>>>): void {
+    const old = this.#memory, oldRules = this.#config.rules, { flows, expects } = old.geometry;
     this.#config = this.#configure(iptables, ip6tables);
     this.#memory = this.#layOut();
     const copy = (from: number, to: number, length: number) =>
@@ -105,11 +106,29 @@ class WeirRouter {
     copy(old.flowsOffset, this.#memory.flowsOffset, FlowTable.bytes(flows));
     copy(old.expectsOffset, this.#memory.expectsOffset, ExpectTable.bytes(expects));
     this.#router = this.#start(true);
+    for (const family of [4, 6] as const) {
+      const name = family === 4 ? "ipv4" : "ipv6";
+      for (const table of kept[family]) {
+        const from = oldRules[name][table as TableName], to = this.#config.rules[name][table as TableName];
+        if (from === null || to === null) continue;
+        const slots = from.chains.reduce((sum, chain) => sum + chain.rules.length + 1, 0);
+        this.#memory.rules.set(
+          old.rules.subarray(2 * from.counters, 2 * (from.counters + slots)),
+          2 * to.counters,
+        );
+      }
+    }
   }
 
   #save(family: 4 | 6): string {
     const { ipv4, ipv6 } = this.#config.rules;
     return saveRules(family === 4 ? ipv4 : ipv6, { counters: this.#memory.rules });
+  }
+
+  /** Names of the tables in force that a text does not name. */
+  #unnamed(family: 4 | 6, text = ""): string[] {
+    const named = blocks(text);
+    return [...blocks(this.#save(family)).keys()].filter((table) => !named.has(table));
   }
 
   /** What happens from now on belongs to this step. */
@@ -136,12 +155,13 @@ class WeirRouter {
   }
 
   rules(iptables?: string, ip6tables?: string): void {
-    this.#restart(replaceTables(this.#save(4), iptables), replaceTables(this.#save(6), ip6tables));
+    const kept = { 4: this.#unnamed(4, iptables), 6: this.#unnamed(6, ip6tables) };
+    this.#restart(replaceTables(this.#save(4), iptables), replaceTables(this.#save(6), ip6tables), kept);
   }
 
   sysctl(values: Readonly<Record<string, number>>): void {
     this.#sysctl = { ...this.#sysctl, ...values };
-    this.#restart(this.#save(4), this.#save(6));
+    this.#restart(this.#save(4), this.#save(6), { 4: this.#unnamed(4), 6: this.#unnamed(6) });
   }
 
   /** `conntrack -D` by protocol (`-p`) and original ports (`--sport`, `--dport`). */

@@ -209,7 +209,7 @@ specify("SNAT and its kin", [
     refused: [".toSource", "swap its ends"],
   }),
   nat({ protocol: "tcp", jump: "SNAT", toSource: "203.0.113.5:80-65536" }, "POSTROUTING", {
-    refused: [".toSource", "no port or range"],
+    refused: [".toSource", "no port or range such as"],
   }),
   nat({ jump: "SNAT", toSource: "203.0.113.500" }, "POSTROUTING", {
     refused: [".toSource", "is not an address"],

@@ -641,6 +641,38 @@ export const NAT_CASES: Case[] = [
     },
   },
   {
+    id: "N35",
+    says: "REDIRECT goes to an address of the interface that the packet came in by, whatever it was sent to",
+    scenario: {
+      interfaces: {
+        lan: { addresses: [`${LAN}/24`, "192.0.2.100/24", `${LAN6}/64`, "2001:db8:1::100/64", "fe80::1/64"] },
+        wan: NET6.interfaces.wan,
+      },
+      routes: NET6.routes,
+      iptables: nat("-A PREROUTING -i lan -p udp -j REDIRECT --to-ports 5353"),
+      ip6tables: nat("-A PREROUTING -i lan -p udp -j REDIRECT --to-ports 5353"),
+      steps: [
+        ...[S, WAN, "192.0.2.100"].map((dst, i) => cu({ dst, sport: 1000 + i })),
+        ...[S6, WAN6, "2001:db8:1::100", "fe80::1"].map((dst, i) =>
+          packet(
+            "lan",
+            udp({
+              src: dst === "fe80::1" ? "fe80::2" : C6,
+              sport: 1000 + i,
+              dst,
+              dport: 53,
+              payload: "query",
+            }),
+          )
+        ),
+      ],
+    },
+    expect(v) {
+      v.is(v.flows().filter((f) => f.original.src === C).map((f) => f.reply.src), [LAN, LAN, LAN]);
+      v.is(v.flows().some((f) => f.reply.src === WAN6), false, "the address of wan");
+    },
+  },
+  {
     id: "N34",
     says: "an established connection is translated in both directions to its end",
     scenario: {

@@ -87,7 +87,7 @@ export const RAW_CASES: Case[] = [
     says: "rules behind NOTRACK in raw still run, and the first CT target wins",
     scenario: {
       ...NET,
-      iptables: M + raw(
+      iptables: nat("-A POSTROUTING -o wan -j MASQUERADE") + raw(
         "-A PREROUTING -p udp --dport 1 -j NOTRACK",
         "-A PREROUTING -p udp --dport 1 -j MARK --set-mark 3",
         "-A PREROUTING -p udp --dport 1:2 -j CT --zone 5",

@@ -1,0 +1,266 @@
+/**
+ * The differences between Linux and Weir that are allowed, and no others. `allowed_test.ts` shows for each that it is
+ * only that.
+ *
+ * @module
+ */
+import { readTables } from "../oracle/listing.ts";
+import type { Dump } from "../oracle/scenario.ts";
+import { parse } from "../kit/show.ts";
+import type { Sent } from "./sent.ts";
+import { addressAt, fields, read16, read32 } from "./wire.ts";
+
+/** Every allowed difference by name, and why no router could repeat it. */
+export const ALLOWED = {
+  "random port": "ports and query ids drawn by NAT correspond one to one, within the same class",
+  "router's id": "IP ids of packets that the router makes itself",
+  "flow label": "IPv6 flow labels of packets that the router makes itself",
+  "fragment id": "ids of IPv6 datagrams that the router has to cut",
+  "order": "packets that leave by different interfaces, lines of listings",
+  "timer": "timers up to one second apart",
+  "use count": "use= in listings, which counts who holds the entry at that moment",
+  "empty table": "tables without rules need not be listed",
+} as const;
+
+export type AllowedName = keyof typeof ALLOWED;
+
+/** The class of ports that NAT stays in. */
+const portClass = (port: number) => port < 512 ? 0 : port < 1024 ? 1 : 2;
+
+/** Judges what two sides say about one scenario. */
+export class Judge {
+  /** How often each allowed difference was met. */
+  readonly met = new Map<AllowedName, number>();
+  /** Linux's port to Weir's and back, by protocol and address. */
+  readonly #there = new Map<string, number>();
+  readonly #back = new Map<string, number>();
+  /** The same for ids of IPv6 datagrams. */
+  readonly #ids = new Map<number, number>();
+
+  #allow(name: AllowedName): true {
+    this.met.set(name, (this.met.get(name) ?? 0) + 1);
+    return true;
+  }
+
+  /** Whether a port of Linux's and one of Weir's may stand for each other. */
+  #pair(protocol: number, address: string, kernel: number, weir: number): boolean {
+    if (kernel === weir) return true;
+    const icmp = protocol === 1 || protocol === 58;
+    if (!icmp && portClass(kernel) !== portClass(weir)) return false;
+    const k = `${protocol} ${address} ${kernel}`, w = `${protocol} ${address} ${weir}`;
+    if ((this.#there.get(k) ?? weir) !== weir || (this.#back.get(w) ?? kernel) !== kernel) return false;
+    this.#there.set(k, weir);
+    this.#back.set(w, kernel);
+    return this.#allow("random port");
+  }
+
+  /** The packets that one packet caused. Null when they agree, else what differs. */
+  packets(sent: Uint8Array, kernel: readonly Sent[], weir: readonly Sent[]): readonly [Sent?, Sent?] | null {
+    if (kernel.length === 1 && weir.length === 1 && kernel[0].iface === weir[0].iface) {
+      return equal(kernel[0].bytes, weir[0].bytes) || this.#same(sent, kernel[0].bytes, weir[0].bytes)
+        ? null
+        : [kernel[0], weir[0]];
+    }
+    const left = [...weir];
+    for (const [n, k] of kernel.entries()) {
+      const i = left.findIndex((w) => w.iface === k.iface);
+      if (i < 0) return [k, undefined];
+      const [w] = left.splice(i, 1);
+      if (!equal(k.bytes, w.bytes) && !this.#same(sent, k.bytes, w.bytes)) return [k, w];
+      if (kernel[n].iface !== weir[n]?.iface) this.#allow("order");
+    }
+    return left.length > 0 ? [undefined, left[0]] : null;
+  }
+
+  #same(sent: Uint8Array, kernel: Uint8Array, weir: Uint8Array): boolean {
+    if (kernel.length !== weir.length) return false;
+    const k = kernel.slice(), w = weir.slice();
+    let zeroed = false;
+    const f = fields(k), g = fields(w), s = fields(sent);
+    if (f === null || g === null || f.l4 !== g.l4 || f.protocol !== g.protocol) return false;
+    const came = s === null ? [] : portsOf(sent, 0).map(([at]) => read16(sent, at));
+    for (const [at, protocol, address] of portsOf(k, 0)) {
+      if (at + 2 > w.length) return false;
+      const a = read16(k, at), b = read16(w, at);
+      if (a === b) continue;
+      // What came in was kept by one and changed by the other.
+      if (came.includes(a) || came.includes(b)) return false;
+      if (!this.#pair(protocol, address, a, b)) return false;
+      w[at] = k[at];
+      w[at + 1] = k[at + 1];
+      zeroed = true;
+    }
+    if (zeroed) {
+      // What is wrong about one packet must be wrong about the other: then the checksums say nothing more.
+      if (parse(kernel).errors.join() !== parse(weir).errors.join()) return false;
+      for (const [at, length] of sumsOf(k, 0)) for (const b of [k, w]) b.fill(0, at, Math.min(b.length, at + length));
+    }
+    if (f.family === 4) {
+      const a = read16(kernel, 4), b = read16(weir, 4), own = s === null || s.family !== 4 ? -1 : read16(sent, 4);
+      if (a !== b && a !== own && b !== own && (a === 0) === (b === 0) && sumsRight(kernel) === sumsRight(weir)) {
+        for (const x of [k, w]) x.fill(0, 4, 6), x.fill(0, 10, 12);
+        this.#allow("router's id");
+      }
+    } else {
+      const a = read32(kernel, 0) & 0xfffff, b = read32(weir, 0) & 0xfffff;
+      const own = s === null || s.family !== 6 ? -1 : read32(sent, 0) & 0xfffff;
+      if (a !== b && a !== 0 && b !== 0 && (a !== own && b !== own)) {
+        for (const x of [k, w]) x.fill(0, 2, 4), x[1] &= 0xf0;
+        this.#allow("flow label");
+      }
+      if (k[6] === 44 && w[6] === 44 && k.length >= 48) {
+        const x = read32(k, 44), y = read32(w, 44), came = sent.length >= 48 && sent[6] === 44 ? read32(sent, 44) : null;
+        if (x !== y && x !== came && y !== came) {
+          if ((this.#ids.get(x) ?? y) !== y) return false;
+          this.#ids.set(x, y);
+          w.set(k.subarray(44, 48), 44);
+          this.#allow("fragment id");
+        }
+      }
+    }
+    return equal(k, w);
+  }
+
+  /** The tables at the end: differences, one text per line. */
+  dumps(kernel: Dump, weir: Dump): string[] {
+    const out: string[] = [];
+    this.#listing("conntrack -L", kernel.conntrack, weir.conntrack, out);
+    this.#listing("conntrack -L expect", kernel.expect, weir.expect, out);
+    this.#tables("iptables -t", kernel.iptables, weir.iptables, out);
+    this.#tables("ip6tables -t", kernel.ip6tables, weir.ip6tables, out);
+    return out;
+  }
+
+  #listing(what: string, kernel: readonly string[], weir: readonly string[], out: string[]): void {
+    const left = new Map<string, number[]>();
+    for (const line of weir) {
+      const { text, timer } = plain(line, null);
+      const timers = left.get(text);
+      if (timers === undefined) left.set(text, [timer]);
+      else timers.push(timer);
+    }
+    const missing: string[] = [];
+    for (const line of kernel) {
+      const { timer } = plain(line, null);
+      let { text } = plain(line, null);
+      if (!left.has(text)) text = plain(line, this.#there).text;
+      const timers = left.get(text);
+      if (timers === undefined || timers.length === 0) {
+        missing.push(line);
+        continue;
+      }
+      // The nearest, so that equal lines do not take each other's.
+      let best = 0;
+      for (let i = 1; i < timers.length; i++) if (Math.abs(timers[i] - timer) < Math.abs(timers[best] - timer)) best = i;
+      const [found] = timers.splice(best, 1);
+      if (found === timer || (Number.isNaN(found) && Number.isNaN(timer))) continue;
+      if (Math.abs(found - timer) <= 1) this.#allow("timer");
+      else missing.push(`${line}   (weir's timer: ${found})`);
+    }
+    const rest = [...left].flatMap(([text, timers]) => timers.map(() => text));
+    // Ports that were drawn and never left: lines that are alike but for a reply's port.
+    for (let i = missing.length - 1; i >= 0; i--) {
+      const shape = shapeOf(plain(missing[i], null).text);
+      const found = rest.findIndex((line) => shapeOf(line) === shape);
+      if (found < 0 || missing[i].includes("(weir's")) continue;
+      missing.splice(i, 1);
+      rest.splice(found, 1);
+      this.#allow("random port");
+    }
+    if (missing.length > 0 || rest.length > 0) {
+      out.push(`${what}:`, ...missing.map((l) => `  linux ${l}`), ...rest.map((l) => `  weir  ${l}`));
+    }
+  }
+
+  #tables(what: string, kernel: string, weir: string, out: string[]): void {
+    if (kernel === weir) return;
+    const k = readTables(kernel), w = readTables(weir);
+    const empty = (list: string[] | undefined) => list === undefined || list.every((l) => /^:\S+ ACCEPT /.test(l));
+    for (const name of new Set([...k.keys(), ...w.keys()])) {
+      const a = k.get(name), b = w.get(name);
+      if ((a === undefined || b === undefined) && empty(a) && empty(b)) {
+        this.#allow("empty table");
+        continue;
+      }
+      const differ: string[] = [];
+      for (let i = 0; i < Math.max(a?.length ?? 0, b?.length ?? 0); i++) {
+        if (a?.[i] !== b?.[i]) differ.push(`  linux ${a?.[i] ?? "–"}`, `  weir  ${b?.[i] ?? "–"}`);
+      }
+      if (differ.length > 0) out.push(`${what} ${name}:`, ...differ);
+    }
+  }
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** A listing line without its timer and use count, Linux's ports renamed. */
+function plain(line: string, there: ReadonlyMap<string, number> | null): { text: string; timer: number } {
+  let timer = NaN;
+  let text = line.replace(/ use=\d+/, "").replace(/^(\S+\s+\d+ )(\d+) |^(\d+) /, (_, head, flow, expect) => {
+    timer = Number(flow ?? expect);
+    return `${head ?? ""}T `;
+  });
+  if (there === null || there.size === 0) return { text, timer };
+  const protocol = /^\S+\s+(\d+)/.exec(text)?.[1] ?? /proto=(\d+)/.exec(text)?.[1];
+  text = text.replace(/src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+)/g, (_, src, dst, sport, dport) => {
+    const s = there.get(`${protocol} ${long(src)} ${sport}`) ?? sport, d = there.get(`${protocol} ${long(dst)} ${dport}`) ?? dport;
+    return `src=${src} dst=${dst} sport=${s} dport=${d}`;
+  }).replace(/src=(\S+) dst=(\S+) type=(\d+) code=(\d+) id=(\d+)/g, (_, src, dst, type, code, id) => {
+    const i = there.get(`${protocol} ${long(src)} ${id}`) ?? there.get(`${protocol} ${long(dst)} ${id}`) ?? id;
+    return `src=${src} dst=${dst} type=${type} code=${code} id=${i}`;
+  });
+  return { text, timer };
+}
+
+/** A line without the port that NAT may have drawn for the reply's destination. */
+function shapeOf(line: string): string {
+  let n = 0;
+  return line.replace(/dport=(\d+)|\bid=(\d+)/g, (all, port) =>
+    ++n === 2 ? (port === undefined ? "id=*" : `dport=*${portClass(Number(port))}`) : all);
+}
+
+/** An address as the key of a port: the bytes, so that every spelling is the same. */
+function long(address: string): string {
+  if (!address.includes(":")) return address;
+  const [head, tail] = address.split("::");
+  const words = (s: string | undefined) => s === undefined || s === "" ? [] : s.split(":").map((w) => parseInt(w, 16));
+  const a = words(head), b = words(tail);
+  const all = tail === undefined ? a : [...a, ...Array(8 - a.length - b.length).fill(0), ...b];
+  return all.flatMap((w) => [w >> 8, w & 255]).join(".");
+}
+
+/** Places of ports and query ids with protocol and address of their side, those of a quoted packet included. */
+function portsOf(b: Uint8Array, base: number): [at: number, protocol: number, address: string][] {
+  const part = base === 0 ? b : b.subarray(base), f = fields(part);
+  if (f === null) return [];
+  const out: [number, number, string][] = [];
+  if (f.sport) out.push([base + f.sport, f.protocol, addressAt(part, f, f.src).join(".")]);
+  if (f.dport) out.push([base + f.dport, f.protocol, addressAt(part, f, f.dst).join(".")]);
+  if (base === 0 && quotes(part)) out.push(...portsOf(b, f.l4 + 8));
+  return out;
+}
+
+function quotes(b: Uint8Array): boolean {
+  const f = fields(b);
+  if (f === null || f.later || f.l4 + 28 > b.length) return false;
+  return f.protocol === 1 ? [3, 4, 5, 11, 12].includes(b[f.l4]) : f.protocol === 58 && b[f.l4] < 128;
+}
+
+/** Places and lengths of checksums, those of a quoted packet included. */
+function sumsOf(b: Uint8Array, base: number): [at: number, length: number][] {
+  const part = base === 0 ? b : b.subarray(base), f = fields(part);
+  if (f === null) return [];
+  const out: [number, number][] = f.family === 4 ? [[base + 10, 2]] : [];
+  if (f.checksum) out.push([base + f.checksum, f.protocol === 132 ? 4 : 2]);
+  if (base === 0 && quotes(part)) out.push(...sumsOf(b, f.l4 + 8));
+  return out;
+}
+
+/** Whether the IPv4 header checksum is right. */
+function sumsRight(b: Uint8Array): boolean {
+  return !parse(b).errors.includes("IP checksum");
+}

@@ -1,0 +1,109 @@
+/**
+ * Linux and Weir walk through a plan side by side, and stop where they part.
+ *
+ * @module
+ */
+import { show } from "../kit/show.ts";
+import { inNewNetns } from "../oracle/netns.ts";
+import { KernelRouter } from "../oracle/kernel.ts";
+import type { Scenario } from "../oracle/scenario.ts";
+import { Judge } from "./allowed.ts";
+import { interfaces, ROUTES } from "./net.ts";
+import type { Plan } from "./plan.ts";
+import type { Sent } from "./sent.ts";
+import { Hosts } from "./steps.ts";
+import { WeirSide } from "./weir.ts";
+
+/** Where they part. */
+export interface Difference {
+  /** What sort of thing differs: the first words of the report. */
+  kind: string;
+  /** The step, or −1 when only the tables at the end differ. */
+  step: number;
+  report: string[];
+}
+
+/** What became of a plan. */
+export interface Result {
+  /** Packets put to both sides. */
+  packets: number;
+  difference: Difference | null;
+  judge: Judge;
+}
+
+/** The question that both sides are asked, but for the packets. */
+export function scenarioOf(plan: Plan): Scenario {
+  return {
+    interfaces: interfaces(plan.mtu),
+    routes: ROUTES,
+    iptables: plan.iptables,
+    ip6tables: plan.ip6tables,
+    sysctl: plan.sysctl,
+    steps: [],
+  };
+}
+
+/** Runs a plan; `trace` gets a line for everything that passes. */
+export function run(plan: Plan, seed: number, trace?: (line: string) => void): Result {
+  const scenario = scenarioOf(plan), judge = new Judge();
+  const weir = new WeirSide(scenario, seed);
+  return inNewNetns(() => {
+    const kernel = new KernelRouter(scenario);
+    try {
+      const hosts = { kernel: new Hosts(), weir: new Hosts() };
+      const begin = performance.now();
+      for (const [i, step] of plan.steps.entries()) {
+        const k = hosts.kernel.send(step), w = hosts.weir.send(step);
+        if (k.bytes.length === 0) continue;
+        kernel.emitted.length = 0;
+        kernel.packet(k.iface, k.bytes, i);
+        const now = performance.now() - begin;
+        const a: Sent[] = kernel.emitted.map(({ iface, bytes }) => ({ iface, bytes: bytes as Uint8Array<ArrayBuffer> }));
+        weir.guide.watch(k.bytes, a);
+        const b = weir.packet(w.iface, w.bytes, now);
+        if (trace) {
+          trace(`${i} talk ${step.talk}.${step.from} in ${k.iface}: ${show(k.bytes)}`);
+          for (const s of a) trace(`    out ${s.iface}: ${show(s.bytes)}`);
+        }
+        const parted = judge.packets(k.bytes, a, b);
+        if (parted !== null) {
+          return { packets: i + 1, judge, difference: describe(i, k, a, b, parted) };
+        }
+        for (const s of a) hosts.kernel.receive(step, k.bytes, s.iface, s.bytes);
+        for (const s of b) hosts.weir.receive(step, w.bytes, s.iface, s.bytes);
+      }
+      kernel.dump("end");
+      const report = judge.dumps(kernel.dumps[0], weir.dump());
+      return {
+        packets: plan.steps.length,
+        judge,
+        difference: report.length === 0 ? null : { kind: tableKind(report), step: -1, report },
+      };
+    } finally {
+      kernel.close();
+    }
+  });
+}
+
+function tableKind(report: readonly string[]): string {
+  return report.filter((l) => !l.startsWith(" ")).map((l) => l.replace(/:$/, "")).join(" + ");
+}
+
+function describe(
+  step: number,
+  k: Sent,
+  a: readonly Sent[],
+  b: readonly Sent[],
+  [left, right]: readonly [Sent?, Sent?],
+): Difference {
+  const report = [`step ${step}, in by ${k.iface}: ${show(k.bytes)}`];
+  if (a.length === 0) report.push("  linux: nothing");
+  for (const s of a) report.push(`  linux ${s.iface}: ${show(s.bytes)}`);
+  if (b.length === 0) report.push("  weir:  nothing");
+  for (const s of b) report.push(`  weir  ${s.iface}: ${show(s.bytes)}`);
+  if (left && right && show(left.bytes) === show(right.bytes)) {
+    report.push(`  linux ${left.bytes.toHex()}`, `  weir  ${right.bytes.toHex()}`);
+  }
+  const protocol = (s: Sent | undefined) => s === undefined ? "nothing" : show(s.bytes).split(" ")[0];
+  return { kind: `packet: linux ${protocol(left)}, weir ${protocol(right)}`, step, report };
+}

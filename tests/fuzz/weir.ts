@@ -1,0 +1,88 @@
+/**
+ * Weir's side of a plan: the router over plain memory, its clock the real one's, its chance guided by Linux's.
+ *
+ * @module
+ */
+import type { Clock } from "../../src/clock.ts";
+import { saveRules } from "../../src/config/iptables_save.ts";
+import { validate, type ValidConfig } from "../../src/config/validate.ts";
+import { listExpects, listFlows } from "../../src/conntrack/format.ts";
+import { ftp } from "../../src/helpers/mod.ts";
+import { Memory } from "../../src/memory.ts";
+import { geometryOf, Router } from "../../src/router.ts";
+import { type Dump, type Scenario, SCENARIO_SYSCTLS } from "../oracle/scenario.ts";
+import { Guide } from "./guide.ts";
+import type { Sent } from "./sent.ts";
+
+/** Enough for a long scenario, and quickly zeroed. */
+const SIZES = { "net.netfilter.nf_conntrack_max": 8192, "net.netfilter.nf_conntrack_expect_max": 4096 };
+
+/** Its configuration; throws when Weir refuses the rules. */
+export function configure(scenario: Scenario): ValidConfig {
+  const { interfaces, routes, iptables, ip6tables, sysctl } = scenario;
+  return validate({
+    interfaces,
+    routes,
+    iptables,
+    ip6tables,
+    // As in Linux, a helper does nothing without a rule.
+    helpers: [ftp({ autoAssign: false })],
+    sysctl: { ...SCENARIO_SYSCTLS, ...SIZES, ...sysctl },
+  });
+}
+
+/** One router. */
+export class WeirSide {
+  readonly #names: readonly string[];
+  readonly #config: ValidConfig;
+  readonly #memory: Memory;
+  readonly #router: Router;
+  readonly #clock: Clock = { now: 0, wall: 1_700_000_000 };
+  readonly guide: Guide;
+  #out: Sent[] = [];
+
+  constructor(scenario: Scenario, seed: number) {
+    this.#names = Object.keys(scenario.interfaces);
+    this.#config = configure(scenario);
+    const geometry = geometryOf(this.#config);
+    this.#memory = Memory.create(new ArrayBuffer(Memory.bytes(geometry)), geometry);
+    this.guide = new Guide(seed, scenario.iptables ?? "", scenario.ip6tables ?? "");
+    this.#router = new Router({
+      config: this.#config,
+      clock: this.#clock,
+      random: this.guide,
+      memory: this.#memory,
+      emit: (iface, p) => this.#out.push({ iface: this.#names[iface - 1], bytes: p.bytes.slice(0, p.length) }),
+      log: () => {},
+    });
+  }
+
+  /** A packet arrives so many milliseconds after the beginning. */
+  packet(iface: string, bytes: Uint8Array, milliseconds: number): Sent[] {
+    this.#clock.wall = 1_700_000_000 + milliseconds / 1000;
+    this.#clock.now = Math.floor(milliseconds) | 0;
+    this.#out = [];
+    const router = this.#router, p = router.packet, index = this.#names.indexOf(iface) + 1;
+    router.sweep();
+    p.bytes.set(bytes);
+    p.reset(index, bytes.length);
+    router.receive(p, index);
+    return this.#out.filter((s) => !isNoise(s.bytes));
+  }
+
+  dump(): Dump {
+    const { ipv4, ipv6 } = this.#config.rules, counters = this.#memory.rules;
+    return {
+      name: "end",
+      conntrack: listFlows(this.#router.conntrack),
+      expect: listExpects(this.#router.conntrack),
+      iptables: saveRules(ipv4, { counters }),
+      ip6tables: saveRules(ipv6, { counters }),
+    };
+  }
+}
+
+/** What the kernel's side leaves out as well: multicast of neighbour discovery. */
+function isNoise(bytes: Uint8Array): boolean {
+  return bytes[0] >> 4 === 6 && bytes[24] === 0xff && (bytes[6] === 58 || bytes[6] === 0);
+}

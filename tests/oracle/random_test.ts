@@ -1,0 +1,28 @@
+/**
+ * Scenarios drawn by chance, asked of Linux and of Weir. `-- --seeds 100` asks more of them, `-- --seed 7` that one.
+ */
+import { compare } from "./compare.ts";
+import { askKernel, kernelAvailable } from "./kernel.ts";
+import { RANDOM_KINDS, randomScenario } from "./random.ts";
+import { askWeir } from "./weir.ts";
+
+function option(name: string): number | undefined {
+  const at = Deno.args.indexOf(name);
+  return at < 0 ? undefined : Number(Deno.args[at + 1]);
+}
+const only = option("--seed"), count = option("--seeds") ?? 8;
+const seeds = only === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [only];
+
+for (const kind of Object.keys(RANDOM_KINDS)) {
+  Deno.test({
+    name: `random ${kind} end alike in Linux and in Weir`,
+    ignore: !kernelAvailable(),
+    fn() {
+      for (const seed of seeds) {
+        const scenario = randomScenario(kind, seed);
+        const differences = compare(scenario, askKernel(scenario), askWeir(scenario));
+        if (differences.length) throw new Error(`seed ${seed}:\n${differences.join("\n")}`);
+      }
+    },
+  });
+}
