@@ -22,4 +22,4 @@ export { CLOCK_MONOTONIC, CLOCK_REALTIME, SystemClock } from "./clock.ts";
 export { IFNAMSIZ, invalidDeviceName } from "./ifreq.ts";
 export { errnoName, errnoView, SyscallError } from "./errno.ts";
 export * as errno from "./errno.ts";
-export { type Libc, libc } from "./libc.ts";
+export { type Libc, libc, SYS_READ, SYS_WRITE } from "./libc.ts";

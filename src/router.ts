@@ -33,10 +33,12 @@ import { type FamilyTables, type State, tablesOf } from "./hooks/state.ts";
 import { RateLimitedLog } from "./log.ts";
 import type { Geometry, Memory } from "./memory.ts";
 import { Nat } from "./nat/core.ts";
-import { ACCEPT, DROP, type Verdict } from "./netfilter.ts";
+import { ACCEPT, DROP, Reason, type Verdict } from "./netfilter.ts";
 import { Defrag } from "./packet/defrag.ts";
 import { fragment } from "./packet/fragment.ts";
-import { ICMP_EXC_FRAGTIME, ICMP_PARAMETERPROB, ICMP_TIME_EXCEEDED } from "./packet/icmp.ts";
+import { ICMP_DEST_UNREACH, ICMP_EXC_FRAGTIME, ICMP_PARAMETERPROB } from "./packet/icmp.ts";
+import { ICMP_PKT_FILTERED, ICMP_TIME_EXCEEDED } from "./packet/icmp.ts";
+import { ICMPV6_ADM_PROHIBITED, ICMPV6_DEST_UNREACH } from "./packet/icmp.ts";
 import { ICMPV6_HDR_FIELD, ICMPV6_PARAMPROB, ICMPV6_TIME_EXCEED, ICMPV6_UNK_OPTION } from "./packet/icmp.ts";
 import { Packet } from "./packet/packet.ts";
 import { isFragment, parse, parseHeaders } from "./packet/parse.ts";
@@ -57,8 +59,11 @@ import { Ipv4Options } from "./routing/ipv4_options.ts";
 import { Reject } from "./routing/reject.ts";
 import { TcpResets } from "./routing/tcp_reset.ts";
 import { type CompiledTables, compileRules } from "./tables/compile.ts";
+import { writeInitialCounters } from "./tables/entry.ts";
 import { REJECT_TCP_RESET, type Services } from "./tables/services.ts";
 
+/** Ends of packets whose flow found no room. */
+const NO_ROOM: readonly number[] = [Reason["table-full"], Reason["nat-no-port"], Reason["insert-failed"]];
 /** IPv6 option type of RFC 2675. */
 const JUMBO_OPTION = 0xc2;
 
@@ -108,6 +113,7 @@ export class Router {
   readonly #errors: IcmpErrors;
   readonly #rejects: Reject;
   readonly #local: LocalStack;
+  readonly #refusalErrors: boolean;
   readonly #emit: (iface: number, p: Packet) => void;
   readonly #emitHost: ((p: Packet) => void) | undefined;
 
@@ -141,6 +147,7 @@ export class Router {
     this.#rejects = new Reject({ errors, resets });
     this.#local = new LocalStack({ routing, options, errors, resets, sysctl, clock });
 
+    this.#refusalErrors = sysctl.get("weir.nat_refusal_errors") !== 0;
     const { geometry, buffer } = memory;
     const limited = new RateLimitedLog(clock, log);
     const flows = new FlowTable(buffer, memory.flowsOffset, geometry.flows, random);
@@ -165,10 +172,14 @@ export class Router {
     if (o.recovered) {
       this.conntrack.recover();
       nat.rebuild();
+    } else {
+      writeInitialCounters(config.rules.ipv4, memory.rules);
+      writeInitialCounters(config.rules.ipv6, memory.rules);
     }
     this.defrag = new Defrag({
       clock,
       sysctl,
+      tracking6: config.tracking.ipv6,
       seed: random.next(),
       expired: (p) => this.#reassemblyExceeded(p),
     });
@@ -342,6 +353,7 @@ export class Router {
 
   /** The packet is dead: its reason is counted, and a flow that it alone carried goes with it. */
   #end(p: Packet): void {
+    if (this.#refusalErrors && NO_ROOM.includes(p.reason)) this.#refusalError(p);
     this.conntrack.release(p);
     this.#memory.countDrop(p.reason, p.length);
   }
@@ -369,6 +381,12 @@ export class Router {
     this.#error(p, ICMPV6_PARAMPROB, code, pointer);
   }
 
+  /** There is no room for the packet's flow: "communication administratively prohibited" (RFC 5508, REQ-8). */
+  #refusalError(p: Packet): void {
+    if (p.family === 4) this.#error(p, ICMP_DEST_UNREACH, ICMP_PKT_FILTERED, 0);
+    else this.#error(p, ICMPV6_DEST_UNREACH, ICMPV6_ADM_PROHIBITED, 0);
+  }
+
   /** The REJECT target: answers before the packet is dropped. */
   #reject(p: Packet, how: number): void {
     if (this.#making) return;
@@ -377,6 +395,7 @@ export class Router {
       if (this.#rejects.unreachable(made, p, how)) this.#sendError(p);
     } else if (this.#rejects.tcpReset(made, p)) {
       this.conntrack.attach(made, p);
+      this.conntrack.setClosing(p);
       this.#send(p);
     }
   }

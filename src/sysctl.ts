@@ -68,8 +68,14 @@ export const SYSCTLS: Readonly<Record<string, SysctlEntry>> = {
   "net.netfilter.nf_conntrack_sctp_timeout_shutdown_recd": seconds(3, "SCTP SHUTDOWN_RECD"),
   "net.netfilter.nf_conntrack_sctp_timeout_shutdown_ack_sent": seconds(3, "SCTP SHUTDOWN_ACK_SENT"),
   "net.netfilter.nf_conntrack_sctp_timeout_heartbeat_sent": seconds(30, "SCTP HEARTBEAT_SENT"),
-  "net.netfilter.nf_conntrack_frag6_timeout": seconds(60, "life of an incomplete IPv6 datagram that is to be tracked"),
-  "net.netfilter.nf_conntrack_frag6_high_thresh": count(4194304, "bytes of memory for IPv6 fragments to be tracked"),
+  "net.netfilter.nf_conntrack_frag6_timeout": seconds(
+    60,
+    "life of an incomplete IPv6 datagram that is to be tracked",
+  ),
+  "net.netfilter.nf_conntrack_frag6_high_thresh": count(
+    4194304,
+    "bytes of memory for IPv6 fragments to be tracked",
+  ),
   "net.ipv4.ip_default_ttl": { default: 64, min: 1, max: 255, doc: "TTL of packets that the router makes" },
   "net.ipv4.ip_forward": flag(1, "forward IPv4 packets"),
   "net.ipv6.conf.all.forwarding": flag(1, "forward IPv6 packets"),
@@ -89,7 +95,10 @@ export const SYSCTLS: Readonly<Record<string, SysctlEntry>> = {
   "net.ipv4.conf.all.accept_source_route": flag(0, "accept packets with a source route option"),
   "net.ipv4.ipfrag_time": seconds(30, "life of an incomplete IPv4 datagram"),
   "net.ipv4.ipfrag_high_thresh": count(4194304, "bytes of memory for IPv4 fragments"),
-  "net.ipv4.ipfrag_max_dist": count(64, "fragments of other datagrams from a source that a datagram outlives, 0 for all"),
+  "net.ipv4.ipfrag_max_dist": count(
+    64,
+    "fragments of other datagrams from a source that a datagram outlives, 0 for all",
+  ),
   "net.ipv6.ip6frag_time": seconds(60, "life of an incomplete IPv6 datagram"),
   "net.ipv6.ip6frag_high_thresh": count(4194304, "bytes of memory for IPv6 fragments"),
   "weir.nat_endpoint_independent": {
@@ -101,7 +110,10 @@ export const SYSCTLS: Readonly<Record<string, SysctlEntry>> = {
   },
   "weir.nat_paired_pooling": flag(0, "one client, one address of a SNAT pool (RFC 4787, REQ-2)"),
   "weir.nat_port_parity": flag(0, "an even UDP port becomes an even one, an odd one odd (RFC 4787, REQ-4)"),
-  "weir.nat_refusal_errors": flag(0, "say so to the sender when there is no room for its flow (RFC 5508, REQ-8)"),
+  "weir.nat_refusal_errors": flag(
+    0,
+    "say so to the sender when there is no room for its flow (RFC 5508, REQ-8)",
+  ),
   "weir.tcp_silent_syn": flag(0, "no reset for a SYN to a closed port of Weir's own (RFC 5382, REQ-4)"),
 };
 

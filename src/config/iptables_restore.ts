@@ -11,7 +11,7 @@
  *
  * @module
  */
-import { ACCEPT, DROP, type Family, type Hook, HOOK_NAMES } from "../netfilter.ts";
+import { ACCEPT, DROP, type Hook, HOOK_NAMES } from "../netfilter.ts";
 import type { ChainSpec, RuleSet, TableSpec } from "../tables/entry.ts";
 import { TABLE_NAMES, type TableName } from "../tables/extension.ts";
 import { TABLES } from "../tables/mod.ts";

@@ -20,7 +20,7 @@ import {
 import { parseNumber, PROTOCOL_NAMES, protocolName, protocolNumber } from "../tables/names.ts";
 import { TARGETS } from "../targets/mod.ts";
 import { checkPlace, finishOptions, IPTABLES } from "./finish.ts";
-import { suggest } from "./problems.ts";
+import { nearest, suggest } from "./problems.ts";
 import { knownInterface, VERDICTS } from "./rule.ts";
 import type { RulesContext } from "./rules.ts";
 
@@ -291,11 +291,15 @@ class LineReader {
     return word;
   }
 
+  /** What may have been meant by an option that nobody here has. */
   #hint(name: string, known: readonly string[]): string {
     const elsewhere = [...MATCHES, ...TARGETS].filter(({ options }) =>
       Object.values(options).some((option) => option.flag === name || option.aliases?.includes(name))
     );
-    if (elsewhere.length === 0) return suggest(name, known);
+    if (elsewhere.length === 0) {
+      const near = nearest(name, known);
+      return near === null ? "Weir has no match or target with it" : `did you mean --${near}?`;
+    }
     const how = (extension: Extension) =>
       TARGETS.includes(extension as TargetExtension) ? `-j ${extension.name}` : `-m ${extension.name}`;
     return `it belongs to ${elsewhere.map(how).join(", ")}`;

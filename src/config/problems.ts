@@ -15,6 +15,7 @@ export interface Problem {
 export class ConfigError extends Error {
   override name = "ConfigError";
 
+  /** All mistakes that were found, in the order of the configuration. */
   constructor(readonly problems: readonly Problem[]) {
     const lines = problems.map(({ path, message }) => `  ${path}: ${message}`);
     super(`${problems.length === 1 ? "1 mistake" : `${problems.length} mistakes`}:\n${lines.join("\n")}`);

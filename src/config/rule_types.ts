@@ -17,20 +17,31 @@ export type PortConfig = number | string;
 
 /** Seconds by state of the flow's protocol; what is not given keeps its sysctl's value. */
 export interface TimeoutConfig {
-  // TCP
+  /** TCP: a SYN was seen. */
   synSent?: number;
+  /** SYN and SYN/ACK were seen. */
   synRecv?: number;
+  /** The connection is open. */
   established?: number;
+  /** One side has sent its FIN. */
   finWait?: number;
+  /** The FIN was acknowledged. */
   closeWait?: number;
+  /** Both sides have sent their FIN. */
   lastAck?: number;
+  /** Both FINs were acknowledged. */
   timeWait?: number;
+  /** A RST was seen. */
   close?: number;
+  /** Both sides have sent a SYN. */
   synSent2?: number;
+  /** After too many retransmissions. */
   retrans?: number;
+  /** Data waits for its acknowledgement. */
   unacknowledged?: number;
-  // UDP and UDP-Lite
+  /** UDP, UDP-Lite, GRE: packets in one direction only. */
   unreplied?: number;
+  /** UDP, UDP-Lite, GRE: packets in both directions. */
   replied?: number;
   /** ICMP, ICMPv6 and every protocol that has no states of its own. */
   timeout?: number;
@@ -59,6 +70,7 @@ export interface RuleConfig {
   dport?: Negatable<PortConfig | readonly PortConfig[]>;
   /** The same as arrays, by iptables' names for them. */
   sports?: Negatable<PortConfig | readonly PortConfig[]>;
+  /** Destination ports as an array, likewise. */
   dports?: Negatable<PortConfig | readonly PortConfig[]>;
   /** Source or destination port, or several of them. */
   ports?: Negatable<PortConfig | readonly PortConfig[]>;
@@ -84,13 +96,19 @@ export interface RuleConfig {
   ctproto?: Negatable<string | number>;
   /** Addresses of the flow as its opener sent them, and as the answer carries them. */
   ctorigsrc?: Negatable<string>;
+  /** Destination as the opener sent it. */
   ctorigdst?: Negatable<string>;
+  /** Source as the answer carries it. */
   ctreplsrc?: Negatable<string>;
+  /** Destination as the answer carries it. */
   ctrepldst?: Negatable<string>;
   /** Ports likewise: one or a range. */
   ctorigsrcport?: Negatable<PortConfig>;
+  /** Destination port as the opener sent it. */
   ctorigdstport?: Negatable<PortConfig>;
+  /** Source port as the answer carries it. */
   ctreplsrcport?: Negatable<PortConfig>;
+  /** Destination port as the answer carries it. */
   ctrepldstport?: Negatable<PortConfig>;
   /** NONE, EXPECTED, SEEN_REPLY, ASSURED, CONFIRMED; one or several. */
   ctstatus?: Negatable<string | readonly string[]>;
@@ -110,15 +128,31 @@ export interface RuleConfig {
   limit?: string;
   /** Matches before the limit counts, 1 to 10000; 5 by default. */
   limitBurst?: number;
+  /** Some of the packets that come this far: with `"nth"` one of `every`, beginning with number `packet`; by chance with `"random"`. */
+  mode?: "nth" | "random";
+  /** One of so many packets, 1 at least. */
+  every?: Negatable<number>;
+  /** Which of them, from 0 to `every` - 1. */
+  packet?: number;
+  /** From 0 to 1. */
+  probability?: Negatable<number>;
+  /** Addresses from one to another: `"192.0.2.10-192.0.2.20"`. */
+  srcRange?: Negatable<string>;
+  /** The same of the destination. */
+  dstRange?: Negatable<string>;
   /** Length of the IP packet in bytes, one value or `"min:max"`. */
   length?: Negatable<number | string>;
   /** IPv4 TTL equal to, below, above. */
   ttlEq?: Negatable<number>;
+  /** IPv4 TTL below. */
   ttlLt?: number;
+  /** IPv4 TTL above. */
   ttlGt?: number;
   /** IPv6 hop limit equal to, below, above. */
   hlEq?: Negatable<number>;
+  /** IPv6 hop limit below. */
   hlLt?: number;
+  /** IPv6 hop limit above. */
   hlGt?: number;
   /** TOS byte or traffic class: `"0x10"`, `"0x10/0x3f"`, or a name such as `"Minimize-Delay"`. */
   tos?: Negatable<string | number>;
@@ -128,9 +162,11 @@ export interface RuleConfig {
   dscpClass?: Negatable<string>;
   /** Sort of the address in Weir's routing: `"LOCAL"`, `"UNICAST"`, `"BROADCAST"`, `"MULTICAST"`; one or several. */
   srcType?: Negatable<string | readonly string[]>;
+  /** The same of the destination. */
   dstType?: Negatable<string | readonly string[]>;
   /** With `srcType`/`dstType`: judge by the incoming, respectively the outgoing, interface alone. */
   limitIfaceIn?: true;
+  /** The same with the outgoing interface. */
   limitIfaceOut?: true;
   /** Free text, up to 255 bytes, shown in listings. */
   comment?: string;
@@ -166,52 +202,75 @@ export interface RuleConfig {
   setMark?: string | number;
   /** MARK, CONNMARK: clear the mask's bits, then XOR the value. */
   setXmark?: string | number;
+  /** MARK, CONNMARK: keep only these bits. */
   andMark?: string | number;
+  /** MARK, CONNMARK: set these bits. */
   orMark?: string | number;
+  /** MARK, CONNMARK: turn these bits round. */
   xorMark?: string | number;
   /** CONNMARK: copy the packet's mark to the flow, or back, through masks. */
   saveMark?: true;
+  /** CONNMARK: copy the flow's mark to the packet. */
   restoreMark?: true;
+  /** CONNMARK: bits of the flow's mark that take part. */
   ctmask?: string | number;
+  /** CONNMARK: bits of the packet's mark that take part. */
   nfmask?: string | number;
   /** CONNMARK: both masks at once. */
   mask?: string | number;
   /** CONNMARK: shift what is set, saved or restored, by 0 to 32 bits. */
   leftShiftMark?: number;
+  /** CONNMARK: the same to the right. */
   rightShiftMark?: number;
   /** TTL: IPv4 TTL, 0 to 255. */
   ttlSet?: number;
+  /** TTL: add, up to 255. */
   ttlInc?: number;
+  /** TTL: subtract, down to 0. */
   ttlDec?: number;
   /** HL: IPv6 hop limit, 0 to 255. */
   hlSet?: number;
+  /** HL: add, up to 255. */
   hlInc?: number;
+  /** HL: subtract, down to 0. */
   hlDec?: number;
   /** DSCP: 0 to 63, or by class. */
   setDscp?: number | string;
+  /** DSCP: by class. */
   setDscpClass?: string;
   /** TOS: value, or `"value/mask"`, or a name. */
   setTos?: string | number;
+  /** TOS: keep only these bits. */
   andTos?: string | number;
+  /** TOS: set these bits. */
   orTos?: string | number;
+  /** TOS: turn these bits round. */
   xorTos?: string | number;
   /** LOG: text before the line, up to 29 bytes. */
   logPrefix?: string;
   /** LOG: syslog level by name or number; warning (4) by default. */
   logLevel?: string | number;
+  /** LOG: write sequence and acknowledgement numbers. */
   logTcpSequence?: true;
+  /** LOG: write TCP options in hexadecimal. */
   logTcpOptions?: true;
+  /** LOG: write IP options in hexadecimal. */
   logIpOptions?: true;
+  /** LOG: taken for the sake of iptables; Weir knows no owner of a packet. */
   logUid?: true;
+  /** LOG: taken for the sake of iptables; TUN devices have no link addresses. */
   logMacdecode?: true;
-  /** TCPMSS: maximum segment size to announce, or as large as the path allows. */
+  /** TCPMSS: largest segment size to announce, in bytes. */
   setMss?: number;
+  /** TCPMSS: as large as both ways allow. */
   clampMssToPmtu?: true;
   /** CT: exempt from tracking; `jump: "NOTRACK"` is the same. */
   notrack?: true;
   /** CT: conntrack zone, 0 to 65535, or `"mark"`; of both directions or of one. `helper` with CT attaches that helper. */
   zone?: number | string;
+  /** CT: zone of the original direction; answers are looked for in zone 0. */
   zoneOrig?: number | string;
+  /** CT: zone of the reply direction; the opener stays in zone 0. */
   zoneReply?: number | string;
   /** CT: life of the flow by state. */
   timeout?: TimeoutConfig;

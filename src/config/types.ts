@@ -125,6 +125,8 @@ export interface TableSetConfig {
  * `ipv4` and `ipv6` come after those at the top in the same chain, and their policy counts where both give one.
  */
 export interface TablesConfig extends TableSetConfig {
+  /** Rules for IPv4 only. */
   ipv4?: TableSetConfig;
+  /** Rules for IPv6 only. */
   ipv6?: TableSetConfig;
 }

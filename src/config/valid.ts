@@ -43,10 +43,15 @@ export interface ValidHost {
 export interface ValidConfig {
   /** In index order: the first has index 1. */
   readonly interfaces: readonly ValidInterface[];
+  /** Null: Weir answers for its addresses itself. */
   readonly host: ValidHost | null;
+  /** Routes beside the connected ones. */
   readonly routes: readonly RouteSpec[];
+  /** In the order of the configuration. */
   readonly helpers: readonly ConntrackHelper[];
+  /** All knobs, set or not. */
   readonly sysctl: Sysctl;
+  /** The tables of both families. */
   readonly rules: { readonly ipv4: RuleSet; readonly ipv6: RuleSet };
   /** Whether packets of a family are tracked: some rule of it asks about flows, or a helper is listed. */
   readonly tracking: { readonly ipv4: boolean; readonly ipv6: boolean };

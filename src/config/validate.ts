@@ -22,7 +22,17 @@ import type { ValidConfig, ValidHost, ValidInterface, ValidPeer } from "./valid.
 export { ConfigError, type Problem };
 export type { ValidConfig, ValidHost, ValidInterface, ValidPeer } from "./valid.ts";
 
-const KEYS = ["interfaces", "host", "routes", "tables", "iptables", "ip6tables", "helpers", "profile", "sysctl"];
+const KEYS = [
+  "interfaces",
+  "host",
+  "routes",
+  "tables",
+  "iptables",
+  "ip6tables",
+  "helpers",
+  "profile",
+  "sysctl",
+];
 const ROUTE_TYPES = ["unicast", "blackhole", "unreachable", "prohibit"];
 /** Smallest MTU of an IPv4 link (RFC 791), of an IPv6 link (RFC 8200, 5), and the largest packet. */
 const MTU_MIN = 68, MTU_MIN_6 = 1280, MTU_MAX = 65535, MTU_DEFAULT = 1500;

@@ -99,6 +99,7 @@ import {
 import {
   canEarlyDrop as tcpCanEarlyDrop,
   packet as tcpPacket,
+  setClosing as tcpSetClosing,
   timeouts as tcpTimeouts,
 } from "./proto/tcp.ts";
 import { litePacket, packet as udpPacket, timeouts as udpTimeouts } from "./proto/udp.ts";
@@ -538,11 +539,21 @@ export class Conntrack extends Expector {
     p.ctinfo = ESTABLISHED;
   }
 
-  /** Gives a packet that Weir makes the flow of the packet that caused it (nf_conntrack_attach, for TCP resets). */
+  /** Gives a TCP reset or ICMP error that Weir makes the flow of the packet that caused it (nf_conntrack_attach). */
   attach(made: Packet, cause: Packet): void {
     if (cause.ct === NO_CT) return;
     made.ct = cause.ct;
     made.ctinfo = ctinfoDir(cause.ctinfo) === ORIGINAL ? RELATED_REPLY : RELATED;
+  }
+
+  /**
+   * A TCP reset that Weir makes ends the connection of its cause. Tracking does not see the reset, so it is said here
+   * (nf_conntrack_tcp_set_closing).
+   */
+  setClosing(cause: Packet): void {
+    const ct = cause.ct;
+    if (ct === NO_CT || this.flows.words[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) return;
+    tcpSetClosing(this, ct, this.#tcp);
   }
 
   /**

@@ -37,14 +37,17 @@ export const CT_MASTER = 27;
 export const CT_MASTER_ID = 28;
 /** Pending expectations of this flow as master: one byte per class. */
 export const CT_EXPECTING = 29;
-/** Interface of MASQUERADE (0 none), and event mask. */
+/** Interface of MASQUERADE (0 none). */
 export const CT_NAT_INTERFACE = 30;
+/** Event mask in the low half (`-j CT --ctevents`), link of earlier sequence corrections in the high half. */
 export const CT_EVENTS = 31;
 /** Packets and bytes, two float64 per direction; `floats[(at >> 1) + …]`. Word offset is even. */
 export const CT_COUNTERS = 32; // packets original, bytes original, packets reply, bytes reply: words 32…39
-/** Start of the protocol tracker's own words; each protocol file names its own, 20 words. */
+/** Start of the protocol tracker's own words; each protocol file names its own, 19 words. */
 export const CT_PROTO = 40;
-/** Sequence adjustment: for each direction position, offset before, offset after. */
+/** When it was confirmed, in seconds since 1970; 0 when nobody asked (nf_conntrack_timestamp). */
+export const CT_START = 59;
+/** Sequence adjustment: for each direction the newest position, offset before, offset after. */
 export const CT_SEQADJ = 60;
 /** Words that belong to the flow's helper (nf_ct_ftp_master and its kin), 8 words. */
 export const CT_HELP = 66;
@@ -80,6 +83,8 @@ export const IPS_FIXED_TIMEOUT = 1 << 10;
 export const IPS_HELPER = 1 << 13;
 /** NAT's own, unknown to Linux: its destination is what a mapping of other flows says (`nat/mapping.ts`). */
 export const IPS_MAPPED = 1 << 30;
+/** Not Linux's either: the helper that its master had when it was expected (index + 1), which outlives the master. */
+export const IPS_MASTER_HELPER_SHIFT = 16, IPS_MASTER_HELPER_MASK = 0xff;
 export const IPS_NAT_MASK = IPS_SRC_NAT | IPS_DST_NAT;
 export const IPS_NAT_DONE_MASK = IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
 

@@ -2,7 +2,7 @@
  * The flow table: records in given memory, and an index over both tuples of every confirmed flow.
  *
  * ```
- *  memory   [ head: high-water mark, next id ][ record 0 ][ record 1 ] …          survives the process
+ *  memory   [ head: high-water marks, next id ][ record 0 ][ record 1 ] … [ corrections ]   survives the process
  *  index    [ hash | handle<<1|dir, plus 1 ] …   open addressing, linear probing   rebuilt from the records
  * ```
  *
@@ -16,8 +16,9 @@
  * shifts later entries back instead of leaving tombstones, so the table never degrades.
  */
 import type { Random } from "../clock.ts";
+import { Corrections } from "./corrections.ts";
 import {
-  CT_EVENTS,
+  CT_BYSOURCE_PREV,
   CT_ID,
   CT_ORIGINAL,
   CT_REPLY,
@@ -29,11 +30,11 @@ import {
 } from "./flow.ts";
 import { DST, PORTS, PROTO } from "./tuple.ts";
 
-/** Words before the first record: high-water mark, next id; the rest keeps records on cache lines. */
+/** Words before the first record: high-water marks, next id; the rest keeps records on cache lines. */
 const HEAD_WORDS = 16;
-const HEAD_HIGH = 0, HEAD_ID = 1;
+const HEAD_HIGH = 0, HEAD_ID = 1, HEAD_CORRECTIONS = 2;
 /** Link of the free list in a FREE record: handle + 1, 0 ends it. */
-const CT_NEXT_FREE = CT_EVENTS;
+const CT_NEXT_FREE = CT_BYSOURCE_PREV;
 
 /** Records of flows and the index over their tuples. */
 export class FlowTable {
@@ -41,6 +42,8 @@ export class FlowTable {
   readonly words: Int32Array;
   /** The same memory for counters: `floats[(ct * FLOW_WORDS + CT_COUNTERS) >> 1]`. */
   readonly floats: Float64Array;
+  /** Earlier sequence corrections of the few flows that have several. */
+  readonly corrections: Corrections;
   /** Most records it holds. */
   readonly capacity: number;
   /** Records in use, confirmed or not. */
@@ -58,7 +61,7 @@ export class FlowTable {
 
   /** Bytes of memory for `capacity` flows. */
   static bytes(capacity: number): number {
-    return (HEAD_WORDS + capacity * FLOW_WORDS) * 4;
+    return (HEAD_WORDS + capacity * FLOW_WORDS) * 4 + Corrections.bytes(capacity);
   }
 
   /** `byteOffset` is a multiple of 64. Memory that held flows before is read by `rebuild`. */
@@ -67,6 +70,8 @@ export class FlowTable {
     this.#head = new Int32Array(memory, byteOffset, HEAD_WORDS);
     this.words = new Int32Array(memory, byteOffset + HEAD_WORDS * 4, capacity * FLOW_WORDS);
     this.floats = new Float64Array(memory, byteOffset + HEAD_WORDS * 4, capacity * FLOW_WORDS / 2);
+    const end = byteOffset + (HEAD_WORDS + capacity * FLOW_WORDS) * 4;
+    this.corrections = new Corrections(memory, end, capacity, this.#head, HEAD_CORRECTIONS);
     let slots = 64;
     while (slots < capacity * 4) slots *= 2;
     this.#index = new Int32Array(slots * 2);
@@ -104,6 +109,7 @@ export class FlowTable {
   /** Gives a record back at once: no packet carries it any more, and it is not in the index. */
   free(ct: number): void {
     const at = ct * FLOW_WORDS;
+    this.corrections.release(this.words, at);
     this.words[at + CT_STATE] = FLOW_FREE;
     this.words[at + CT_NEXT_FREE] = this.#free;
     this.#free = ct + 1;
@@ -126,6 +132,7 @@ export class FlowTable {
     while (next !== 0) {
       const link = (next - 1) * FLOW_WORDS + CT_NEXT_FREE;
       const after = w[link];
+      this.corrections.release(w, (next - 1) * FLOW_WORDS);
       w[link] = this.#free;
       this.#free = next;
       next = after;
@@ -215,8 +222,9 @@ export class FlowTable {
 
   /** `insert` where the hashes of the original and of the reply tuple are known. */
   insertHashed(ct: number, hash: number, hashReply: number): void {
-    this.#put(hash, ct << 1);
+    // Where both are equal (a host that sends to itself) it is the reply that is found, as in Linux.
     this.#put(hashReply, ct << 1 | 1);
+    this.#put(hash, ct << 1);
     this.words[ct * FLOW_WORDS + CT_STATE] = FLOW_CONFIRMED;
   }
 
@@ -241,6 +249,7 @@ export class FlowTable {
     this.#index.fill(0);
     this.#free = this.#retired = this.count = 0;
     const high = this.#head[HEAD_HIGH] = Math.min(Math.max(this.#head[HEAD_HIGH], 0), this.capacity);
+    this.corrections.rebuild(w.subarray(0, high * FLOW_WORDS));
     for (let ct = high - 1; ct >= 0; ct--) {
       this.count++;
       if (w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) this.insert(ct);

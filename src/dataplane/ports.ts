@@ -4,7 +4,7 @@
  * Index 0 is the host device, 1 … n are the interfaces. Reading and writing never throw: a packet that a device does
  * not take is counted, and a device that is gone is left alone, so that the loop does not spin on it.
  */
-import { errno as code, errnoView, type Libc, libc } from "deno_tun";
+import { errno as code, errnoView, type Libc, libc, SYS_READ, SYS_WRITE } from "deno_tun";
 import type { Clock } from "../clock.ts";
 import { INTERFACE_COUNTERS, type Memory, TOTAL_TX_BYTES, TOTAL_TX_PACKETS } from "../memory.ts";
 import { TX_BYTES, TX_DROPS, TX_PACKETS } from "../memory.ts";
@@ -33,6 +33,21 @@ const { EAGAIN, EBADF, EBADFD, EINTR, EIO, ENOBUFS, ENOMEM, ENXIO } = code;
 /** Milliseconds between two lines about the same device. */
 const QUIET = 10000;
 
+/** Where a packet's buffer stands in memory: it never moves. From the virtio-net header on, and from the IP header on. */
+class Place {
+  readonly raw: Deno.PointerValue;
+  readonly bytes: Deno.PointerValue;
+
+  constructor(p: Packet) {
+    this.raw = Deno.UnsafePointer.of(p.raw);
+    this.bytes = Deno.UnsafePointer.of(p.bytes);
+  }
+}
+
+function placeOf(p: Packet): Place {
+  return (p.place ??= new Place(p)) as Place;
+}
+
 /** All devices of one router. */
 export class Ports {
   /** Descriptors by index; −1 where there is no device, or none any more. */
@@ -48,8 +63,7 @@ export class Ports {
   readonly #clock: Clock;
   readonly #log: (line: string) => void;
   readonly #errno = errnoView();
-  readonly #read: Libc["read"];
-  readonly #write: Libc["write"];
+  readonly #transfer: Libc["transfer"];
   /** Where segments are made for devices that take no large ones. */
   readonly #segment = new Packet();
   readonly #writeSegment = (o: Packet): void => this.#writePlain(this.#segmentTo, o);
@@ -71,9 +85,7 @@ export class Ports {
       this.#vnet[spec.index] = spec.vnet ? 1 : 0;
       this.#names[spec.index] = spec.name;
     }
-    const { read, write } = libc();
-    this.#read = read;
-    this.#write = write;
+    this.#transfer = libc().transfer;
   }
 
   /** True when packets of the device carry a virtio-net header. */
@@ -87,8 +99,8 @@ export class Ports {
    */
   read(index: number, p: Packet): number {
     const n = this.#vnet[index] !== 0
-      ? this.#read(this.fds[index], p.raw, BUFFER_SIZE)
-      : this.#read(this.fds[index], p.bytes, BUFFER_SIZE - VNET_HDR_LENGTH);
+      ? this.#transfer(SYS_READ, this.fds[index], placeOf(p).raw, BUFFER_SIZE)
+      : this.#transfer(SYS_READ, this.fds[index], placeOf(p).bytes, BUFFER_SIZE - VNET_HDR_LENGTH);
     if (n < 0) {
       const errno = this.#errno[0];
       if (errno !== EAGAIN && errno !== EINTR) this.#readFailed(index, errno);
@@ -100,7 +112,7 @@ export class Ports {
   write(index: number, p: Packet): void {
     if (this.#vnet[index] === 0) return this.#writeWhole(index, p);
     writeVnetHeader(p);
-    const n = this.#write(this.fds[index], p.raw, VNET_HDR_LENGTH + p.length);
+    const n = this.#transfer(SYS_WRITE, this.fds[index], placeOf(p).raw, VNET_HDR_LENGTH + p.length);
     if (n < 0) this.#writeFailed(index, p, this.#errno[0]);
     else this.#count(index, p.length);
   }
@@ -126,7 +138,7 @@ export class Ports {
   }
 
   #writePlain(index: number, p: Packet): void {
-    const n = this.#write(this.fds[index], p.bytes, p.length);
+    const n = this.#transfer(SYS_WRITE, this.fds[index], placeOf(p).bytes, p.length);
     if (n < 0) this.#writeFailed(index, p, this.#errno[0]);
     else this.#count(index, p.length);
   }

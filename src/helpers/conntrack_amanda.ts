@@ -96,7 +96,7 @@ class AmandaHelper implements ConntrackHelper {
     return stop < 0 ? ACCEPT : this.#line(conntrack, p, ct, from, start, stop);
   }
 
-  /** Expects what each word of the line names. A refusal counts only if it is the last word's, as in Linux. */
+  /** Expects what each word of the line names. */
   #line(conntrack: Conntrack, p: Packet, ct: number, from: number, start: number, stop: number): Verdict {
     let verdict: Verdict = ACCEPT;
     for (let i = 0; i < WORDS.length; i++) {
@@ -109,37 +109,24 @@ class AmandaHelper implements ConntrackHelper {
       for (; behind < end && isDigit(p.bytes[behind]); behind++) port = port * 10 + p.bytes[behind] - 0x30;
       port &= 0xffff;
       if (port === 0) break;
-      verdict = this.#expect(conntrack, p, ct, at - from, behind - at, port);
-      if (verdict === ACCEPT) p.reason = 0;
+      const exp = conntrack.expectAlloc(ct);
+      if (exp < 0) {
+        conntrack.log("nf_ct_amanda: dropping packet: cannot alloc expectation");
+        return p.drop(Reason["helper-expect-refused"]);
+      }
+      const w = conntrack.flows.words, original = tupleAt(ct, ORIGINAL);
+      const family = tupleFamily(w, original);
+      conntrack.expectInit(exp, 0, family, w, original + SRC, w, original + DST, TCP, -1, port);
+      if (this.#nat !== null && (w[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0) {
+        // The last word's answer is the packet's, so a refusal before it is forgotten.
+        p.reason = 0;
+        verdict = this.#nat(conntrack, p, at - from, behind - at, exp);
+      } else if (conntrack.expectRelated(exp) !== EXPECT_OK) {
+        conntrack.log("nf_ct_amanda: dropping packet: cannot add expectation");
+        verdict = p.drop(Reason["helper-expect-refused"]);
+      }
+      conntrack.expectPut(exp);
     }
-    return verdict;
-  }
-
-  /** Expects one connection, by way of the NAT half where there is one and the flow is translated. */
-  #expect(
-    conntrack: Conntrack,
-    p: Packet,
-    ct: number,
-    offset: number,
-    length: number,
-    port: number,
-  ): Verdict {
-    const exp = conntrack.expectAlloc(ct);
-    if (exp < 0) {
-      conntrack.log("nf_ct_amanda: dropping packet: cannot alloc expectation");
-      return p.drop(Reason["helper-expect-refused"]);
-    }
-    const w = conntrack.flows.words, original = tupleAt(ct, ORIGINAL);
-    const family = tupleFamily(w, original);
-    conntrack.expectInit(exp, 0, family, w, original + SRC, w, original + DST, TCP, -1, port);
-    let verdict: Verdict = ACCEPT;
-    if (this.#nat !== null && (w[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0) {
-      verdict = this.#nat(conntrack, p, offset, length, exp);
-    } else if (conntrack.expectRelated(exp) !== EXPECT_OK) {
-      conntrack.log("nf_ct_amanda: dropping packet: cannot add expectation");
-      verdict = p.drop(Reason["helper-expect-refused"]);
-    }
-    conntrack.expectPut(exp);
     return verdict;
   }
 }

@@ -14,12 +14,14 @@ import { helper } from "./helper.ts";
 import { hl } from "./hl.ts";
 import { icmp } from "./icmp.ts";
 import { icmp6 } from "./icmp6.ts";
+import { iprange } from "./iprange.ts";
 import { length } from "./length.ts";
 import { limit } from "./limit.ts";
 import { mark } from "./mark.ts";
 import { multiport } from "./multiport.ts";
 import { sctp } from "./sctp.ts";
 import { state } from "./state.ts";
+import { statistic } from "./statistic.ts";
 import { tcp } from "./tcp.ts";
 import { tos } from "./tos.ts";
 import { ttl } from "./ttl.ts";
@@ -37,12 +39,14 @@ export const MATCHES: readonly MatchExtension[] = [
   hl,
   icmp,
   icmp6,
+  iprange,
   length,
   limit,
   mark,
   multiport,
   sctp,
   state,
+  statistic,
   tcp,
   tos,
   ttl,

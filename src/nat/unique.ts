@@ -243,31 +243,44 @@ export class UniqueTuples {
         return;
     }
     const random = this.#conntrack.random;
-    // RFC 4787, REQ-4: an even port becomes an even one, as RTP wants it. Every other port of the range is tried.
-    let step = 1;
-    if (this.#parity && protocol === UDP && manip === MANIP_SRC && max > min) {
-      step = 2;
-      min += (min ^ port) & 1;
-    }
-    const size = Math.floor((max - min) / step) + 1;
     let offset: number;
     if ((range.flags & RANGE_PROTO_OFFSET) !== 0) offset = (port - range.basePort) & 0xffff;
     else if (manip === MANIP_SRC || (range.flags & RANGE_PROTO_RANDOM_ALL) !== 0) {
       offset = random.next() & 0xffff;
     } else offset = 0;
+    if (this.#parity && protocol === UDP && manip === MANIP_SRC && max > min) {
+      // RFC 4787, REQ-4: an even port becomes an even one, as RTP wants it, as long as there are such.
+      const first = min + ((min ^ port) & 1);
+      if (this.#search(tuple, ct, shift, first, 2, ((max - first) >> 1) + 1, offset, independent)) return;
+    }
+    this.#search(tuple, ct, shift, min, 1, max - min + 1, offset, independent);
+  }
+
+  /** Tries every `step`th of `size` ports from `min` on, beginning at one of them. False: the last tried is not free. */
+  #search(
+    tuple: Int32Array,
+    ct: number,
+    shift: number,
+    min: number,
+    step: number,
+    size: number,
+    offset: number,
+    independent: boolean,
+  ): boolean {
     const others = tuple[PORTS] & ~(0xffff << shift);
     let attempts = Math.min(size, MAX_ATTEMPTS);
     for (;;) {
       for (let i = 0; i < attempts; i++) {
         tuple[PORTS] = others | (min + offset % size * step & 0xffff) << shift;
         if (
-          !this.#usedHarder(tuple, ct, attempts - i) && !(independent && this.#mappings!.occupied(tuple, ct))
-        ) return;
+          !this.#usedHarder(tuple, ct, attempts - i) &&
+          !(independent && this.#mappings!.occupied(tuple, ct))
+        ) return true;
         offset = (offset + 1) & 0xffff;
       }
-      if (attempts >= size || attempts < 16) return;
+      if (attempts >= size || attempts < 16) return false;
       attempts >>= 1;
-      offset = random.next() & 0xffff;
+      offset = this.#conntrack.random.next() & 0xffff;
     }
   }
 }

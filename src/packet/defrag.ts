@@ -6,8 +6,8 @@
  * A fragment's bytes are copied into the store of its family and the packet is STOLEN. The fragment that completes a
  * datagram goes on as the datagram: its packet gets the first fragment's header and everybody's payload. Where the
  * pieces ended, the largest size and DF are noted in the packet, so that `fragment` can send it on as it came. A
- * datagram that stays incomplete is forgotten after net.ipv4.ipfrag_time or net.ipv6.ip6frag_time, counted from its
- * first arrival.
+ * datagram that stays incomplete is forgotten after net.ipv4.ipfrag_time or net.ipv6.ip6frag_time (where IPv6 is
+ * tracked: net.netfilter.nf_conntrack_frag6_timeout), counted from its first arrival.
  *
  * ## What condemns a datagram
  *
@@ -47,12 +47,6 @@ const FRAGMENT_MEMORY = Reason["fragment-memory"];
 const FRAGMENT_MALFORMED = Reason["fragment-malformed"];
 
 /**
- * net.ipv4.ipfrag_max_dist: when a source has sent this many other fragments since, the 16-bit id has probably gone
- * round, and what waits belongs to an older datagram.
- */
-const MAX_DISTANCE = 64;
-
-/**
  * What the ECN bits of the whole become, by the set of values seen in the parts (RFC 3168, 5.3): bits to set, or −1 for
  * a mixture that no honest path produces. Bit n of the index: value n was seen.
  */
@@ -67,6 +61,8 @@ const ECN_RESULT = Int8Array.from({ length: 16 }, (_, seen) => {
 export interface DefragOptions {
   readonly clock: Clock;
   readonly sysctl?: Sysctl;
+  /** IPv6 is tracked: it is conntrack that gathers, by its own knobs. */
+  readonly tracking6?: boolean;
   /** A random number, against senders who aim at one hash bucket. */
   readonly seed?: number;
   /**
@@ -85,6 +81,11 @@ export class Defrag {
   readonly #expired: ((p: Packet) => void) | undefined;
   readonly #ipv4: FragTable;
   readonly #ipv6: FragTable;
+  /**
+   * net.ipv4.ipfrag_max_dist: when a source has sent this many other fragments since, the 16-bit id has probably gone
+   * round, and what waits belongs to an older datagram.
+   */
+  readonly #maxDistance: number;
   readonly #peers = new Map<number, FragPeer>();
   readonly #addresses4 = new Int32Array(2);
   /** Source, destination, and the interface where the destination's meaning depends on it. */
@@ -101,9 +102,12 @@ export class Defrag {
       sysctl.get("net.ipv4.ipfrag_time") * 1000,
       seed,
     );
+    this.#maxDistance = sysctl.get("net.ipv4.ipfrag_max_dist") || Infinity;
     this.#ipv6 = new FragTable(
-      sysctl.get("net.ipv6.ip6frag_high_thresh"),
-      sysctl.get("net.ipv6.ip6frag_time") * 1000,
+      sysctl.get(
+        o.tracking6 ? "net.netfilter.nf_conntrack_frag6_high_thresh" : "net.ipv6.ip6frag_high_thresh",
+      ),
+      sysctl.get(o.tracking6 ? "net.netfilter.nf_conntrack_frag6_timeout" : "net.ipv6.ip6frag_time") * 1000,
       seed,
     );
   }
@@ -234,7 +238,7 @@ export class Defrag {
     }
     const before = q.arrival;
     q.arrival = ++q.peer.arrivals;
-    if (q.empty || q.arrival - before <= MAX_DISTANCE) return;
+    if (q.empty || q.arrival - before <= this.#maxDistance) return;
     q.clear(table.store);
     table.refresh(q, this.#clock.now);
   }

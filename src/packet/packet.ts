@@ -67,6 +67,9 @@ export class Packet {
   /** The same bytes for reading and writing numbers. */
   readonly view: DataView<ArrayBuffer> = new DataView(this.buffer, VNET_HDR_LENGTH);
 
+  /** Where the buffer stands in the process's memory: noted by whoever drives devices, and read by nobody else. */
+  place: object | null = null;
+
   /** Length of the IP packet in bytes. Valid from receive on; padding behind the IP total length is cut by `parse`. */
   length = 0;
 

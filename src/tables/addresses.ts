@@ -12,6 +12,8 @@ import { refuse, show, wholeNumber } from "./kinds.ts";
 export interface Network {
   readonly words: Int32Array;
   readonly mask: Int32Array;
+  /** The address with its host bits, where iptables prints it as it was written. */
+  readonly written?: Int32Array;
 }
 
 /** The family that an address-like text speaks of, 0 when it is none. */
@@ -79,7 +81,10 @@ export function printMask(family: Family, mask: Int32Array): string {
 export const network: Kind<Network> = {
   words: 1,
   expects: 'an address or a network such as "192.0.2.0/24" or "2001:db8::/32"',
-  read: (input, c) => readNetwork(input, c.family),
-  print: ({ words, mask }, c) => formatAddress(c.family, words) + printMask(c.family, mask),
+  read(input, c) {
+    const network = readNetwork(input, c.family);
+    return { ...network, written: addressWords(String(input).split("/")[0], c.family)! };
+  },
+  print: ({ words, mask, written }, c) => formatAddress(c.family, written ?? words) + printMask(c.family, mask),
   family: familyOfText,
 };

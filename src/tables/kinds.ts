@@ -11,7 +11,12 @@ import { parseNumber, portNumber, protocolName, protocolNumber } from "./names.t
 export function show(input: unknown): string {
   if (typeof input === "string") return JSON.stringify(input);
   if (typeof input === "function") return "a function";
-  const text = JSON.stringify(input) ?? String(input);
+  let text: string;
+  try {
+    text = JSON.stringify(input) ?? String(input);
+  } catch {
+    text = String(input); // A bigint, or an object that contains itself.
+  }
   return text.length > 60 ? text.slice(0, 57) + "…" : text;
 }
 

@@ -10,7 +10,7 @@ import { defineTarget, type Kind, type Target, type TargetExtension } from "../t
 const mapped: Kind<Network> = {
   ...network,
   print(value, c) {
-    const text = network.print(value, c);
+    const text = network.print({ words: value.words, mask: value.mask }, c);
     return text.includes("/") ? text : `${text}/${c.family === 4 ? 32 : 128}`;
   },
 };

@@ -91,6 +91,14 @@ const RULES: readonly (readonly [written: string, printed?: string, table?: stri
     "-p tcp -m multiport ! --sports 22,80 -m ttl --ttl-gt 3",
   ],
   ["-m length --length :100 -m tos --tos Minimize-Delay", "-m length --length 0:100 -m tos --tos 0x10/0x3f"],
+  [
+    "-m statistic --mode nth --every 3 --packet 0 -m statistic --mode random --probability .25",
+    "-m statistic --mode nth --every 3 --packet 0 -m statistic --mode random --probability 0.25000000000",
+  ],
+  [
+    "-m iprange --src-range 10.0.0.1-10.0.0.9 ! --dst-range 10.0.1.1",
+    "-m iprange --src-range 10.0.0.1-10.0.0.9 ! --dst-range 10.0.1.1-10.0.1.1",
+  ],
   ["-j REJECT", "-j REJECT --reject-with icmp-port-unreachable"],
   ["-p tcp -j REJECT --reject-with tcp-reset"],
   ["-p tcp -j CT --helper ftp", undefined, "raw", "PREROUTING"],

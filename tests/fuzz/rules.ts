@@ -30,13 +30,14 @@ function portRange(c: Chance): string {
   return c.weighted([[4, `${a}:${b}`], [1, `:${b}`], [2, `${c.pick([1024, 20000, 30000])}:`]]);
 }
 
-function address(c: Chance, family: Family): string {
+/** `holes`: also masks that are no prefix, which iptables takes for -s and -d alone. */
+function address(c: Chance, family: Family, holes = false): string {
   const where = c.pick(INTERFACES);
   const one = c.pick(c.is(0.75) ? HOSTS[family][where] : OWN[family][where]);
   if (c.is(0.5)) return one;
   return family === 4
-    ? `${one}/${c.pick(["8", "16", "24", "25", "30", "31", "255.255.0.255", "0"])}`
-    : `${one}/${c.pick(["32", "48", "64", "112", "127", "0"])}`;
+    ? `${one}/${c.pick(["8", "16", "24", "25", "30", "31", holes ? "255.255.0.255" : "32", "0"])}`
+    : `${one}/${c.pick(["32", "48", "64", "112", "127", holes ? "ffff::ffff" : "128", "0"])}`;
 }
 
 const ICMP_TYPES: Readonly<Record<Family, readonly string[]>> = {
@@ -62,9 +63,10 @@ function tcpMatch(c: Chance): string {
 function matches(c: Chance, family: Family, chain: string, want: Want = {}): string {
   const parts: string[] = [];
   let left = c.below((want.conditions ?? 3) + 1);
-  if (left > 0 && c.is(0.35)) parts.push(`${not(c)}-s ${address(c, family)}`), left--;
-  if (left > 0 && c.is(0.35)) parts.push(`${not(c)}-d ${address(c, family)}`), left--;
-  const iface = () => `${not(c)}%s ${c.weighted<string>([[8, c.pick(INTERFACES)], [1, "w+"], [1, "+"]])}`;
+  if (left > 0 && c.is(0.35)) parts.push(`${not(c)}-s ${address(c, family, true)}`), left--;
+  if (left > 0 && c.is(0.35)) parts.push(`${not(c)}-d ${address(c, family, true)}`), left--;
+  // Not `! -i +`, which never matches: iptables-save does not print it.
+  const iface = () => c.is(0.1) ? "%s +" : `${not(c)}%s ${c.is(0.9) ? c.pick(INTERFACES) : "w+"}`;
   if (left > 0 && IN.includes(chain) && c.is(0.4)) parts.push(iface().replace("%s", "-i")), left--;
   if (left > 0 && OUT.includes(chain) && c.is(0.4)) parts.push(iface().replace("%s", "-o")), left--;
   const icmp = family === 4 ? "icmp" : "ipv6-icmp";
@@ -186,13 +188,14 @@ function mangleTable(c: Chance, family: Family): string {
           [4, `-j MARK --set-xmark ${c.pick(["0x1/0xffffffff", "0x2/0x3", "0x10/0xf0", "0x0/0xff"])}`],
           [1, `-j MARK --${c.pick(["and", "or", "xor"])}-mark ${c.pick(["0x1", "0x3"])}`],
           [2, `-j CONNMARK ${c.pick(["--save-mark", "--restore-mark", "--set-xmark 0x1/0xffffffff", "--set-mark 0x2/0x3"])}`],
+          // Linux loses long IPv6 datagrams to itself when a rule on their way in has changed the header.
           [
-            1,
+            family === 6 && (chain === "PREROUTING" || chain === "INPUT") ? 0 : 1,
             family === 4
               ? `-j TTL ${c.pick(["--ttl-set 64", "--ttl-inc 1", "--ttl-dec 1", "--ttl-dec 5", "--ttl-set 2"])}`
               : `-j HL ${c.pick(["--hl-set 64", "--hl-inc 1", "--hl-dec 1", "--hl-dec 5", "--hl-set 2"])}`,
           ],
-          [1, `-j ${c.pick(["DSCP --set-dscp 0x0a", "DSCP --set-dscp-class EF", "TOS --set-tos 0x10/0x3f", "TOS --set-tos 0x00/0xff"])}`],
+          [family === 6 && (chain === "PREROUTING" || chain === "INPUT") ? 0 : 1, `-j ${c.pick(["DSCP --set-dscp 0x0a", "DSCP --set-dscp-class EF", "TOS --set-tos 0x10/0x3f", "TOS --set-tos 0x00/0xff"])}`],
           [1, "-j ACCEPT"],
           [1, "-j RETURN"],
           [0.3, "-j DROP"],

@@ -154,6 +154,71 @@ for (const [name, specs] of Object.entries({ mark, length, ttl, tos, comment, ad
   specify(name, specs);
 }
 
+specify("statistic", [
+  {
+    rule: { mode: "random", probability: { not: 0.5 } },
+    save: "-m statistic --mode random ! --probability 0.50000000000",
+  },
+  {
+    rule: { mode: "nth", every: { not: 5 }, packet: 2 },
+    save: "-m statistic --mode nth ! --every 5 --packet 2",
+  },
+  {
+    rule: { mode: "random", probability: 1 },
+    save: "-m statistic --mode random --probability 1.00000000000",
+    fits: [d(), d()],
+  },
+  { rule: { mode: "random", probability: 0 }, not: [d(), d()] },
+  { rule: { mode: "random", probability: 1.1 }, refused: [".probability", "from 0 to 1"] },
+  { rule: { probability: 1 }, refused: [".probability", "statistic needs mode"] },
+  { rule: { mode: "nth", every: 5 }, refused: [".mode", "needs every and packet"] },
+  { rule: { mode: "nth", every: 5, packet: 5 }, refused: [".mode", "never reached"] },
+  { rule: { mode: "nth", every: 5, packet: 4, probability: 1 }, refused: [".mode", "go with mode nth"] },
+]);
+
+Deno.test("statistic nth takes turns, so three rules share packets evenly", () => {
+  const rig = new Rig({
+    filter: {
+      FORWARD: [
+        { mode: "nth", every: 3, packet: 0, jump: "ACCEPT" },
+        { mode: "nth", every: 2, packet: 0, jump: "ACCEPT" },
+        { jump: "ACCEPT" },
+      ],
+    },
+  });
+  const seen: number[] = [];
+  for (let i = 0; i < 9; i++) {
+    const before = rig.count("filter", "FORWARD").map(([n]) => n);
+    rig.run("filter", d());
+    seen.push(rig.count("filter", "FORWARD").findIndex(([n], at) => n > before[at]));
+  }
+  assertEquals(seen, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+});
+
+const range = "10.0.0.2-10.0.1.4";
+specify("iprange", [
+  {
+    rule: { srcRange: range },
+    save: `-m iprange --src-range ${range}`,
+    fits: [d(), d({ src: "10.0.1.4" }), d({ src: "10.0.0.255" })],
+    not: [d({ src: "10.0.0.1" }), d({ src: "10.0.1.5" }), d6()],
+  },
+  {
+    rule: { dstRange: `! ${range}` },
+    save: `-m iprange ! --dst-range ${range}`,
+    fits: [d()],
+    not: [d({ dst: "10.0.0.9" })],
+  },
+  { rule: { srcRange: "10.0.0.2" }, save: "-m iprange --src-range 10.0.0.2-10.0.0.2", fits: [d()] },
+  {
+    rule: { srcRange: "2001:db8:1::1-2001:db8:1::10", dstRange: "2001:db8:2::-2001:db8:3::" },
+    save6: "-m iprange --src-range 2001:db8:1::1-2001:db8:1::10 --dst-range 2001:db8:2::-2001:db8:3::",
+    fits: [d6(), d6({ dst: "2001:db8:3::" })],
+    not: [d6({ src: "2001:db8:1::11" }), d6({ dst: "2001:db8:3::1" })],
+  },
+  { rule: { srcRange: "10.0.0.9-10.0.0.2" }, refused: [".srcRange", "range of addresses"] },
+]);
+
 Deno.test("custom asks the function, and takes only true for a match", () => {
   const rig = new Rig({
     filter: {

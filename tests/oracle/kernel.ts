@@ -12,22 +12,15 @@
  *
  * @module
  */
-import { openTun, type Tun } from "deno_tun";
+import { libc, openTun, type Tun } from "deno_tun";
+import { memoryFile } from "./memfd.ts";
 import { inNewNetns } from "./netns.ts";
 import { type Answer, type Dump, type Emitted, lines, type Scenario, SCENARIO_SYSCTLS } from "./scenario.ts";
 
 const decoder = new TextDecoder();
 
-/** A directory for files that programs read, and for an xtables lock of our own; made once, removed at exit. */
-let directory: string | undefined;
-function temporary(): string {
-  if (directory === undefined) {
-    const made = Deno.makeTempDirSync({ prefix: "weir-oracle-" });
-    globalThis.addEventListener("unload", () => Deno.removeSync(made, { recursive: true }));
-    directory = made;
-  }
-  return directory;
-}
+/** An xtables lock of our own: others wait for theirs, and this namespace is nobody else's. */
+let lock: string | undefined;
 
 /** Runs a program to its end in the namespace of this thread. */
 function run(command: string, args: readonly string[], mayFail = false): string {
@@ -36,7 +29,7 @@ function run(command: string, args: readonly string[], mayFail = false): string 
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
-    env: { XTABLES_LOCKFILE: `${temporary()}/lock`, LC_ALL: "C" },
+    env: { XTABLES_LOCKFILE: lock ??= memoryFile().path, LC_ALL: "C" },
   }).outputSync();
   if (!o.success && !mayFail) {
     throw new Error(`${command} ${args.join(" ")}: ${decoder.decode(o.stderr).trim()}`);
@@ -46,12 +39,13 @@ function run(command: string, args: readonly string[], mayFail = false): string 
 
 /** Runs a program that reads a text from a file. */
 function feed(command: string, args: readonly string[], text: string): void {
-  const file = `${temporary()}/input`;
-  Deno.writeTextFileSync(file, text);
+  const { fd, path } = memoryFile(text);
   try {
-    run(command, [...args, file]);
+    run(command, [...args, path]);
   } catch (error) {
     throw new Error(`${(error as Error).message}\n${text}`);
+  } finally {
+    libc().close(fd);
   }
 }
 

@@ -56,7 +56,6 @@ import {
   LAST_INDEX,
   LAST_SEQ,
   LAST_WIN,
-  LAST_WSCALE,
   MAXACK,
   MAXACK_SET,
   MAXEND,
@@ -384,8 +383,6 @@ function ignore(
     // Its options are noted where the answer will find them; BE_LIBERAL is not among them.
     w[at + LAST_FLAGS] = 0;
     readOptions(p, w, at + LAST_FLAGS - FLAGS);
-    w[at + LAST_WSCALE] = w[at + LAST_FLAGS] >> SCALE_SHIFT;
-    w[at + LAST_FLAGS] &= (1 << SCALE_SHIFT) - 1;
     if (state === TCP_LAST_ACK) w[at + LAST_FLAGS] |= EXP_CHALLENGE_ACK;
   }
   // Possibly a challenge ACK in answer to the SYN.
@@ -402,7 +399,7 @@ function resynchronise(w: Int32Array, at: number, dir: number): void {
   w[seen + END] = w[seen + MAXEND] = w[at + LAST_END];
   w[seen + MAXWIN] = w[at + LAST_WIN] || 1;
   w[at + LAST_FLAGS] &= ~EXP_CHALLENGE_ACK;
-  w[seen + FLAGS] = w[at + LAST_FLAGS] | (w[at + LAST_WSCALE] << SCALE_SHIFT);
+  w[seen + FLAGS] = w[at + LAST_FLAGS];
   w[answerer + END] =
     w[answerer + MAXEND] =
     w[answerer + MAXWIN] =
@@ -435,6 +432,14 @@ function shorten(
   const left = (w[at + CT_EXPIRES] - t.clock.now) | 0;
   const timeout = t.timeouts(ct, defaults)[TCP_TIMEOUT_UNACK];
   if (left >= 120_000 && left > timeout) w[at + CT_EXPIRES] = (t.clock.now + timeout) | 0;
+}
+
+/** A confirmed connection was reset by the router itself (nf_conntrack_tcp_set_closing). */
+export function setClosing(t: Tracker, ct: number, defaults: Int32Array): void {
+  const w = t.flows.words, at = ct * FLOW_WORDS;
+  if (w[at + STATE] === TCP_CLOSE) return;
+  w[at + STATE] = TCP_CLOSE;
+  t.refresh(ct, t.timeouts(ct, defaults)[TCP_CLOSE]);
 }
 
 /** The state's name and a blank. */

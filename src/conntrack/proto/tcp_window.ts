@@ -37,7 +37,7 @@ import {
   TCPOPT_WINDOW,
 } from "../../packet/tcp.ts";
 import { CT_PROTO, CT_STATUS, IPS_SEQ_ADJUST } from "../flow.ts";
-import { seqOffset } from "../seqadj.ts";
+import { acknowledgedOffset } from "../seqadj.ts";
 import type { Tracker } from "../tracker.ts";
 
 /** States of a flow (enum tcp_conntrack). */
@@ -54,12 +54,12 @@ export const END = 0, MAXEND = 1, MAXWIN = 2, MAXACK = 3, FLAGS = 4;
 export const STATE = CT_PROTO + 10;
 export const LAST_DIR = CT_PROTO + 11, LAST_INDEX = CT_PROTO + 12, LAST_SEQ = CT_PROTO + 13;
 export const LAST_ACK_SEQ = CT_PROTO + 14, LAST_END = CT_PROTO + 15, LAST_WIN = CT_PROTO + 16;
-export const LAST_WSCALE = CT_PROTO + 17, LAST_FLAGS = CT_PROTO + 18, RETRANS = CT_PROTO + 19;
+export const LAST_FLAGS = CT_PROTO + 17, RETRANS = CT_PROTO + 18;
 
 /** Bits of FLAGS and LAST_FLAGS (IP_CT_TCP_FLAG_*). */
 export const WINDOW_SCALE = 0x01, SACK_PERM = 0x02, CLOSE_INIT = 0x04, BE_LIBERAL = 0x08;
 export const UNACKNOWLEDGED = 0x10, MAXACK_SET = 0x20, EXP_CHALLENGE_ACK = 0x40, SIMULTANEOUS_OPEN = 0x80;
-/** The window scale stands above the flags. */
+/** The window scale stands above the flags, in both words. */
 export const SCALE_SHIFT = 8;
 const FLAG_BITS = (1 << SCALE_SHIFT) - 1;
 
@@ -175,7 +175,7 @@ export function inWindow(
   let sack = (w[receiver + FLAGS] & SACK_PERM) !== 0 ? highestSack(p, ack) : ack;
   // What is stored is in the senders' own numbers; a helper may have shifted what this side sees of the other's.
   if ((w[record + CT_STATUS] & IPS_SEQ_ADJUST) !== 0) {
-    const shift = seqOffset(w, record, 1 - dir, (ack - 1) | 0);
+    const shift = acknowledgedOffset(t.flows, record, 1 - dir, ack);
     ack = (ack - shift) | 0;
     sack = (sack - shift) | 0;
   }

@@ -253,7 +253,7 @@ export const FRAGMENT_CASES: Case[] = [
     },
   },
   {
-    id: "G14",
+    id: "G16",
     says: "a packet too big for an IPv6 link is refused, and so is a gathered datagram of large fragments",
     scenario: {
       ...wanMtu6(1280),

@@ -284,6 +284,28 @@ export const ICMP_CASES: Case[] = [
     },
   },
   {
+    id: "I07",
+    says: "a reply within the timeout is translated, a later one is not",
+    slow: true,
+    scenario: {
+      ...NET,
+      iptables: M,
+      sysctl: { "net.netfilter.nf_conntrack_icmp_timeout": 2 },
+      steps: [
+        echo(7),
+        wait(1500),
+        packet("wan", icmpEcho({ src: S, dst: WAN, echoId: 7, reply: true })),
+        echo(8),
+        wait(3000),
+        packet("wan", icmpEcho({ src: S, dst: WAN, echoId: 8, reply: true })),
+      ],
+    },
+    expect(v) {
+      v.is(v.one(1).dst, C);
+      v.silent(3);
+    },
+  },
+  {
     id: "I08",
     says: "ICMPv6 echo is tracked, neighbour discovery is not",
     scenario: {

@@ -1,0 +1,87 @@
+/** Addresses from one to another (iptables -m iprange; xt_iprange). */
+import { type AddressRange, formatAddress, parseRange, readAddress } from "../packet/address.ts";
+import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
+import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
+import type { Packet } from "../packet/packet.ts";
+import { familyOfText } from "../tables/addresses.ts";
+import {
+  defineMatch,
+  type Kind,
+  type Match,
+  type MatchExtension,
+  OptionError,
+  type OptionValue,
+} from "../tables/extension.ts";
+import { refuse, show } from "../tables/kinds.ts";
+
+const addressRange: Kind<AddressRange> = {
+  words: 1,
+  expects: 'a range of addresses such as "192.0.2.10-192.0.2.20"',
+  read(input, c) {
+    const range = typeof input === "string" ? parseRange(input) : null;
+    if (range === null) return refuse(input, this.expects);
+    if (range.family !== c.family) {
+      throw new OptionError(`${show(input)} is not IPv${c.family}, which the rule is for`);
+    }
+    return range;
+  },
+  // A single address is printed as a range, too.
+  print: ({ family, words, to }) => `${formatAddress(family, words)}-${formatAddress(family, to)}`,
+  family: familyOfText,
+};
+
+const words = new Int32Array(4);
+
+/** Whether the address in `words` lies within a range. */
+function within({ words: from, to }: AddressRange): boolean {
+  let atFrom = true, atTo = true;
+  for (let i = 0; i < 4 && (atFrom || atTo); i++) {
+    const word = words[i] >>> 0;
+    if (atFrom && word !== from[i] >>> 0) {
+      if (word < from[i] >>> 0) return false;
+      atFrom = false;
+    }
+    if (atTo && word !== to[i] >>> 0) {
+      if (word > to[i] >>> 0) return false;
+      atTo = false;
+    }
+  }
+  return true;
+}
+
+class IprangeMatch implements Match {
+  readonly #source: OptionValue<AddressRange> | undefined;
+  readonly #destination: OptionValue<AddressRange> | undefined;
+
+  constructor(
+    source: OptionValue<AddressRange> | undefined,
+    destination: OptionValue<AddressRange> | undefined,
+  ) {
+    this.#source = source;
+    this.#destination = destination;
+  }
+
+  match(p: Packet): boolean {
+    const v4 = p.family === 4, source = this.#source, destination = this.#destination;
+    if (source !== undefined) {
+      readAddress(p.view, p.family, v4 ? IPV4_SOURCE : IPV6_SOURCE, words);
+      if (within(source.value) === source.invert) return false;
+    }
+    if (destination !== undefined) {
+      readAddress(p.view, p.family, v4 ? IPV4_DESTINATION : IPV6_DESTINATION, words);
+      if (within(destination.value) === destination.invert) return false;
+    }
+    return true;
+  }
+}
+
+/** Source and destination within ranges. */
+export const iprange: MatchExtension = defineMatch<{ srcRange: AddressRange; dstRange: AddressRange }>({
+  name: "iprange",
+  options: {
+    srcRange: { flag: "src-range", kind: addressRange, negatable: true },
+    dstRange: { flag: "dst-range", kind: addressRange, negatable: true },
+  },
+  required: ["srcRange", "dstRange"],
+  create: (o) => new IprangeMatch(o.srcRange, o.dstRange),
+});
