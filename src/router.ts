@@ -33,7 +33,7 @@ import { type FamilyTables, type State, tablesOf } from "./hooks/state.ts";
 import { RateLimitedLog } from "./log.ts";
 import type { Geometry, Memory } from "./memory.ts";
 import { Nat } from "./nat/core.ts";
-import { ACCEPT, DROP, Reason, type Verdict } from "./netfilter.ts";
+import { ACCEPT, DROP, Reason, UDP, UDPLITE, type Verdict } from "./netfilter.ts";
 import { Defrag } from "./packet/defrag.ts";
 import { fragment } from "./packet/fragment.ts";
 import { ICMP_DEST_UNREACH, ICMP_EXC_FRAGTIME, ICMP_PARAMETERPROB } from "./packet/icmp.ts";
@@ -191,6 +191,7 @@ export class Router {
       clock,
       random,
       reject: (p, how) => this.#reject(p, how),
+      parameterProblem: (p, pointer) => this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, pointer),
       log: (line) => log(line),
     };
     const names = ["", ...config.interfaces.map((i) => i.name)];
@@ -291,8 +292,12 @@ export class Router {
       return this.#emitHost(p);
     }
     if (this.#making) return;
-    if (this.#local.answer(this.#made, p)) this.#send(p);
-    else if (p.reason !== 0) this.#end(p);
+    const made = this.#made;
+    if (this.#local.answer(made, p)) {
+      // What answers in another protocol is an error about the packet. UDP has let go of the flow by then (nf_reset_ct).
+      if (made.protocol !== p.protocol && p.protocol !== UDP && p.protocol !== UDPLITE) this.#sendError(p);
+      else this.#send(p);
+    } else if (p.reason !== 0) this.#end(p);
   }
 
   /** A packet made in this place, by a program behind the host device or by Weir itself. `link` as in Routing.output. */
@@ -301,7 +306,7 @@ export class Router {
     if (route === ROUTE_DROP) return this.#end(p);
     const t = tablesOf(this.#state, p);
     if (!this.#passes(p, output(this.#state, p))) return;
-    if (t.translating) { // Another destination, another route (ip_route_me_harder).
+    if (t.translating || t.mangle !== null) { // Another destination, another route (ip_route_me_harder).
       route = this.#routing.output(p, link);
       if (route === ROUTE_DROP) return this.#end(p);
     }

@@ -114,6 +114,10 @@ export const SYSCTLS: Readonly<Record<string, SysctlEntry>> = {
     0,
     "say so to the sender when there is no room for its flow (RFC 5508, REQ-8)",
   ),
+  "weir.seqadj_exact": flag(
+    1,
+    "remember several sequence corrections at once and repair what Linux breaks; 0: byte for byte as Linux",
+  ),
   "weir.tcp_silent_syn": flag(0, "no reset for a SYN to a closed port of Weir's own (RFC 5382, REQ-4)"),
 };
 

@@ -14,6 +14,9 @@ import {
   TABLE_NAMES,
 } from "../tables/extension.ts";
 import { protocolName } from "../tables/names.ts";
+import { restoreRules } from "./iptables_restore.ts";
+import { type Problem, Problems } from "./problems.ts";
+import type { RulesContext } from "./rules.ts";
 
 /** How much to print. */
 export interface SaveOptions {
@@ -104,4 +107,56 @@ function saveAddress(letter: string, address: AddressSpec | null, family: Family
 function saveInterface(letter: string, spec: InterfaceSpec | null): string {
   if (spec === null || spec.name === "+" && !spec.invert) return "";
   return `${spec.invert ? " !" : ""} -${letter} ${spec.name}`;
+}
+
+/** What no text can say, each with the place of its rule: functions, timeouts without a name, odd names. */
+export function unsaid(set: RuleSet, helpers: RulesContext["helpers"]): Problem[] {
+  const problems = new Problems();
+  for (const name of TABLE_NAMES) {
+    for (const chain of set[name]?.chains ?? []) {
+      for (const rule of chain.rules) unsaidOptions(rule, problems);
+    }
+  }
+  if (problems.list.length > 0) return problems.list;
+  // Names are printed as they are; one with a quote in it, say, is read as another.
+  const found = new Problems(), text = saveRules(set);
+  const context = { family: set.family, interfaces: [], helpers, problems: found, warnings: new Problems() };
+  const again = saveRules(restoreRules(text, "text", context)).split("\n");
+  const places = linePlaces(set), lines = text.split("\n");
+  for (const { path, message } of found.list) {
+    const line = Number(/^text:(\d+)/.exec(path)?.[1] ?? 1) - 1;
+    problems.add(places[line] ?? "tables", `${lines[line]} is refused: ${message}`);
+  }
+  if (found.list.length > 0) return problems.list;
+  lines.forEach((line, i) => {
+    if (line !== again[i]) problems.add(places[i] ?? "tables", `${line} is read as ${again[i]}`);
+  });
+  return problems.list;
+}
+
+function unsaidOptions(rule: RuleSpec, problems: Problems): void {
+  for (const { extension } of rule.matches) {
+    if (extension.name === "function") {
+      problems.add(`${rule.path}.match`, "is a function; iptables has matches only");
+    }
+  }
+  if (rule.target?.kind === "target" && rule.target.options.timeout !== undefined) {
+    problems.add(
+      `${rule.path}.timeout`,
+      "gives timeouts by state; iptables has only names of timeout policies",
+    );
+  }
+}
+
+/** For each line of the text the place where it was written. */
+function linePlaces(set: RuleSet): (string | undefined)[] {
+  const places: (string | undefined)[] = [];
+  for (const name of TABLE_NAMES) {
+    const table = set[name];
+    if (table === null) continue;
+    places.push(`tables.${name}`, ...table.chains.map((chain) => `tables.${name}.${chain.name}`));
+    for (const chain of table.chains) places.push(...chain.rules.map((rule) => rule.path));
+    places.push(`tables.${name}`);
+  }
+  return places;
 }

@@ -228,6 +228,10 @@ export interface RuleConfig {
   ttlInc?: number;
   /** TTL: subtract, down to 0. */
   ttlDec?: number;
+  /** SNPT, DNPT: the IPv6 prefix that becomes `dstPfx`, both of at most 64 bits. */
+  srcPfx?: string;
+  /** SNPT, DNPT: the prefix that it becomes. */
+  dstPfx?: string;
   /** HL: IPv6 hop limit, 0 to 255. */
   hlSet?: number;
   /** HL: add, up to 255. */

@@ -127,6 +127,8 @@ const EVICTION_RANGE = 32;
 const SWEEP_SHIFT = 11, SWEEP_MOST = 4096;
 /** Zone of a tuple in its last word. */
 const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
+/** Event mask of a flow without one; above it CT_EVENTS holds something else. */
+const ALL_EVENTS = 0xffff;
 
 /** What the tracker is made of. */
 export interface ConntrackOptions extends TrackerOptions {
@@ -163,6 +165,7 @@ export class Conntrack extends Expector {
     this.random = o.random;
     this.helpers = o.helpers;
     this.max = o.sysctl.get("net.netfilter.nf_conntrack_max");
+    o.flows.corrections.exact = o.sysctl.get("weir.seqadj_exact") !== 0;
     this.#tcp = tcpTimeouts(o.sysctl);
     this.#udp = udpTimeouts(o.sysctl);
     this.#icmp = icmpTimeouts(o.sysctl);
@@ -193,6 +196,7 @@ export class Conntrack extends Expector {
       const at = ct * FLOW_WORDS;
       if (w[at + CT_HELPER] > this.helpers.length) w[at + CT_HELPER] = 0;
       w[at + CT_TIMEOUT_POLICY] = 0;
+      if (!this.flows.corrections.exact) this.flows.corrections.release(w, at);
     }
     this.adoptExpects(this.helpers.length);
   }
@@ -369,9 +373,9 @@ export class Conntrack extends Expector {
     const w = flows.words, at = ct * FLOW_WORDS;
     copyTuple(w, at + CT_ORIGINAL, t, 0);
     copyTuple(w, at + CT_REPLY, reply, 0);
-    w[at + CT_EVENTS] = -1;
+    w[at + CT_EVENTS] = ALL_EVENTS;
     if (template !== null) {
-      w[at + CT_EVENTS] = template.events;
+      w[at + CT_EVENTS] = template.events & ALL_EVENTS;
       if (template.timeouts !== null) w[at + CT_TIMEOUT_POLICY] = this.#policy(template.timeouts, p.protocol);
     }
     if (this.expects.count !== 0) {
@@ -563,8 +567,10 @@ export class Conntrack extends Expector {
   sweep(): void {
     const flows = this.flows, now = this.clock.now;
     flows.reclaim();
-    const elapsed = (now - this.#sweptAt) | 0;
-    if (elapsed <= 0 && !this.#thin) return;
+    const passed = (now - this.#sweptAt) | 0;
+    if (passed === 0 && !this.#thin) return;
+    // Time never runs backwards: what looks so is a leap of weeks, as to the first packet of a capture.
+    const elapsed = passed < 0 ? 1 << SWEEP_SHIFT : passed;
     this.#sweptAt = now;
     this.sweepExpects();
 

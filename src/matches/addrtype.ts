@@ -45,7 +45,16 @@ interface AddrtypeOptions {
   limitIfaceOut: true;
 }
 
+/** What routing alone knows. */
+const ROUTED = LOCAL | ANYCAST | 1 << 7 | 1 << 8;
+
 const words = new Int32Array(4);
+
+/** Neither multicast nor unspecified nor an IPv4 address in IPv6's clothes (RFC 4291, 2.5.5.2). */
+function isUnicast6(): boolean {
+  if (words[0] >>> 24 === 0xff) return false;
+  return (words[0] | words[1]) !== 0 || words[2] !== 0xffff && (words[2] | words[3]) !== 0;
+}
 
 class AddrtypeMatch implements Match {
   readonly #interfaces: Interfaces;
@@ -67,13 +76,25 @@ class AddrtypeMatch implements Match {
     const v4 = p.family === 4, source = this.#source, destination = this.#destination;
     if (source !== undefined) {
       readAddress(p.view, p.family, v4 ? IPV4_SOURCE : IPV6_SOURCE, words);
-      if (((this.#type(p.family, iface) & source.value) !== 0) === source.invert) return false;
+      if (this.#fits(p.family, iface, source.value) === source.invert) return false;
     }
     if (destination !== undefined) {
       readAddress(p.view, p.family, v4 ? IPV4_DESTINATION : IPV6_DESTINATION, words);
-      if (((this.#type(p.family, iface) & destination.value) !== 0) === destination.invert) return false;
+      if (this.#fits(p.family, iface, destination.value) === destination.invert) return false;
     }
     return true;
+  }
+
+  /**
+   * Whether the address in `words` is of one of these types. In IPv6 UNICAST, MULTICAST and UNSPEC are properties of
+   * the address itself, that all must hold; what routing says of it is asked only then (match_type6).
+   */
+  #fits(family: Family, iface: number, types: number): boolean {
+    if (family === 4) return (this.#type(4, iface) & types) !== 0;
+    if ((types & MULTICAST) !== 0 && words[0] >>> 24 !== 0xff) return false;
+    if ((types & UNICAST) !== 0 && !isUnicast6()) return false;
+    if ((types & UNSPEC) !== 0 && (words[0] | words[1] | words[2] | words[3]) !== 0) return false;
+    return (types & ROUTED) === 0 || (this.#type(6, iface) & types & ROUTED) !== 0;
   }
 
   /** The type bit of the address in `words`; with an interface, an own address of another one is UNICAST. */

@@ -167,7 +167,10 @@ export const tcp: MatchExtension = defineMatch<TcpOptions>({
     return syn === undefined ? rest : { ...rest, tcpFlags: { value: SYN_ONLY, invert: syn.invert } };
   },
   save(o, c) {
-    return printOptions(tcp, withoutFullRanges(o), c);
+    // Flags of which none are looked at.
+    const { tcpFlags, ...rest } = o;
+    const idle = tcpFlags !== undefined && tcpFlags.value.mask === 0 && !tcpFlags.invert;
+    return printOptions(tcp, withoutFullRanges(idle ? rest : o), c);
   },
   create: (o) => new TcpMatch(o),
 });

@@ -86,6 +86,8 @@ export interface AddressSource {
     out: Int32Array,
     outAt: number,
   ): boolean;
+  /** The address of `iface` that REDIRECT sends packets for the destination in `words` to. */
+  redirectAddress(family: Family, iface: number, words: Int32Array, out: Int32Array): boolean;
 }
 
 const current = newTuple(), next = newTuple(), reply = newTuple();
@@ -213,10 +215,8 @@ export class Nat {
     let address = p.family === 4 ? LOOPBACK_4 : LOOPBACK_6;
     if (p.hook !== OUTPUT) {
       address = chosen;
-      // IPv4: the first address. IPv6: one that reaches as far as the one the client knows.
-      if (p.family === 4) destination.fill(0);
-      else readAddress(p, MANIP_DST, destination);
-      if (!this.#addresses.selectSource(p.family, p.inInterface, destination, 0, chosen, 0)) {
+      readAddress(p, MANIP_DST, destination);
+      if (!this.#addresses.redirectAddress(p.family, p.inInterface, destination, chosen)) {
         return p.drop(Reason["nat-no-address"]);
       }
     }

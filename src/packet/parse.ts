@@ -124,7 +124,8 @@ function parse6(p: Packet): void {
   while (ipv6.isExtensionHeader(next) && next !== ipv6.NO_NEXT) {
     const header = next;
     if (header === ipv6.FRAGMENT && p.fragmentHeader === 0) p.fragmentHeader = at;
-    if (at + 2 > p.length || at + ipv6.extensionLength(view, at, header) > p.length) {
+    // Linux looks at a header's first bytes only: one that is longer than the packet leads to an upper layer without bytes.
+    if (at + (header === ipv6.FRAGMENT ? ipv6.FRAGMENT_HEADER : 2) > p.length) {
       p.headerChainCut = true;
       next = ipv6.NO_NEXT;
       at = p.length;
@@ -145,7 +146,7 @@ function parse6(p: Packet): void {
     at += ipv6.extensionLength(view, at, header);
   }
   p.protocol = next;
-  p.l4 = at;
+  p.l4 = at < p.length ? at : p.length;
 }
 
 /** True if this is a fragment for `Defrag.gather`: part of a datagram, or an IPv6 packet with a fragment header at all. */

@@ -16,7 +16,7 @@
 import type { Family } from "../netfilter.ts";
 import { ADDRESS_WORDS, parsePrefix } from "../packet/address.ts";
 import { AddressIndex } from "./address_index.ts";
-import { addressLabel, addressScope, commonPrefix, isLinkLocal, SCOPE_LINK } from "./address_scope.ts";
+import { addressLabel, addressScope, commonPrefix, isLinkLocal, SCOPE_GLOBAL, SCOPE_LINK } from "./address_scope.ts";
 
 /** What an IPv4 address is to Weir (`Interfaces.kind4`). */
 export const STRANGE = 0, OWN = 1, SUBNET_BROADCAST = 2;
@@ -294,6 +294,29 @@ export class Interfaces {
       if (r[at + FAMILY] === 4 && (r[at + FLAGS] & SECONDARY) === 0) return r[at];
     }
     return 0;
+  }
+
+  /**
+   * The address of `iface` that REDIRECT sends packets for the destination in `words` to, written to `out`; false if
+   * there is none. In IPv4 the first. In IPv6 the widest, the latest of equals, or for a link-local (site-local)
+   * destination one of the same kind (nf_nat_redirect_ipv6).
+   */
+  redirectAddress(family: Family, iface: number, words: Int32Array, out: Int32Array): boolean {
+    const r = this.#records;
+    const scope = family === 6 ? addressScope(words, 0) : 0;
+    let best = -1;
+    for (let record = this.#first[iface + 1] - 1; record >= this.#first[iface]; record--) {
+      const at = record * RECORD;
+      if (r[at + FAMILY] !== family || family === 4 && (r[at + FLAGS] & SECONDARY) !== 0) continue;
+      if (family === 6) {
+        const own = addressScope(r, at);
+        if (scope < SCOPE_GLOBAL && own !== scope || best >= 0 && own <= addressScope(r, best)) continue;
+      }
+      best = at;
+    }
+    if (best < 0) return false;
+    for (let i = 0; i < ADDRESS_WORDS; i++) out[i] = r[best + i];
+    return true;
   }
 
   /**

@@ -26,6 +26,8 @@ export interface Services {
    * No answer is made where Linux makes none: to a reset, an ICMP error, a broadcast, a later fragment.
    */
   reject(p: Packet, how: number): void;
+  /** Tells the sender of an IPv6 packet that the header field at an offset is unfit; the target drops the packet. */
+  parameterProblem(p: Packet, pointer: number): void;
   /** One line for the kernel log, without its line end; `level` is a syslog level, 0 (emerg) to 7 (debug). */
   log(line: string, level: number): void;
 }

@@ -69,6 +69,8 @@ export const ACTION_TARGET = 4;
 export const ACTION_POLICY = 5;
 
 const RULE_DROP = Reason["rule-drop"], POLICY_DROP = Reason["policy-drop"];
+/** Stands for the protocol when the extension headers end before it: a rule that asks for one drops the packet. */
+const CUT = -1;
 const HOTDROP = Reason["match-hotdrop"], LOOP = Reason.loop;
 
 /** A table's rows and what they point to; made by `compileTable`. */
@@ -144,7 +146,7 @@ export class Table {
       d2 = view.getInt32(32);
       d3 = view.getInt32(36);
     }
-    const protocol = p.protocol;
+    const protocol = p.headerChainCut ? CUT : p.protocol;
     p.hotdrop = false;
 
     for (;;) {
@@ -152,7 +154,9 @@ export class Table {
       const flags = rows[at + FLAGS];
       if (flags !== ROW_ANY) {
         if ((flags & ROW_PROTOCOL) !== 0) {
-          if ((protocol === rows[at + PROTOCOL]) === ((flags & ROW_PROTOCOL_INVERT) !== 0)) {
+          if (
+            (protocol === rows[at + PROTOCOL]) === ((flags & ROW_PROTOCOL_INVERT) !== 0) && protocol !== CUT
+          ) {
             row++;
             continue;
           }
@@ -189,6 +193,7 @@ export class Table {
           row++;
           continue;
         }
+        if (protocol === CUT && (flags & ROW_PROTOCOL) !== 0) return p.drop(HOTDROP);
       }
 
       const end = rows[at + MATCHES_END];

@@ -7,6 +7,7 @@ import type { TargetExtension } from "../tables/extension.ts";
 import { CONNMARK } from "./connmark.ts";
 import { CT } from "./ct.ts";
 import { DNAT } from "./dnat.ts";
+import { DNPT } from "./dnpt.ts";
 import { DSCP } from "./dscp.ts";
 import { HL } from "./hl.ts";
 import { LOG } from "./log.ts";
@@ -17,6 +18,7 @@ import { NOTRACK } from "./notrack.ts";
 import { REDIRECT } from "./redirect.ts";
 import { REJECT } from "./reject.ts";
 import { SNAT } from "./snat.ts";
+import { SNPT } from "./snpt.ts";
 import { TCPMSS } from "./tcpmss.ts";
 import { TOS } from "./tos.ts";
 import { TTL } from "./ttl.ts";
@@ -26,6 +28,7 @@ export const TARGETS: readonly TargetExtension[] = [
   CONNMARK,
   CT,
   DNAT,
+  DNPT,
   DSCP,
   HL,
   LOG,
@@ -36,6 +39,7 @@ export const TARGETS: readonly TargetExtension[] = [
   REDIRECT,
   REJECT,
   SNAT,
+  SNPT,
   TCPMSS,
   TOS,
   TTL,

@@ -48,7 +48,10 @@ export const PLAIN: CtTemplate = {
 };
 
 export interface RigOptions {
+  /** Without `net.netfilter.nf_conntrack_`. */
   sysctl?: Readonly<Record<string, number>>;
+  /** Knobs of Weir's own, by their whole names. */
+  weir?: Readonly<Record<string, number>>;
   helpers?: readonly ConntrackHelper[];
   capacity?: number;
   expectCapacity?: number;
@@ -83,7 +86,7 @@ export class Rig {
     const memory = o.memory ?? new ArrayBuffer(flowBytes + ExpectTable.bytes(expectCapacity));
     const flows = new FlowTable(memory, 0, capacity, random);
     const expects = new ExpectTable(memory, flowBytes, expectCapacity, random);
-    const sysctl: Record<string, number> = {};
+    const sysctl: Record<string, number> = { ...o.weir };
     for (const [name, value] of Object.entries(o.sysctl ?? {})) {
       sysctl[`net.netfilter.nf_conntrack_${name}`] = value;
     }

@@ -43,18 +43,18 @@ Deno.test("F05 a longer payload moves what follows, and the answers back", () =>
 });
 
 Deno.test("F07 the same segment sent again is not counted twice", () => {
-  const [rig, ct] = opened(), w = rig.conntrack.flows.words;
+  const [rig, ct] = opened();
   seqadjSet(rig.conntrack.flows, ct, ESTABLISHED, A + 1, 3);
   seqadjSet(rig.conntrack.flows, ct, ESTABLISHED, A + 1, 3);
   seqadjSet(rig.conntrack.flows, ct, ESTABLISHED, A + 1, 0);
-  assertEquals(seqOffset(w, ct * FLOW_WORDS, 0, A + 2), 3);
-  assertEquals(seqOffset(w, ct * FLOW_WORDS, 0, A + 1), 0);
-  assertEquals(seqOffset(w, ct * FLOW_WORDS, 1, B + 99), 0);
+  assertEquals(seqOffset(rig.conntrack.flows, ct, 0, A + 2), 3);
+  assertEquals(seqOffset(rig.conntrack.flows, ct, 0, A + 1), 0);
+  assertEquals(seqOffset(rig.conntrack.flows, ct, 1, B + 99), 0);
 });
 
 Deno.test("F06 F10 corrections add up, growing and shrinking", () => {
   const [rig, ct] = opened(), w = rig.conntrack.flows.words;
-  const at = (seq: number) => seqOffset(w, ct * FLOW_WORDS, 0, seq);
+  const at = (seq: number) => seqOffset(rig.conntrack.flows, ct, 0, seq);
   seqadjSet(rig.conntrack.flows, ct, ESTABLISHED, 100, 3);
   seqadjSet(rig.conntrack.flows, ct, ESTABLISHED, 200, 3);
   assertEquals([at(150), at(200), at(201)], [3, 3, 6]);
@@ -64,10 +64,10 @@ Deno.test("F06 F10 corrections add up, growing and shrinking", () => {
 });
 
 Deno.test("positions and offsets wrap with the sequence numbers", () => {
-  const [rig, ct] = opened(), w = rig.conntrack.flows.words;
+  const [rig, ct] = opened();
   seqadjSet(rig.conntrack.flows, ct, ESTABLISHED_REPLY, 0xfffffff0 | 0, 5);
-  assertEquals(seqOffset(w, ct * FLOW_WORDS, 1, 0xffffffef | 0), 0);
-  assertEquals(seqOffset(w, ct * FLOW_WORDS, 1, 3), 5);
+  assertEquals(seqOffset(rig.conntrack.flows, ct, 1, 0xffffffef | 0), 0);
+  assertEquals(seqOffset(rig.conntrack.flows, ct, 1, 3), 5);
 });
 
 for (const nops of [2, 1]) {

@@ -16,6 +16,7 @@ export const ALLOWED = {
   "router's id": "IP ids of packets that the router makes itself",
   "flow label": "IPv6 flow labels of packets that the router makes itself",
   "fragment id": "ids of IPv6 datagrams that the router has to cut",
+  "clock": "times of day that the router writes into a packet, up to one second apart",
   "order": "packets that leave by different interfaces, lines of listings",
   "timer": "timers up to one second apart",
   "use count": "use= in listings, which counts who holds the entry at that moment",
@@ -34,6 +35,8 @@ export class Judge {
   /** Linux's port to Weir's and back, by protocol and address. */
   readonly #there = new Map<string, number>();
   readonly #back = new Map<string, number>();
+  /** Ports that hosts send from, likewise: nobody has drawn them. */
+  readonly #own = new Set<string>();
   /** The same for ids of IPv6 datagrams. */
   readonly #ids = new Map<number, number>();
 
@@ -48,6 +51,7 @@ export class Judge {
     const icmp = protocol === 1 || protocol === 58;
     if (!icmp && portClass(kernel) !== portClass(weir)) return false;
     const k = `${protocol} ${address} ${kernel}`, w = `${protocol} ${address} ${weir}`;
+    if (this.#there.get(k) === undefined && (this.#own.has(k) || this.#own.has(w))) return false;
     if ((this.#there.get(k) ?? weir) !== weir || (this.#back.get(w) ?? kernel) !== kernel) return false;
     this.#there.set(k, weir);
     this.#back.set(w, kernel);
@@ -56,6 +60,10 @@ export class Judge {
 
   /** The packets that one packet caused. Null when they agree, else what differs. */
   packets(sent: Uint8Array, kernel: readonly Sent[], weir: readonly Sent[]): readonly [Sent?, Sent?] | null {
+    const f = fields(sent);
+    if (f !== null && f.sport) {
+      this.#own.add(`${f.protocol} ${addressAt(sent, f, f.src).join(".")} ${read16(sent, f.sport)}`);
+    }
     if (kernel.length === 1 && weir.length === 1 && kernel[0].iface === weir[0].iface) {
       return equal(kernel[0].bytes, weir[0].bytes) || this.#same(sent, kernel[0].bytes, weir[0].bytes)
         ? null
@@ -99,6 +107,15 @@ export class Judge {
       w.set(k.subarray(at, at + 4), at);
       this.#allow("fragment id");
       if (at > 44) zeroed = true; // in a quoted packet: the checksum covers it
+    }
+    for (const at of timesOf(k)) {
+      if (at + 4 > w.length) return false;
+      const x = read32(k, at), y = read32(w, at);
+      if (x === y) continue;
+      if (Math.abs(x - y) > 1000) return false;
+      w.set(k.subarray(at, at + 4), at);
+      this.#allow("clock");
+      zeroed = true;
     }
     if (zeroed) {
       // What is wrong about one packet must be wrong about the other: then the checksums say nothing more.
@@ -251,6 +268,25 @@ function idsOf(b: Uint8Array, base: number): number[] {
   if (part.length < 48 || part[0] >> 4 !== 6) return [];
   const f = fields(part), out = part[6] === 44 ? [base + 44] : [];
   if (base === 0 && f !== null && quotes(part)) out.push(...idsOf(b, f.l4 + 8));
+  return out;
+}
+
+/** Places of times of day: ICMP timestamp replies (RFC 792), IPv4 timestamp options (RFC 781). */
+function timesOf(b: Uint8Array): number[] {
+  if (b[0] >> 4 !== 4) return [];
+  const f = fields(b)!, out: number[] = [];
+  if (f.protocol === 1 && !f.later && b[f.l4] === 14 && f.l4 + 20 <= b.length) out.push(f.l4 + 12, f.l4 + 16);
+  for (let at = 20; at + 4 <= f.l4 && b[at] !== 0;) {
+    if (b[at] === 1) {
+      at++;
+      continue;
+    }
+    const length = b[at + 1];
+    if (length < 2) break;
+    const step = (b[at + 3] & 15) === 0 ? 4 : 8;
+    if (b[at] === 68) for (let t = at + 4 + step - 4; t + 4 <= at + length; t += step) out.push(t);
+    at += length;
+  }
   return out;
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ConfigError } from "../../src/config/validate.ts";
 import { show } from "../kit/show.ts";
 import { inNewNetns } from "../oracle/netns.ts";
 import { KernelRouter } from "../oracle/kernel.ts";
@@ -46,12 +47,26 @@ export function scenarioOf(plan: Plan): Scenario {
 /** Runs a plan; `trace` gets a line for everything that passes. */
 export function run(plan: Plan, seed: number, trace?: (line: string) => void): Result {
   const scenario = scenarioOf(plan), judge = new Judge();
-  const weir = new WeirSide(scenario, seed);
+  let weir: WeirSide | null = null, refusal = "";
+  try {
+    weir = new WeirSide(scenario, seed);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    refusal = error.message;
+  }
   return inNewNetns(() => {
-    const kernel = new KernelRouter(scenario);
+    const kernel = new KernelRouter({ ...scenario, iptables: "", ip6tables: "" });
     try {
+      try {
+        kernel.rules(plan.iptables, plan.ip6tables);
+      } catch {
+        return { packets: 0, judge, difference: null }; // no rules, no question
+      }
+      if (weir === null) {
+        return { packets: 0, judge, difference: { kind: "rules that weir refuses", step: -1, report: [refusal] } };
+      }
       const hosts = { kernel: new Hosts(), weir: new Hosts() };
-      const begin = performance.now();
+      const begin = performance.now(), wall = Date.now();
       for (const [i, step] of plan.steps.entries()) {
         const k = hosts.kernel.send(step), w = hosts.weir.send(step);
         if (k.bytes.length === 0) continue;
@@ -60,7 +75,7 @@ export function run(plan: Plan, seed: number, trace?: (line: string) => void): R
         const now = performance.now() - begin;
         const a: Sent[] = kernel.emitted.map(({ iface, bytes }) => ({ iface, bytes: bytes as Uint8Array<ArrayBuffer> }));
         weir.guide.watch(k.bytes, a);
-        const b = weir.packet(w.iface, w.bytes, now);
+        const b = weir.packet(w.iface, w.bytes, wall + now);
         if (trace) {
           trace(`${i} talk ${step.talk}.${step.from} in ${k.iface}: ${show(k.bytes)}`);
           for (const s of a) trace(`    out ${s.iface}: ${show(s.bytes)}`);

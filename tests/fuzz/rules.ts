@@ -253,7 +253,7 @@ function destinationNat(c: Chance, family: Family): string[] {
     if (c.is(0.3)) {
       return [to || "-i wan", "-j NETMAP --to", family === 4 ? "192.0.2.0/24" : "2001:db8:1::/64"];
     }
-    return [to, matches(c, family, "PREROUTING", { conditions: 1 }), `-j DNAT --to-destination ${target}`];
+    return [to, matches(c, family, "PREROUTING", { conditions: to === "" ? 1 : 0 }), `-j DNAT --to-destination ${target}`];
   }
   const dport = c.weighted([[4, `--dport ${c.pick(SERVICES)}`], [1, "--dport 8000:8100"], [1, "--dport 1:1023"]]);
   const what = `-p ${protocol} -m ${protocol} ${dport}`;
@@ -294,7 +294,7 @@ function filterTable(c: Chance, family: Family): string {
   if (c.is(0.6)) m.add("FORWARD", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
   if (c.is(0.5)) m.add("FORWARD", "-i lan -j ACCEPT");
   for (const [i, chain] of ["INPUT", "FORWARD", "OUTPUT", ...users].entries()) {
-    const deeper = users.slice(Math.max(0, i - 2));
+    const deeper = chain === "OUTPUT" ? [] : users.slice(Math.max(0, i - 2));
     for (let n = c.below(6); n > 0; n--) {
       const user = i >= 3;
       const action = c.weighted<string>([
@@ -303,8 +303,9 @@ function filterTable(c: Chance, family: Family): string {
         [1, "-j DROP"],
         [2, deeper.length && deeper[0] !== chain ? `${c.is(0.8) ? "-j" : "-g"} ${c.pick(deeper.filter((d) => d !== chain))}` : ""],
         [user ? 2 : 0.3, "-j RETURN"],
-        [1.5, "reject"],
-        [0.5, "reset"],
+        // Not in OUTPUT, nor in what it calls: Linux would tell itself, by its loopback interface.
+        [chain === "OUTPUT" ? 0 : 1.5, "reject"],
+        [chain === "OUTPUT" ? 0 : 0.5, "reset"],
         [0.5, "-j LOG --log-prefix \"a packet: \""],
       ]);
       if (action === "reset") m.add(chain, matches(c, family, user ? "" : chain, { protocol: "tcp" }), "-j REJECT --reject-with tcp-reset");

@@ -17,8 +17,12 @@ import type { TableName } from "../../src/tables/extension.ts";
 import { readFlow } from "./listing.ts";
 import { type Answer, type Dump, type Emitted, lines, type Scenario, SCENARIO_SYSCTLS } from "./scenario.ts";
 
-/** Enough for every scenario, and quickly zeroed. */
-const SIZES = { "net.netfilter.nf_conntrack_max": 1024, "net.netfilter.nf_conntrack_expect_max": 256 };
+/** Enough for every scenario, and quickly zeroed; and where Weir does better than Linux, Linux's way. */
+const KNOBS = {
+  "net.netfilter.nf_conntrack_max": 1024,
+  "net.netfilter.nf_conntrack_expect_max": 256,
+  "weir.seqadj_exact": 0,
+};
 /** Milliseconds that a packet takes to come in; Linux needs about as long. */
 const PACE = 0.05;
 
@@ -54,7 +58,7 @@ class WeirRouter {
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
     this.#names = Object.keys(scenario.interfaces);
-    this.#sysctl = { ...SCENARIO_SYSCTLS, ...SIZES, ...scenario.sysctl };
+    this.#sysctl = { ...SCENARIO_SYSCTLS, ...KNOBS, ...scenario.sysctl };
     this.#config = this.#configure(scenario.iptables ?? "", scenario.ip6tables ?? "");
     this.#memory = this.#layOut();
     this.#router = this.#start(false);

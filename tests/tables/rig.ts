@@ -70,6 +70,8 @@ export class Rig {
   /** What rules logged, and what they rejected. */
   readonly lines: string[] = [];
   readonly rejects: number[] = [];
+  /** Pointers of parameter problems. */
+  readonly problems: number[] = [];
   onReject: ((p: Packet) => void) | null = null;
 
   constructor(tables: TablesConfig, more: Partial<RouterConfig> = {}) {
@@ -99,6 +101,7 @@ export class Rig {
         this.rejects.push(how);
         this.onReject?.(p);
       },
+      parameterProblem: (_, pointer) => this.problems.push(pointer),
       log: (line) => this.lines.push(line),
     };
     const binding = { services, counters: this.counters };

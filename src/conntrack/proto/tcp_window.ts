@@ -46,7 +46,7 @@ export const TCP_CLOSE_WAIT = 5, TCP_LAST_ACK = 6, TCP_TIME_WAIT = 7, TCP_CLOSE 
 /** Events, as `LAST_INDEX` keeps them (enum tcp_bit_set). */
 export const SYN_SET = 0, SYNACK_SET = 1, FIN_SET = 2, ACK_SET = 3, RST_SET = 4, NONE_SET = 5;
 
-// Word offsets from the beginning of the record: ten words of what was seen, ten of state and of the last segment.
+// Word offsets from the beginning of the record: ten words of what was seen, nine of state and of the last segment.
 /** Two directions of SEEN_WORDS each. */
 export const TCP_SEEN = CT_PROTO, SEEN_WORDS = 5;
 /** Within a direction. FLAGS holds the window scale above SCALE_SHIFT. */

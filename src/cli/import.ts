@@ -1,0 +1,64 @@
+/** `weir import FILE`: iptables-save text as a configuration module. */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { ConfigError } from "../config/problems.ts";
+import { importRules, type RuleText } from "../config/typescript.ts";
+import { type Command, Refused, unknownOption, Usage } from "./command.ts";
+import { counted, listed } from "./load.ts";
+import { print } from "./output.ts";
+
+/** Not called `import`, which is a word of the language. */
+export const importCommand: Command = {
+  name: "import",
+  usage: "FILE [--ipv6 FILE6] | --ipv6 FILE6",
+  summary: "makes a configuration module of iptables-save text",
+  help: `
+Reads what iptables-save printed from FILE (- for standard input) and prints a configuration module that says the same
+in TypeScript. The interfaces are those that the rules name; rules do not say what addresses a router has there, so
+fill them in: \`weir check\` points at each place. Counters are left out. A table that holds a rule which objects cannot
+say stays text as a whole, with the reason above it.
+
+What Weir does not support is refused, with file, line and column, all at once.
+
+  --ipv6 FILE6   rules of IPv6, as ip6tables-save printed them
+
+Example:
+  $ iptables-save | weir import - > router.ts
+  $ weir save router.ts           # the same rules, to compare`,
+  async run(args) {
+    const options = parseArgs(args, {
+      string: ["_", "ipv6"],
+      unknown: (arg, key) => arg === "-" || unknownOption(arg, key),
+    });
+    const files = options._.map(String);
+    if (files.length > 1) {
+      throw new Usage(`one FILE only, but there are ${files.length}: ${files.join(" ")}`);
+    }
+    const [file] = files, file6 = options.ipv6;
+    if (file6 === "") throw new Usage("--ipv6 needs the name of a file");
+    if (file === undefined && file6 === undefined) throw new Usage("FILE is missing");
+    if (file === "-" && file6 === "-") throw new Usage("only one of the files can be standard input");
+    const ipv4 = file === undefined ? null : await read(file);
+    const ipv6 = file6 === undefined ? null : await read(file6);
+    try {
+      print(importRules(ipv4, ipv6).trimEnd());
+      return 0;
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      const names = [ipv4, ipv6].flatMap((source) => source === null ? [] : [source.name]);
+      throw new Refused(
+        listed(`${names.join(", ")}: ${counted(error.problems.length, "mistake")}`, error.problems),
+      );
+    }
+  },
+};
+
+async function read(path: string): Promise<RuleText> {
+  if (path === "-") return { name: "stdin", text: await new Response(Deno.stdin.readable).text() };
+  try {
+    return { name: path, text: await Deno.readTextFile(path) };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new Refused(`${path}: ${error.message.replace(/ \(os error \d+\).*/, "")}`);
+  }
+}

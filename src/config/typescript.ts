@@ -1,0 +1,257 @@
+/**
+ * Rules as a TypeScript module: what `weir import` makes of iptables-save text.
+ *
+ * Overview: a rule becomes an object whose keys are its options, in the order in which the rule asks them. Each object
+ * is read back by the door that will read the module, and has to print the same line of text again. A table with a
+ * rule that objects cannot say (the same match twice, say) stays text as a whole, since a table has one origin.
+ *
+ * Limits: counters are state, not configuration, and are left out. Addresses of interfaces are nowhere in rules: what
+ * stands in their place is refused by `weir check` until someone has filled it in.
+ *
+ * @module
+ */
+import type { ConntrackHelper } from "../conntrack/helper.ts";
+import { amanda, ftp, irc, sane, tftp } from "../helpers/mod.ts";
+import { DROP, type Family } from "../netfilter.ts";
+import type { ChainSpec, RuleSet, TableSpec } from "../tables/entry.ts";
+import { TABLE_NAMES } from "../tables/extension.ts";
+import { restoreRules } from "./iptables_restore.ts";
+import { saveRule, saveTable } from "./iptables_save.ts";
+import { ConfigError, Problems } from "./problems.ts";
+import { reach } from "./reach.ts";
+import { familyOfRule, readRule, type RuleContext } from "./rule.ts";
+import { sayRule } from "./rule_object.ts";
+import { builtinChains } from "./rules.ts";
+import { printProperty, templateText, type Value } from "./source_text.ts";
+
+/** A text and what messages call it. */
+export interface RuleText {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** What stands where an address is to be filled in: no address, so that nobody runs it. */
+export const UNFINISHED = "address/length";
+
+const FACTORIES: Readonly<Record<string, (o: { autoAssign: boolean }) => ConntrackHelper>> = {
+  ftp,
+  irc,
+  tftp,
+  amanda,
+  sane,
+};
+
+/** One family's rules, and where they came from. */
+interface Source extends RuleText {
+  readonly family: Family;
+  readonly set: RuleSet;
+}
+
+/** The text of a module that says the same; throws `ConfigError` with all that cannot be read. */
+export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): string {
+  const problems = new Problems();
+  const helpers = Object.values(FACTORIES).map((make) => make({ autoAssign: false }));
+  const sources: Source[] = [];
+  for (const [family, source] of [[4, ipv4], [6, ipv6]] as const) {
+    if (source === null) continue;
+    const context = { family, interfaces: [], helpers, problems, warnings: new Problems() };
+    sources.push({ ...source, family, set: restoreRules(source.text, source.name, context) });
+  }
+  if (problems.list.length > 0) throw new ConfigError(problems.list);
+
+  const interfaces = guessInterfaces(sources.map(({ set }) => set));
+  const families: [string, Value][] = [];
+  const texts: string[] = [];
+  for (const source of sources) {
+    const said: [string, Value][] = [], kept: string[] = [], reasons: string[] = [];
+    for (const name of TABLE_NAMES) {
+      const table = source.set[name];
+      if (table === null) continue;
+      const result = sayTable(table, { interfaces: [...interfaces.keys()], helpers });
+      if ("reason" in result) {
+        kept.push(saveTable(table));
+        reasons.push(`table ${name}, for ${result.reason}`);
+      } else said.push([name, result.chains]);
+    }
+    if (said.length > 0) families.push([`ipv${source.family}`, new Map(said)]);
+    if (kept.length > 0) {
+      const key = source.family === 4 ? "iptables" : "ip6tables";
+      texts.push(
+        "  // Text, because rule objects cannot say it:",
+        ...reasons.map((reason) => `  // ${reason}`),
+        `  ${key}: ${templateText(kept.join(""))},`,
+      );
+    }
+  }
+  const used = usedHelpers(sources.map(({ set }) => set));
+  return [
+    ...head(sources, ["defineRouter", ...used].sort()),
+    "export default defineRouter({",
+    ...printInterfaces(interfaces),
+    ...(families.length === 0 ? [] : [`  ${printProperty("tables", new Map(families), 2)},`]),
+    ...texts,
+    ...printHelpers(used),
+    "});",
+    "",
+  ].join("\n");
+}
+
+function head(sources: readonly Source[], names: readonly string[]): string[] {
+  const from = sources.map(({ name }) => name.replaceAll("*/", "* /")).join(" and ");
+  return [
+    "/**",
+    ` * Rules imported from ${from}.`,
+    " *",
+    " * Rules do not say which addresses a router has. Fill them in below, beside each",
+    " * interface; until then `weir check` points at what is missing.",
+    " *",
+    " * @module",
+    " */",
+    "",
+    `import { ${names.join(", ")} } from "weir";`,
+    "",
+  ];
+}
+
+// ── interfaces and helpers ──────────────────────────────────────────────────────────────────────────────────────────
+
+/** Interfaces by name, with the pattern that one was guessed from. */
+type Guesses = ReadonlyMap<string, string | null>;
+
+/** The interfaces that rules name. A pattern that fits none of them gets one of its own. */
+function guessInterfaces(sets: readonly RuleSet[]): Guesses {
+  const names = new Set<string>(), patterns = new Set<string>();
+  for (const { rules } of sets.flatMap(chainsOf)) {
+    for (const { inInterface, outInterface } of rules) {
+      for (const spec of [inInterface, outInterface]) {
+        if (spec !== null) (spec.name.endsWith("+") ? patterns : names).add(spec.name);
+      }
+    }
+  }
+  const guesses = new Map<string, string | null>();
+  for (const name of names) if (usable(name)) guesses.set(name, null);
+  for (const pattern of patterns) {
+    const beginning = pattern.slice(0, -1), name = `${beginning}0`;
+    const fits = [...guesses.keys()].some((known) => known.startsWith(beginning));
+    if (!fits && beginning !== "" && usable(name)) guesses.set(name, pattern);
+  }
+  return guesses;
+}
+
+/** Whether an interface of the router can have this name; a rule may ask for any. */
+function usable(name: string): boolean {
+  return /^[^\s/:]{1,15}$/.test(name) && ![".", "..", "lo", "all", "default", "__proto__"].includes(name);
+}
+
+function printInterfaces(guesses: Guesses): string[] {
+  const lines = ["  interfaces: {"];
+  const values = guesses.size > 0 ? guesses : new Map([["wan", null]]);
+  if (guesses.size === 0) lines.push("    // No rule names an interface.");
+  for (const [name, pattern] of values) {
+    if (pattern !== null) lines.push(`    // The rules speak of ${pattern}.`);
+    lines.push(`    ${printProperty(name, new Map([["addresses", [UNFINISHED]]]), 4)},`);
+  }
+  return [...lines, "  },"];
+}
+
+function chainsOf(set: RuleSet): readonly ChainSpec[] {
+  return TABLE_NAMES.flatMap((name) => set[name]?.chains ?? []);
+}
+
+/** Helpers that a rule gives to flows (CT --helper), by their factories' names. */
+function usedHelpers(sets: readonly RuleSet[]): string[] {
+  const used = new Set<string>();
+  for (const { rules } of sets.flatMap(chainsOf)) {
+    for (const { target } of rules) {
+      if (
+        target?.kind === "target" && target.extension.name === "CT" && target.options.helper !== undefined
+      ) {
+        used.add(String(target.options.helper.value));
+      }
+    }
+  }
+  return [...used];
+}
+
+function printHelpers(used: readonly string[]): string[] {
+  if (used.length === 0) return [];
+  const calls = used.map((name) => `${name}({ autoAssign: false })`);
+  const line = `  helpers: [${calls.join(", ")}],`;
+  const comment = "  // They serve only the flows that a CT rule gives them.";
+  if (line.length <= 80) return [comment, line];
+  return [comment, "  helpers: [", ...calls.map((call) => `    ${call},`), "  ],"];
+}
+
+// ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The chains of a table as objects, or the first rule that no object can say. */
+function sayTable(
+  table: TableSpec,
+  c: Pick<RuleContext, "interfaces" | "helpers">,
+): { chains: Value } | { reason: string } {
+  const jumps = (chain: ChainSpec) =>
+    chain.rules.flatMap(({ target, path }) =>
+      target !== null && "chain" in target ? [{ to: target.chain, path }] : []
+    );
+  const { hooks } = reach(
+    table.chains.map((chain) => ({ name: chain.name, hook: chain.hook, jumps: jumps(chain) })),
+  );
+  const builtin = builtinChains(table.name);
+  const userChains = table.chains.filter(({ hook }) => hook === null).map(({ name }) => name);
+  const chains: [string, Value][] = [];
+  // A table of which nothing is said is not there; one policy is enough.
+  const silent = table.chains.every(({ hook, policy, rules }) =>
+    rules.length === 0 && (hook === null || policy !== DROP)
+  );
+  for (const [i, chain] of table.chains.entries()) {
+    if (chain.name === "__proto__") return { reason: "the chain __proto__, which no object has" };
+    const rules: Value[] = [];
+    for (const rule of chain.rules) {
+      const said = sayRule(rule, table.family);
+      const context = {
+        ...c,
+        table: table.name,
+        family: table.family,
+        hooks: hooks.get(chain.name)!,
+        userChains,
+        builtinChains: builtin,
+      };
+      if (said === null || readBack(said, context) !== saveRule(rule, table.family)) {
+        return { reason: `the rule at ${rule.path}` };
+      }
+      rules.push(said);
+    }
+    const policy = chain.hook === null
+      ? null
+      : chain.policy === DROP
+      ? "DROP"
+      : silent && i === 0
+      ? "ACCEPT"
+      : null;
+    if (policy !== null) {
+      chains.push([
+        chain.name,
+        new Map<string, Value>([
+          ["policy", policy],
+          ...(rules.length > 0 ? [["rules", rules] as const] : []),
+        ]),
+      ]);
+    } else if (rules.length > 0 || chain.hook === null) chains.push([chain.name, rules]);
+  }
+  return { chains: new Map(chains) };
+}
+
+/** The line that a rule object will print, null when it will be refused. */
+function readBack(said: ReadonlyMap<string, Value>, c: RuleContext): string | null {
+  const problems = new Problems();
+  const rule = plain(said) as Record<string, unknown>;
+  if (familyOfRule(rule, c.family, "rule", problems) === null) return null;
+  const read = readRule(rule, "rule", c, problems);
+  return problems.list.length > 0 || read.length !== 1 ? null : saveRule(read[0], c.family);
+}
+
+/** The value that the printed text evaluates to. */
+function plain(value: Value): unknown {
+  if (value instanceof Map) return Object.fromEntries([...value].map(([key, inner]) => [key, plain(inner)]));
+  return Array.isArray(value) ? value.map(plain) : value;
+}
