@@ -512,13 +512,13 @@ export class Conntrack extends Expector {
 
   /**
    * The place is taken. UDP packets of one socket can be on their way at the same time: if the flow in the table is
-   * the same, or has nothing translated, the packet takes that one (nf_ct_resolve_clash). Else it is dropped.
+   * the same, or the same seen from the other side, the packet takes that one (nf_ct_resolve_clash). Else it is dropped.
    */
   #clash(p: Packet, ct: number, winner: number): Verdict {
-    const w = this.flows.words, status = w[winner * FLOW_WORDS + CT_STATUS];
-    const same = (status & IPS_NAT_DONE_MASK) === 0 ||
-      (tupleEquals(w, tupleAt(ct, ORIGINAL), w, tupleAt(winner, ORIGINAL)) &&
-        tupleEquals(w, tupleAt(ct, REPLY), w, tupleAt(winner, REPLY)));
+    const w = this.flows.words, original = tupleAt(ct, ORIGINAL), reply = tupleAt(ct, REPLY);
+    const there = tupleAt(winner, ORIGINAL), back = tupleAt(winner, REPLY);
+    const same = tupleEquals(w, original, w, there) && tupleEquals(w, reply, w, back) ||
+      tupleEquals(w, original, w, back) && tupleEquals(w, reply, w, there);
     if ((p.protocol === UDP || p.protocol === UDPLITE) && same) {
       if (this.accounting) this.account(winner, p.ctinfo, p);
       this.discard(ct);
@@ -545,7 +545,11 @@ export class Conntrack extends Expector {
 
   /** Gives a TCP reset or ICMP error that Weir makes the flow of the packet that caused it (nf_conntrack_attach). */
   attach(made: Packet, cause: Packet): void {
-    if (cause.ct === NO_CT) return;
+    if (cause.ct === NO_CT) {
+      // Linux then leaves a trace in the new packet that raw's targets take for a flow.
+      if (cause.ctinfo === UNTRACKED) made.ctinfo = RELATED;
+      return;
+    }
     made.ct = cause.ct;
     made.ctinfo = ctinfoDir(cause.ctinfo) === ORIGINAL ? RELATED_REPLY : RELATED;
   }

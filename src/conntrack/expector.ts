@@ -42,6 +42,8 @@ import {
   FLOW_CONFIRMED,
   FLOW_WORDS,
   IPS_EXPECTED,
+  IPS_MASTER_HELPER_MASK,
+  IPS_MASTER_HELPER_SHIFT,
   tupleAt,
 } from "./flow.ts";
 import { STAT_EXPECT_CREATE, STAT_EXPECT_NEW, Tracker, type TrackerOptions } from "./tracker.ts";
@@ -204,7 +206,9 @@ export abstract class Expector extends Tracker {
   protected welcome(ct: number, exp: number): void {
     const e = this.expects.words, from = exp * EXP_WORDS;
     const w = this.flows.words, at = ct * FLOW_WORDS, master = e[from + EXP_MASTER] - 1;
-    w[at + CT_STATUS] |= IPS_EXPECTED;
+    // What rules ask of the master, its helper, they may ask when it is gone; Linux keeps it for its children.
+    w[at + CT_STATUS] |= IPS_EXPECTED |
+      (w[master * FLOW_WORDS + CT_HELPER] & IPS_MASTER_HELPER_MASK) << IPS_MASTER_HELPER_SHIFT;
     w[at + CT_MASTER] = master + 1;
     w[at + CT_MASTER_ID] = w[master * FLOW_WORDS + CT_ID];
     w[at + CT_HELPER] = e[from + EXP_HELPER];

@@ -1,6 +1,6 @@
 /** Flows that a helper's control connection has opened (iptables -m helper; xt_helper). */
 import type { Conntrack } from "../conntrack/core.ts";
-import { CT_HELPER, CT_ID, CT_MASTER, CT_MASTER_ID, FLOW_WORDS } from "../conntrack/flow.ts";
+import { CT_STATUS, FLOW_WORDS, IPS_MASTER_HELPER_MASK, IPS_MASTER_HELPER_SHIFT } from "../conntrack/flow.ts";
 import { NO_CT } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { defineMatch, type Match, type MatchExtension } from "../tables/extension.ts";
@@ -24,12 +24,10 @@ class HelperMatch implements Match {
 
   match(p: Packet): boolean {
     if (p.ct === NO_CT) return this.#invert;
-    const words = this.#conntrack.flows.words, at = p.ct * FLOW_WORDS;
-    const master = words[at + CT_MASTER] - 1;
-    if (master < 0) return this.#invert;
-    const masterAt = master * FLOW_WORDS;
-    if (words[masterAt + CT_ID] !== words[at + CT_MASTER_ID]) return this.#invert;
-    return (this.#fits[words[masterAt + CT_HELPER]] === 1) !== this.#invert;
+    // The master itself may be gone.
+    const status = this.#conntrack.flows.words[p.ct * FLOW_WORDS + CT_STATUS];
+    const helper = (status >>> IPS_MASTER_HELPER_SHIFT) & IPS_MASTER_HELPER_MASK;
+    return (this.#fits[helper] === 1) !== this.#invert;
   }
 }
 

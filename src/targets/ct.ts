@@ -1,5 +1,5 @@
 /** Settings for the flow that the packet may start (iptables -t raw -j CT; xt_CT). */
-import { CONTINUE, GRE, NO_CT, TCP, UDP, UDPLITE, UNTRACKED, type Verdict } from "../netfilter.ts";
+import { CONTINUE, ESTABLISHED, GRE, NO_CT, TCP, UDP, UDPLITE, UNTRACKED, type Verdict } from "../netfilter.ts";
 import type { CtTemplate, Packet } from "../packet/packet.ts";
 import {
   defineTarget,
@@ -117,7 +117,7 @@ class CtTarget implements Target {
   }
 
   target(p: Packet): Verdict {
-    if (p.ct === NO_CT && p.template === null && p.ctinfo !== UNTRACKED) p.template = this.#template;
+    if (p.ct === NO_CT && p.template === null && p.ctinfo === ESTABLISHED) p.template = this.#template;
     return CONTINUE;
   }
 }
@@ -171,7 +171,9 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
         );
       }
       if (!named.some((helper) => helper.protocol === c.protocol && helper.families.includes(c.family))) {
-        throw new OptionError(`helper ${show(name)} does not read this protocol in IPv${c.family}`);
+        const other = named.find((helper) => helper.protocol === c.protocol)?.families[0];
+        const advice = other === undefined ? "" : `; put the rule under tables.ipv${other}`;
+        throw new OptionError(`helper ${show(name)} does not read this protocol in IPv${c.family}${advice}`);
       }
     }
     // iptables-save does not print zone 0, which is the zone of everything.

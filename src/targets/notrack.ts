@@ -1,12 +1,12 @@
 /** Exempts the packet from connection tracking (iptables -t raw -j NOTRACK). */
-import { CONTINUE, NO_CT, UNTRACKED, type Verdict } from "../netfilter.ts";
+import { CONTINUE, ESTABLISHED, NO_CT, UNTRACKED, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { defineTarget, type Target, type TargetExtension } from "../tables/extension.ts";
 
 /** Leaves a packet alone that already has a flow or a template, as the kernel does. */
 export class NotrackTarget implements Target {
   target(p: Packet): Verdict {
-    if (p.ct === NO_CT && p.template === null) p.ctinfo = UNTRACKED;
+    if (p.ct === NO_CT && p.template === null && p.ctinfo === ESTABLISHED) p.ctinfo = UNTRACKED;
     return CONTINUE;
   }
 }

@@ -160,12 +160,9 @@ function rawTable(c: Chance, family: Family): string {
     if (c.is(0.3)) m.add(chain, matches(c, family, chain), "-j", c.is(0.7) ? "CT --notrack" : "NOTRACK");
   }
   if (c.is(0.25)) {
-    m.add(
-      "PREROUTING",
-      matches(c, family, "PREROUTING"),
-      "-j CT",
-      c.weighted([[3, `--zone ${c.between(1, 3)}`], [1, "--zone-orig 4"], [1, "--zone-reply 5"], [1, "--zone mark"]]),
-    );
+    // A zone of one direction only stands for all that comes in by an interface, so that answers can find their flow.
+    if (c.is(0.2)) m.add("PREROUTING", `-i ${c.pick(INTERFACES)} -j CT --zone-orig 4`);
+    else m.add("PREROUTING", matches(c, family, "PREROUTING"), "-j CT", c.is(0.75) ? `--zone ${c.between(1, 3)}` : "--zone mark");
   }
   if (c.is(0.8)) {
     const where = c.weighted([[4, ""], [1, "-i lan"], [1, "-i wan"]]);

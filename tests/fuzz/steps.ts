@@ -70,7 +70,7 @@ export class Hosts {
     const key = step.talk * 2 + step.from, seen = this.#seen.get(key);
     if (step.about !== undefined) return seen === undefined ? step : this.#report(step.about, seen);
     // The router's own addresses are nobody else's: Linux would answer itself by its loopback interface.
-    if (seen === undefined && isOwn(step.bytes)) return { iface: step.iface, bytes: NOTHING };
+    if ((seen === undefined || step.from === 0) && isOwn(step.bytes)) return { iface: step.iface, bytes: NOTHING };
     if (seen === undefined && step.dial === undefined) return step;
     const bytes = step.bytes.slice(), f = fields(bytes);
     if (f === null) return step;

@@ -169,13 +169,7 @@ Deno.test("helper fits the flows that a helper's control connection has opened, 
   const fits = (child: boolean) => {
     const before = rig.count("filter", "FORWARD").map(([n]) => n);
     const p = rig.load(query, { hook: PREROUTING, track: true });
-    const master = rig.conntrack.flows.words, at = 100 * FLOW_WORDS;
-    master[at + CT_ID] = 4711;
-    master[at + CT_HELPER] = 1;
-    if (child) {
-      master[p.ct * FLOW_WORDS + CT_MASTER] = 101;
-      master[p.ct * FLOW_WORDS + CT_MASTER_ID] = 4711;
-    }
+    if (child) rig.conntrack.flows.words[p.ct * FLOW_WORDS + CT_STATUS] |= 1 << IPS_MASTER_HELPER_SHIFT;
     rig.of(4).filter!.run(FORWARD, p);
     rig.conntrack.release(p);
     return rig.count("filter", "FORWARD").slice(0, 5).map(([n], i) => n > before[i] ? "x" : ".").join("");

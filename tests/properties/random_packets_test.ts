@@ -66,8 +66,10 @@ function seeds(): Uint8Array[] {
       ["2001:db8:1::2", "2001:db8:2::7", "2001:db8:2::1"],
     ]
   ) {
-    const there = (o: Partial<TcpOptions> & { flags: string }) => tcp({ src: lan, sport: 40000, dst: wan, dport: 21, ...o });
-    const back = (o: Partial<TcpOptions> & { flags: string }) => tcp({ src: wan, sport: 21, dst: own, dport: 40000, ...o });
+    const there = (o: Partial<TcpOptions> & { flags: string }) =>
+      tcp({ src: lan, sport: 40000, dst: wan, dport: 21, ...o });
+    const back = (o: Partial<TcpOptions> & { flags: string }) =>
+      tcp({ src: wan, sport: 21, dst: own, dport: 40000, ...o });
     out.push(
       there({ flags: "S", seq: 1000 }),
       back({ flags: "SA", seq: 5000, ack: 1001 }),

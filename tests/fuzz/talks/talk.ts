@@ -61,7 +61,7 @@ export class Talk {
       [1, () => [...pieces, this.c.pick(pieces)]],
       [1, () => [this.c.pick(pieces), ...pieces]],
     ])();
-    for (const piece of pieces) this.send(from, piece, more);
+    for (const piece of pieces) if (piece !== undefined) this.send(from, piece, more);
   }
 
   /** An ICMP error of one end, or of a router before it, about the last packet that it saw. */
