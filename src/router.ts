@@ -34,14 +34,14 @@ import { RateLimitedLog } from "./log.ts";
 import type { Geometry, Memory } from "./memory.ts";
 import { Nat } from "./nat/core.ts";
 import { ACCEPT, DROP, Reason, UDP, UDPLITE, type Verdict } from "./netfilter.ts";
-import { Defrag } from "./packet/defrag.ts";
+import { Defrag, firstFragmentCut, misfitAt } from "./packet/defrag.ts";
 import { fragment } from "./packet/fragment.ts";
 import { ICMP_DEST_UNREACH, ICMP_EXC_FRAGTIME, ICMP_PARAMETERPROB } from "./packet/icmp.ts";
 import { ICMP_PKT_FILTERED, ICMP_TIME_EXCEEDED } from "./packet/icmp.ts";
-import { ICMPV6_ADM_PROHIBITED, ICMPV6_DEST_UNREACH } from "./packet/icmp.ts";
+import { ICMPV6_ADM_PROHIBITED, ICMPV6_DEST_UNREACH, ICMPV6_HDR_INCOMP } from "./packet/icmp.ts";
 import { ICMPV6_HDR_FIELD, ICMPV6_PARAMPROB, ICMPV6_TIME_EXCEED, ICMPV6_UNK_OPTION } from "./packet/icmp.ts";
 import { Packet } from "./packet/packet.ts";
-import { isFragment, parse, parseHeaders } from "./packet/parse.ts";
+import { isFragment, isPiece, parse, parseHeaders } from "./packet/parse.ts";
 import { segment } from "./packet/segment.ts";
 import { Fib } from "./routing/fib.ts";
 import {
@@ -56,6 +56,7 @@ import { Interfaces } from "./routing/interfaces.ts";
 import { LocalStack } from "./routing/local.ts";
 import { ROUTE_DROP, ROUTE_ERROR, ROUTE_FORWARD, ROUTE_LOCAL, Routing } from "./routing/route.ts";
 import { Ipv4Options } from "./routing/ipv4_options.ts";
+import { Redirects } from "./routing/redirect.ts";
 import { Reject } from "./routing/reject.ts";
 import { TcpResets } from "./routing/tcp_reset.ts";
 import { type CompiledTables, compileRules } from "./tables/compile.ts";
@@ -64,6 +65,11 @@ import { REJECT_TCP_RESET, type Services } from "./tables/services.ts";
 
 /** Ends of packets whose flow found no room. */
 const NO_ROOM: readonly number[] = [Reason["table-full"], Reason["nat-no-port"], Reason["insert-failed"]];
+/**
+ * Room for expectations beyond those in the table: a new one is made before it is known whether an older one has to
+ * leave for it.
+ */
+const HELD_EXPECTS = 16;
 /** IPv6 option type of RFC 2675. */
 const JUMBO_OPTION = 0xc2;
 
@@ -90,7 +96,7 @@ export function geometryOf(config: ValidConfig): Geometry {
     interfaces: config.interfaces.length,
     rules: config.counters,
     flows: config.sysctl.get("net.netfilter.nf_conntrack_max"),
-    expects: config.sysctl.get("net.netfilter.nf_conntrack_expect_max"),
+    expects: config.sysctl.get("net.netfilter.nf_conntrack_expect_max") + HELD_EXPECTS,
   };
 }
 
@@ -111,6 +117,7 @@ export class Router {
   readonly #forwarder: Forwarder;
   readonly #options: Ipv4Options;
   readonly #errors: IcmpErrors;
+  readonly #redirects: Redirects;
   readonly #rejects: Reject;
   readonly #local: LocalStack;
   readonly #refusalErrors: boolean;
@@ -143,7 +150,8 @@ export class Router {
     const acceptSourceRoute = sysctl.get("net.ipv4.conf.all.accept_source_route") !== 0;
     const options = this.#options = new Ipv4Options({ routing, clock, acceptSourceRoute });
     const errors = this.#errors = new IcmpErrors({ routing, options, sysctl, clock, random });
-    const resets = new TcpResets({ routing, errors, sysctl });
+    const resets = new TcpResets({ routing, errors, sysctl, options });
+    this.#redirects = new Redirects({ routing, errors, sysctl });
     this.#rejects = new Reject({ errors, resets });
     this.#local = new LocalStack({ routing, options, errors, resets, sysctl, clock });
 
@@ -263,6 +271,9 @@ export class Router {
 
   #forward(p: Packet): void {
     const forwarder = this.#forwarder;
+    // A packet that turns back to its link; its sender could do without Weir.
+    const turns = p.inInterface === p.outInterface && !this.#making;
+    if (turns && p.family === 6 && this.#redirects.make6(this.#made, p)) this.#send(p);
     const result = forwarder.forward(p);
     if (result !== FORWARD_OK) {
       if (result === FORWARD_ERROR) {
@@ -270,6 +281,7 @@ export class Router {
       }
       return this.#end(p);
     }
+    if (turns && p.family === 4 && this.#redirects.make4(this.#made, p)) this.#sendError(p);
     if (this.#passes(p, forward(this.#state, p))) {
       this.#options.forward(p);
       this.#leave(p, false);
@@ -278,15 +290,22 @@ export class Router {
 
   /** A packet for one of Weir's own addresses. */
   #deliver(p: Packet): void {
-    // Whoever receives a datagram gathers it, tracked or not (ip_local_deliver, ipv6_frag_rcv).
-    if (isFragment(p)) {
-      const verdict = this.defrag.gather(p);
-      if (verdict !== ACCEPT) {
-        if (verdict === DROP) this.#end(p);
-        return;
-      }
-    }
+    // Whoever receives a datagram gathers it, tracked or not: in IPv4 before INPUT (ip_local_deliver), in IPv6 behind
+    // it (ipv6_frag_rcv).
+    if (p.family === 4 && isFragment(p) && !this.#passes(p, this.defrag.gather(p))) return;
     if (!this.#passes(p, input(this.#state, p))) return;
+    if (p.family === 6 && p.fragMaxSize === 0 && isPiece(p)) {
+      if (firstFragmentCut(p, p.fragmentHeader)) {
+        this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_INCOMP, 0);
+        return this.#refuse(p, Reason["fragment-malformed"]);
+      }
+      const wrong = misfitAt(p);
+      if (wrong >= 0) {
+        this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, wrong);
+        return this.#refuse(p, Reason["fragment-malformed"]);
+      }
+      if (!this.#passes(p, this.defrag.gather(p))) return;
+    }
     if (this.#emitHost !== undefined) {
       this.#options.deliver(p);
       return this.#emitHost(p);

@@ -85,7 +85,7 @@ export const SYSCTLS: Readonly<Record<string, SysctlEntry>> = {
   "net.ipv4.icmp_msgs_burst": count(50, "ICMP errors in one burst to all targets"),
   "net.ipv6.icmp.ratelimit": count(100, "milliseconds between ICMPv6 errors to one target, 0 for no limit"),
   "net.ipv4.icmp_echo_ignore_all": flag(0, "do not answer IPv4 echo requests"),
-  "net.ipv4.conf.all.send_redirects": flag(0, "send ICMP redirects"),
+  "net.ipv4.conf.all.send_redirects": flag(1, "tell a neighbour of a shorter way (ICMP redirects)"),
   "net.ipv4.conf.all.rp_filter": {
     default: 0,
     min: 0,

@@ -95,7 +95,7 @@ class Restorer {
       if (line === "" || line[0] === "#") continue;
       if (line[0] === "*" && this.#table === null) {
         skipping = !this.#begin(line);
-      } else if (line.trimEnd() === "COMMIT" && (this.#table !== null || skipping)) {
+      } else if (line === "COMMIT" && (this.#table !== null || skipping)) {
         if (this.#table !== null) this.#commit(this.#table);
         this.#table = null;
         skipping = false;
@@ -177,7 +177,8 @@ class Restorer {
     const draft = this.#chains.get(chain.text)!;
     draft.policy = this.#policy(policy);
     if (counters !== undefined) {
-      const found = /^\[(\d+):(\d+)\]$/.exec(counters.text);
+      // What follows the second number is not looked at (parse_counters).
+      const found = /^\[(\d+):(\d+)/.exec(counters.text);
       if (found === null) {
         throw new TextError(`${counters.text} is not a pair of counters such as [0:0]`, counters.column);
       }
@@ -213,7 +214,7 @@ class Restorer {
 
   /** `[12:3456] -A FORWARD …`, or another command. */
   #command(line: string): void {
-    const counters = /^\[(\d+):(\d+)\]/.exec(line);
+    const counters = /^\[(\d+)[^:\]]*:(\d+)[^\]]*\]/.exec(line);
     if (line[0] === "[" && counters === null) {
       throw new TextError("the counters are not a pair such as [0:0]", 1);
     }
@@ -226,9 +227,10 @@ class Restorer {
       path: this.#place(this.#line, words[0]?.column ?? 1),
       packets: Number(counters?.[1] ?? 0),
       bytes: Number(counters?.[2] ?? 0),
+      counted: counters !== null,
     };
     const { command, chain, argument, rule } = draftRule(words, context);
-    if (rule === null && (command === "A" || command === "I" || command === "R")) return; // For the other family (-4, -6).
+    if (rule === null) return; // For the other family (-4, -6).
     switch (command) {
       case "A":
         this.#chain(chain).rules.push(...rule!.split());

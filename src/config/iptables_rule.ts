@@ -52,6 +52,8 @@ export interface LineContext {
   readonly path: string;
   readonly packets: number;
   readonly bytes: number;
+  /** Counters stand before the rule. */
+  readonly counted: boolean;
 }
 
 /** What a line says: a command, the chain it is about, and a rule or another argument. */
@@ -143,6 +145,10 @@ const BASE: readonly (readonly [long: string, letter: string, value: boolean])[]
   ["set-counters", "c", true],
   ["ipv4", "4", false],
   ["ipv6", "6", false],
+  ["wait", "w", false],
+  ["modprobe", "M", true],
+  ["version", "V", false],
+  ["help", "h", false],
 ];
 const COMMANDS = "ADIRNFXP", OTHER_COMMANDS = "CLSZE";
 
@@ -174,7 +180,7 @@ class LineReader {
   readonly #loaded: DraftExtension<Extension>[] = [];
   #protocolLoaded = false;
   readonly #given = new Set<string>();
-  /** Options whose values need the protocol, which may come later in the line. */
+  /** What is read when the line is known: values that need the protocol, addresses, which `-4` and `-6` call off. */
   readonly #later: (() => void)[] = [];
 
   constructor(words: readonly Word[], c: LineContext) {
@@ -184,7 +190,7 @@ class LineReader {
   }
 
   read(): Line {
-    while (this.#at < this.#words.length) {
+    while (this.#at < this.#words.length && !this.#otherFamily) {
       const word = this.#words[this.#at++];
       if (word.text === "!") {
         if (this.#invert !== null) {
@@ -193,10 +199,15 @@ class LineReader {
         this.#invert = word;
         continue;
       }
+      if (word.text === "--" && this.#at === this.#words.length) break; // The end of the options, getopt would say.
       if (word.text.startsWith("--") && word.text.length > 2) this.#long(word);
       else if (/^-[^-]/.test(word.text)) this.#short(word);
       else throw new TextError(`${JSON.stringify(word.text)} does not belong to any option`, word.column);
       this.#invert = null;
+    }
+    if (this.#otherFamily) {
+      // What follows is not looked at, nor what had to wait.
+      return { command: this.#command, chain: this.#chain, argument: this.#argument, rule: null };
     }
     if (this.#invert !== null) {
       throw new TextError("nothing follows the exclamation mark", this.#invert.column);
@@ -210,7 +221,7 @@ class LineReader {
       command: this.#command,
       chain: this.#chain,
       argument: this.#argument,
-      rule: this.#otherFamily ? null : this.#rule,
+      rule: this.#rule,
     };
   }
 
@@ -233,8 +244,14 @@ class LineReader {
     }
     const takes = found.kind === "base" ? found.value : found.option.kind.words > 0;
     if (inline !== null && !takes) throw new TextError(`option --${name} takes no value`, inline.column);
-    if (found.kind === "base") this.#base(found.letter, takes ? inline ?? this.#next(word) : word, word);
-    else this.#extension(found, takes ? inline ?? this.#next(word) : word, word);
+    if (found.kind === "base") {
+      if (inline !== null) this.#refuseAttached(found.letter, word);
+      this.#base(found.letter, takes ? inline ?? this.#next(word, false) : word, word);
+    } else {
+      // Both take any text.
+      const free = found.name === "comment" || found.name === "logPrefix";
+      this.#extension(found, takes ? inline ?? this.#next(word, free) : word, word);
+    }
   }
 
   #short(word: Word): void {
@@ -247,9 +264,23 @@ class LineReader {
         continue;
       }
       const rest = word.text.slice(i + 1);
-      this.#base(letter, rest === "" ? this.#next(word) : { text: rest, column: word.column + i + 1 }, word);
+      if (rest !== "") this.#refuseAttached(letter, word);
+      this.#base(
+        letter,
+        rest === "" ? this.#next(word, false) : { text: rest, column: word.column + i + 1 },
+        word,
+      );
       return;
     }
+  }
+
+  /** iptables takes the whole word for the value of these, which is hardly ever meant. */
+  #refuseAttached(letter: string, word: Word): void {
+    if (!"psdioj".includes(letter)) return;
+    throw new TextError(
+      `${word.text} needs a blank before its value, or iptables reads another one`,
+      word.column,
+    );
   }
 
   /** An option by its whole name, or by a beginning that only one has. */
@@ -280,13 +311,12 @@ class LineReader {
     );
   }
 
-  /** The value of an option, whatever it looks like; `! value` is read as a negation, as iptables still does. */
-  #next(option: Word): Word {
+  /** The value of an option, whatever it looks like. Old versions of iptables took a `!` here. */
+  #next(option: Word, freeText: boolean): Word {
     const word = this.#words[this.#at++];
     if (word === undefined) throw new TextError(`${option.text} needs a value`, option.column);
-    if (word.text === "!" && this.#invert === null && this.#words[this.#at] !== undefined) {
-      this.#invert = word;
-      return this.#words[this.#at++];
+    if (word.text === "!" && !freeText) {
+      throw new TextError(`the exclamation mark stands before ${option.text}, not behind it`, word.column);
     }
     return word;
   }
@@ -328,10 +358,10 @@ class LineReader {
       case "p":
         return this.#protocol(value, invert);
       case "s":
-        rule.sources = this.#addresses(value, invert);
+        this.#later.push(() => rule.sources = this.#addresses(value, invert));
         return;
       case "d":
-        rule.destinations = this.#addresses(value, invert);
+        this.#later.push(() => rule.destinations = this.#addresses(value, invert));
         return;
       case "i":
         rule.inInterface = this.#interface(value, invert);
@@ -354,6 +384,9 @@ class LineReader {
         rule.chain = { name: value.text, goto: true };
         return;
       case "c":
+        if (this.#c.counted) {
+          throw new TextError("-c cannot stand beside counters before the rule", option.column);
+        }
         return this.#counters(value);
       case "t":
         throw new TextError(
@@ -553,9 +586,10 @@ class LineReader {
       };
       owner.options[name] = { value: this.#read(() => definition.kind.read(text, context), value), invert };
     };
-    // `-m tcp --dport 1 -p tcp` is right, too; but a double use is to be seen in order.
+    // `-m tcp --dport 1 -p tcp` is right, too, though not for a target; and a double use is to be seen in order.
     owner.options[name] = { value: text, invert };
-    this.#later.push(read);
+    if (owner === this.#rule.target) read();
+    else this.#later.push(read);
   }
 
   #read<T>(read: () => T, word: Word): T {

@@ -124,6 +124,7 @@ function spelled(key: string, value: Value, invert: boolean): [string, Value] {
 function sayValue(key: string, value: unknown, kind: Kind<unknown>, c: ReadContext): Value {
   if (typeof value === "string") return value;
   const text = kind.print(value, c);
+  if (typeof value === "number" && text === `"${value}"`) return value;
   if (LISTS.includes(key)) {
     const list = text.split(",").map(numberIfPlain);
     return list.length > 1 ? list : list[0];

@@ -118,6 +118,10 @@ export interface RuleConfig {
   ctdir?: "ORIGINAL" | "REPLY";
   /** Mark of the flow: `"0x1"`, `"0x1/0xff"`, or a number. */
   connmark?: Negatable<string | number>;
+  /** The flow has this label, 0 to 127. */
+  connlabel?: Negatable<number>;
+  /** With `connlabel`: the flow gets the label. */
+  setConnlabel?: true;
   /** The flow was opened by this helper's control connection; `""` for any helper. With `jump: "CT"` see below. */
   helper?: Negatable<string>;
 

@@ -97,7 +97,7 @@ export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): strin
 }
 
 function head(sources: readonly Source[], names: readonly string[]): string[] {
-  const from = sources.map(({ name }) => name.replaceAll("*/", "* /")).join(" and ");
+  const from = sources.map(({ name }) => fileName(name).replaceAll("*/", "* /")).join(" and ");
   return [
     "/**",
     ` * Rules imported from ${from}.`,
@@ -111,6 +111,11 @@ function head(sources: readonly Source[], names: readonly string[]): string[] {
     `import { ${names.join(", ")} } from "weir";`,
     "",
   ];
+}
+
+/** Without the folders, which are somebody's machine. */
+function fileName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 // ── interfaces and helpers ──────────────────────────────────────────────────────────────────────────────────────────
@@ -217,7 +222,7 @@ function sayTable(
         builtinChains: builtin,
       };
       if (said === null || readBack(said, context) !== saveRule(rule, table.family)) {
-        return { reason: `the rule at ${rule.path}` };
+        return { reason: `the rule at ${fileName(rule.path)}` };
       }
       rules.push(said);
     }

@@ -49,7 +49,7 @@ import {
 } from "../netfilter.ts";
 import { verifyTransport } from "../packet/checksum.ts";
 import { icmpHeaderOk } from "../packet/icmp.ts";
-import type { CtTemplate, Packet } from "../packet/packet.ts";
+import { type CtTemplate, type Packet, ZONE_FROM_MARK } from "../packet/packet.ts";
 import type { ExpectPolicy } from "./expect.ts";
 import { Expector } from "./expector.ts";
 import { packetTuple } from "./extract.ts";
@@ -61,6 +61,7 @@ import {
   CT_MASTER,
   CT_ORIGINAL,
   CT_REPLY,
+  CT_START,
   CT_STATE,
   CT_STATUS,
   CT_TIMEOUT_POLICY,
@@ -69,6 +70,7 @@ import {
   FLOW_WORDS,
   IPS_ASSURED,
   IPS_CONFIRMED,
+  IPS_COUNTED,
   IPS_DYING,
   IPS_EXPECTED,
   IPS_HELPER,
@@ -212,8 +214,8 @@ export class Conntrack extends Expector {
     const template = p.template;
     let zone = 0, zoneReply = 0;
     if (template !== null) {
-      zone = template.zoneFromMark ? p.mark & 0xffff : template.zoneOriginal;
-      zoneReply = template.zoneFromMark ? zone : template.zoneReply;
+      zone = template.zoneOriginal === ZONE_FROM_MARK ? p.mark & 0xffff : template.zoneOriginal;
+      zoneReply = template.zoneReply === ZONE_FROM_MARK ? p.mark & 0xffff : template.zoneReply;
     }
     if (isOwnIcmp(p)) {
       const sort = this.#sortIcmp(p);
@@ -301,18 +303,27 @@ export class Conntrack extends Expector {
     }
   }
 
+  /** `#find` in one direction. */
+  #findDirection(hash: number, t: Int32Array, at: number, dir: number): number {
+    for (;;) {
+      const found = this.flows.findDirection(hash, t, at, dir);
+      if (found < 0 || !this.expired(found >> 1)) return found;
+      this.delete(found >> 1);
+    }
+  }
+
   /**
    * `find` for a packet whose template may put the directions into different zones: in the one zone it can only be
    * a flow's original direction, in the other its reply.
    */
   #lookup(hash: number, t: Int32Array, zone: number, zoneReply: number): number {
-    const found = this.#find(hash, t, 0);
-    if (zone === zoneReply) return found;
-    if (found >= 0 && (found & 1) === ORIGINAL) return found;
+    if (zone === zoneReply) return this.#find(hash, t, 0);
+    const found = this.#findDirection(hash, t, 0, ORIGINAL);
+    if (found >= 0) return found;
     t[PROTO] = (t[PROTO] & NOT_ZONE) | (zoneReply << ZONE_SHIFT);
-    const reply = this.find(t, 0);
+    const reply = this.#findDirection(this.flows.hash(t, 0), t, 0, REPLY);
     t[PROTO] = (t[PROTO] & NOT_ZONE) | (zone << ZONE_SHIFT);
-    return reply >= 0 && (reply & 1) === REPLY ? reply : -1;
+    return reply;
   }
 
   #sortIcmp(p: Packet): number {
@@ -373,6 +384,7 @@ export class Conntrack extends Expector {
     const w = flows.words, at = ct * FLOW_WORDS;
     copyTuple(w, at + CT_ORIGINAL, t, 0);
     copyTuple(w, at + CT_REPLY, reply, 0);
+    if (this.accounting) w[at + CT_STATUS] = IPS_COUNTED;
     w[at + CT_EVENTS] = ALL_EVENTS;
     if (template !== null) {
       w[at + CT_EVENTS] = template.events & ALL_EVENTS;
@@ -499,12 +511,20 @@ export class Conntrack extends Expector {
       return p.drop(Reason["insert-failed"]);
     }
     const hash = flows.hash(w, at + CT_ORIGINAL), hashReply = flows.hash(w, at + CT_REPLY);
-    let found = this.#find(hash, w, at + CT_ORIGINAL);
-    if (found < 0) found = this.#find(hashReply, w, at + CT_REPLY);
+    const oneZone = ((w[at + CT_ORIGINAL + PROTO] ^ w[at + CT_REPLY + PROTO]) & ~NOT_ZONE) === 0;
+    let found = oneZone
+      ? this.#find(hash, w, at + CT_ORIGINAL)
+      : this.#findDirection(hash, w, at + CT_ORIGINAL, ORIGINAL);
+    if (found < 0) {
+      found = oneZone
+        ? this.#find(hashReply, w, at + CT_REPLY)
+        : this.#findDirection(hashReply, w, at + CT_REPLY, REPLY);
+    }
     if (found >= 0) return this.#clash(p, ct, found >> 1);
     // The time runs from now on, not from when it was first set.
     w[at + CT_EXPIRES] = (w[at + CT_EXPIRES] + this.clock.now) | 0;
     w[at + CT_STATUS] |= IPS_CONFIRMED;
+    if (this.timestamp) w[at + CT_START] = Math.floor(this.clock.wall);
     flows.insertHashed(ct, hash, hashReply);
     this.stats[STAT_INSERT]++;
     return ACCEPT;
@@ -520,7 +540,7 @@ export class Conntrack extends Expector {
     const same = tupleEquals(w, original, w, there) && tupleEquals(w, reply, w, back) ||
       tupleEquals(w, original, w, back) && tupleEquals(w, reply, w, there);
     if ((p.protocol === UDP || p.protocol === UDPLITE) && same) {
-      if (this.accounting) this.account(winner, p.ctinfo, p);
+      this.account(winner, p.ctinfo, p);
       this.discard(ct);
       p.ct = winner;
       this.stats[STAT_CLASH_RESOLVE]++;
@@ -614,7 +634,10 @@ export class Conntrack extends Expector {
     const w = this.flows.words, reply = this.#reply;
     if (!invertTuple(reply, 0, tuple, at)) return false;
     reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (w[tupleAt(ignored, REPLY) + PROTO] & ~NOT_ZONE);
-    const found = this.find(reply, 0);
+    const oneZone = ((w[tupleAt(ignored, ORIGINAL) + PROTO] ^ reply[PROTO]) & ~NOT_ZONE) === 0;
+    const found = oneZone
+      ? this.find(reply, 0)
+      : this.#findDirection(this.flows.hash(reply, 0), reply, 0, REPLY);
     if (found < 0 || (found >> 1) === ignored) return false;
     // The same flow, begun twice by packets that were on their way together: confirm sorts that out.
     if (tupleEquals(w, tupleAt(ignored, ORIGINAL), w, tupleAt(found >> 1, ORIGINAL))) return false;

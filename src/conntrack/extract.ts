@@ -102,7 +102,7 @@ function skipExtensions(p: Packet, at: number): number {
         offset += (view.getUint8(offset + 1) + 1) << 3;
         break;
       case 44: // fragment
-        if (offset + 8 > p.length || (view.getUint16(offset + 2) & 0xfff8) !== 0) return -1;
+        if (offset + 4 > p.length || (view.getUint16(offset + 2) & 0xfff8) !== 0) return -1;
         next = view.getUint8(offset);
         offset += 8;
         break;

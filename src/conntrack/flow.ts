@@ -85,6 +85,8 @@ export const IPS_HELPER = 1 << 13;
 export const IPS_MAPPED = 1 << 30;
 /** Not Linux's either: the helper that its master had when it was expected (index + 1), which outlives the master. */
 export const IPS_MASTER_HELPER_SHIFT = 16, IPS_MASTER_HELPER_MASK = 0xff;
+/** Nor this: it began while packets and bytes were counted, and is counted to its end (nf_conn_acct). */
+export const IPS_COUNTED = 1 << 24;
 export const IPS_NAT_MASK = IPS_SRC_NAT | IPS_DST_NAT;
 export const IPS_NAT_DONE_MASK = IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
 

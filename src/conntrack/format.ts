@@ -37,11 +37,13 @@ import {
   CT_HELPER,
   CT_ID,
   CT_MARK,
+  CT_START,
   CT_STATE,
   CT_STATUS,
   FLOW_CONFIRMED,
   FLOW_WORDS,
   IPS_ASSURED,
+  IPS_COUNTED,
   IPS_SEEN_REPLY,
   tupleAt,
 } from "./flow.ts";
@@ -140,6 +142,8 @@ export function formatFlow(conntrack: Conntrack, ct: number, use = 1, options: L
   if ((status & IPS_ASSURED) !== 0) s += "[ASSURED] ";
   s += `mark=${w[at + CT_MARK] >>> 0} `;
   if (zone === zoneReply && zone !== 0) s += `zone=${zone} `;
+  const start = w[at + CT_START] >>> 0;
+  if (start !== 0) s += `delta-time=${Math.max(0, Math.floor(conntrack.clock.wall) - start)} `;
   if (w[at + CT_HELPER] !== 0) s += `helper=${conntrack.helpers[w[at + CT_HELPER] - 1].name} `;
   s += `use=${use}`;
   if (options.id) s += ` id=${w[at + CT_ID] >>> 0}`;
@@ -147,7 +151,7 @@ export function formatFlow(conntrack: Conntrack, ct: number, use = 1, options: L
 }
 
 function counters(conntrack: Conntrack, at: number, dir: number): string {
-  if (!conntrack.accounting) return "";
+  if ((conntrack.flows.words[at + CT_STATUS] & IPS_COUNTED) === 0) return "";
   const f = conntrack.flows.floats, first = ((at + CT_COUNTERS) >> 1) + dir * 2;
   return `packets=${f[first]} bytes=${f[first + 1]} `;
 }

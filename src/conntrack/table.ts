@@ -28,7 +28,7 @@ import {
   FLOW_UNCONFIRMED,
   FLOW_WORDS,
 } from "./flow.ts";
-import { DST, PORTS, PROTO } from "./tuple.ts";
+import { DST, PORTS, PROTO, tupleEquals } from "./tuple.ts";
 
 /** Words before the first record: high-water marks, next id; the rest keeps records on cache lines. */
 const HEAD_WORDS = 16;
@@ -214,6 +214,17 @@ export class FlowTable {
     }
   }
 
+  /** `findHashed` in one direction: flows whose directions are in different zones may share a tuple with others. */
+  findDirection(hash: number, t: Int32Array, at: number, dir: number): number {
+    const index = this.#index, mask = this.#mask, w = this.words;
+    for (let slot = hash & mask; index[slot * 2 + 1] !== 0; slot = (slot + 1) & mask) {
+      const found = index[slot * 2 + 1] - 1;
+      if (index[slot * 2] !== hash || (found & 1) !== dir) continue;
+      if (tupleEquals(w, (found >> 1) * FLOW_WORDS + (dir === 0 ? CT_ORIGINAL : CT_REPLY), t, at)) return found;
+    }
+    return -1;
+  }
+
   /** Puts both tuples of a flow into the index and publishes the record. */
   insert(ct: number): void {
     const w = this.words, at = ct * FLOW_WORDS;
@@ -222,9 +233,8 @@ export class FlowTable {
 
   /** `insert` where the hashes of the original and of the reply tuple are known. */
   insertHashed(ct: number, hash: number, hashReply: number): void {
-    // Where both are equal (a host that sends to itself) it is the reply that is found, as in Linux.
-    this.#put(hashReply, ct << 1 | 1);
     this.#put(hash, ct << 1);
+    this.#put(hashReply, ct << 1 | 1);
     this.words[ct * FLOW_WORDS + CT_STATE] = FLOW_CONFIRMED;
   }
 
@@ -257,12 +267,17 @@ export class FlowTable {
     }
   }
 
+  /** Equal tuples (a host that sends to itself, zones of one direction): the latest is found first, as in Linux. */
   #put(hash: number, entry: number): void {
     const index = this.#index, mask = this.#mask;
-    let slot = hash & mask;
-    while (index[slot * 2 + 1] !== 0) slot = (slot + 1) & mask;
+    let slot = hash & mask, value = entry + 1;
+    for (let there; (there = index[slot * 2 + 1]) !== 0; slot = (slot + 1) & mask) {
+      if (index[slot * 2] !== hash) continue;
+      index[slot * 2 + 1] = value;
+      value = there;
+    }
     index[slot * 2] = hash;
-    index[slot * 2 + 1] = entry + 1;
+    index[slot * 2 + 1] = value;
   }
 
   #take(hash: number, entry: number): void {

@@ -29,6 +29,7 @@ import {
   FLOW_CONFIRMED,
   FLOW_WORDS,
   IPS_CONFIRMED,
+  IPS_COUNTED,
   IPS_DYING,
   IPS_FIXED_TIMEOUT,
 } from "./flow.ts";
@@ -86,8 +87,10 @@ export class Tracker {
 
   /** Verify transport checksums (nf_conntrack_checksum). */
   readonly checksum: boolean;
-  /** Count packets and bytes (nf_conntrack_acct). */
+  /** Count the packets and bytes of flows that begin from now on (nf_conntrack_acct). */
   readonly accounting: boolean;
+  /** Note when a flow is confirmed (nf_conntrack_timestamp). */
+  readonly timestamp: boolean;
   readonly tcpLoose: boolean;
   readonly tcpBeLiberal: boolean;
   readonly tcpMaxRetrans: number;
@@ -105,6 +108,7 @@ export class Tracker {
     const get = (name: string) => o.sysctl.get(`net.netfilter.nf_conntrack_${name}`);
     this.checksum = get("checksum") !== 0;
     this.accounting = get("acct") !== 0;
+    this.timestamp = get("timestamp") !== 0;
     this.tcpLoose = get("tcp_loose") !== 0;
     this.tcpBeLiberal = get("tcp_be_liberal") !== 0;
     this.tcpMaxRetrans = get("tcp_max_retrans");
@@ -140,11 +144,12 @@ export class Tracker {
   /** `refresh`, and counts the packet (nf_ct_refresh_acct). */
   refreshAcct(ct: number, ctinfo: number, p: Packet, milliseconds: number): void {
     this.refresh(ct, milliseconds);
-    if (this.accounting) this.account(ct, ctinfo, p);
+    this.account(ct, ctinfo, p);
   }
 
   /** Counts a packet, an offloaded one as one, as the kernel does (nf_ct_acct_update). */
   account(ct: number, ctinfo: number, p: Packet): void {
+    if ((this.flows.words[ct * FLOW_WORDS + CT_STATUS] & IPS_COUNTED) === 0) return;
     const f = this.flows.floats, at = ((ct * FLOW_WORDS + CT_COUNTERS) >> 1) + ctinfoDir(ctinfo) * 2;
     f[at]++;
     f[at + 1] += p.length;
@@ -152,7 +157,7 @@ export class Tracker {
 
   /** The packet ends its flow (nf_ct_kill_acct). */
   killAcct(ct: number, ctinfo: number, p: Packet): void {
-    if (this.accounting) this.account(ct, ctinfo, p);
+    this.account(ct, ctinfo, p);
     this.delete(ct);
   }
 

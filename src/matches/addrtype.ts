@@ -4,6 +4,7 @@ import { readAddress } from "../packet/address.ts";
 import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
 import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
+import { isUnicast6 } from "../routing/address_scope.ts";
 import type { Interfaces } from "../routing/interfaces.ts";
 import {
   defineMatch,
@@ -50,12 +51,6 @@ const ROUTED = LOCAL | ANYCAST | 1 << 7 | 1 << 8;
 
 const words = new Int32Array(4);
 
-/** Neither multicast nor unspecified nor an IPv4 address in IPv6's clothes (RFC 4291, 2.5.5.2). */
-function isUnicast6(): boolean {
-  if (words[0] >>> 24 === 0xff) return false;
-  return (words[0] | words[1]) !== 0 || words[2] !== 0xffff && (words[2] | words[3]) !== 0;
-}
-
 class AddrtypeMatch implements Match {
   readonly #interfaces: Interfaces;
   readonly #source: OptionValue<number> | undefined;
@@ -92,7 +87,7 @@ class AddrtypeMatch implements Match {
   #fits(family: Family, iface: number, types: number): boolean {
     if (family === 4) return (this.#type(4, iface) & types) !== 0;
     if ((types & MULTICAST) !== 0 && words[0] >>> 24 !== 0xff) return false;
-    if ((types & UNICAST) !== 0 && !isUnicast6()) return false;
+    if ((types & UNICAST) !== 0 && !isUnicast6(words, 0)) return false;
     if ((types & UNSPEC) !== 0 && (words[0] | words[1] | words[2] | words[3]) !== 0) return false;
     return (types & ROUTED) === 0 || (this.#type(6, iface) & types & ROUTED) !== 0;
   }

@@ -27,8 +27,8 @@ import {
   OptionError,
   type Options,
 } from "../tables/extension.ts";
-import { bits, portRange, protocol, type Range, range, refuse } from "../tables/kinds.ts";
-import { STATE_DNAT, STATE_NAMES, STATE_SNAT, stateBit } from "./state.ts";
+import { anyPortRange, bits, protocol, type Range, range, refuse } from "../tables/kinds.ts";
+import { STATE_DNAT, STATE_NAMES, STATE_SNAT, stateBit, StateMatch } from "./state.ts";
 
 interface ConntrackOptions {
   ctstate: number;
@@ -59,7 +59,7 @@ const flowProtocol: Kind<number> = {
   ...protocol,
   read(input, c) {
     const number = protocol.read(input, c);
-    if (number === 0) throw new OptionError("is every protocol: leave the option out");
+    if (number === 0 && !c.cut) throw new OptionError("is every protocol: leave the option out");
     return number;
   },
   print: String,
@@ -75,7 +75,7 @@ const direction: Kind<Dir> = {
   print: (dir) => dir === ORIGINAL ? "ORIGINAL" : "REPLY",
 };
 
-/** Only the states: what nearly every rule asks. */
+/** Only the states, the flow's translation among them. */
 class CtstateMatch implements Match {
   readonly #conntrack: Conntrack;
   readonly #mask: number;
@@ -89,13 +89,20 @@ class CtstateMatch implements Match {
 
   match(p: Packet): boolean {
     let bit = stateBit(p);
-    if (p.ct !== NO_CT && (this.#mask & (STATE_SNAT | STATE_DNAT)) !== 0) {
+    if (p.ct !== NO_CT) {
       const status = this.#conntrack.flows.words[p.ct * FLOW_WORDS + CT_STATUS];
       if ((status & IPS_SRC_NAT) !== 0) bit |= STATE_SNAT;
       if ((status & IPS_DST_NAT) !== 0) bit |= STATE_DNAT;
     }
     return ((bit & this.#mask) !== 0) !== this.#invert;
   }
+}
+
+/** Only the states: what nearly every rule asks. */
+function stateMatch(conntrack: Conntrack, mask: number, invert: boolean): Match {
+  return (mask & (STATE_SNAT | STATE_DNAT)) === 0
+    ? new StateMatch(mask, invert)
+    : new CtstateMatch(conntrack, mask, invert);
 }
 
 /** An address of the flow: where it stands in the record, and what it must be. */
@@ -130,7 +137,7 @@ class ConntrackMatch implements Match {
   constructor(conntrack: Conntrack, o: Options<ConntrackOptions>) {
     this.#conntrack = conntrack;
     this.#o = o;
-    this.#state = o.ctstate ? new CtstateMatch(conntrack, o.ctstate.value, o.ctstate.invert) : null;
+    this.#state = o.ctstate ? stateMatch(conntrack, o.ctstate.value, o.ctstate.invert) : null;
     const address = (given: Options<ConntrackOptions>["ctorigsrc"], at: number) => {
       if (given) this.#addresses.push(new FlowAddress(at, given.value, given.invert));
     };
@@ -195,10 +202,10 @@ export const conntrack: MatchExtension = defineMatch<ConntrackOptions>({
     ctorigdst: { flag: "ctorigdst", kind: network, negatable: true },
     ctreplsrc: { flag: "ctreplsrc", kind: network, negatable: true },
     ctrepldst: { flag: "ctrepldst", kind: network, negatable: true },
-    ctorigsrcport: { flag: "ctorigsrcport", kind: portRange, negatable: true },
-    ctorigdstport: { flag: "ctorigdstport", kind: portRange, negatable: true },
-    ctreplsrcport: { flag: "ctreplsrcport", kind: portRange, negatable: true },
-    ctrepldstport: { flag: "ctrepldstport", kind: portRange, negatable: true },
+    ctorigsrcport: { flag: "ctorigsrcport", kind: anyPortRange, negatable: true },
+    ctorigdstport: { flag: "ctorigdstport", kind: anyPortRange, negatable: true },
+    ctreplsrcport: { flag: "ctreplsrcport", kind: anyPortRange, negatable: true },
+    ctrepldstport: { flag: "ctrepldstport", kind: anyPortRange, negatable: true },
     ctstatus: { flag: "ctstatus", kind: status, negatable: true },
     ctexpire: { flag: "ctexpire", kind: range(0xffffffff), negatable: true },
     ctdir: { flag: "ctdir", kind: direction },
@@ -221,7 +228,7 @@ export const conntrack: MatchExtension = defineMatch<ConntrackOptions>({
   create(o, c) {
     const { ctstate, ...others } = o;
     return ctstate !== undefined && Object.keys(others).length === 0
-      ? new CtstateMatch(c.services.conntrack, ctstate.value, ctstate.invert)
+      ? stateMatch(c.services.conntrack, ctstate.value, ctstate.invert)
       : new ConntrackMatch(c.services.conntrack, o);
   },
 });

@@ -66,7 +66,7 @@ export function icmpKind(title: string, names: IcmpNames): Kind<IcmpType> {
   return {
     words: 1,
     expects: `an ${title} type by name such as "echo-request", a number, or "3/4"`,
-    read(input) {
+    read(input, c) {
       if (typeof input !== "string" && typeof input !== "number") refuse(input, this.expects);
       const text = String(input), wanted = text.toLowerCase();
       let found = names.filter(([name]) => name.toLowerCase().startsWith(wanted));
@@ -81,12 +81,23 @@ export function icmpKind(title: string, names: IcmpNames): Kind<IcmpType> {
       }
       const parts = text.split("/");
       const type = wholeNumber(parts[0], 0, 255);
-      const code = parts.length > 1 ? wholeNumber(parts[1], 0, 255) : 0;
-      if (type === null || code === null || parts.length > 2) return refuse(input, this.expects);
-      return { type, codeMin: code, codeMax: parts.length > 1 ? code : 0xff };
+      const codes = parts.length > 1
+        ? parts[1].split(":").map((code) => wholeNumber(code, 0, 255))
+        : [0, 255];
+      const codeMin = codes[0], codeMax = codes.at(-1)!;
+      if (type === null || codeMin === null || codeMax === null || codes.length > 2 || parts.length > 2) {
+        return refuse(input, this.expects);
+      }
+      if (codeMin > codeMax && !c.cut) {
+        throw new OptionError(`${show(input)} is a range that ends before it begins; swap its ends`);
+      }
+      return { type, codeMin, codeMax };
     },
-    print: ({ type, codeMin, codeMax }) =>
-      codeMin === 0 && codeMax === 0xff ? String(type) : `${type}/${codeMin}`,
+    // iptables-save leaves out where a range of codes ends, and with it what the rule means.
+    print({ type, codeMin, codeMax }) {
+      if (codeMin === 0 && codeMax === 0xff) return String(type);
+      return `${type}/${codeMin}${codeMax === codeMin ? "" : `:${codeMax}`}`;
+    },
   };
 }
 

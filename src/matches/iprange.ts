@@ -3,7 +3,8 @@ import { type AddressRange, formatAddress, parseRange, readAddress } from "../pa
 import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
 import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
-import { familyOfText } from "../tables/addresses.ts";
+import type { Family } from "../netfilter.ts";
+import { addressWords, familyOfText } from "../tables/addresses.ts";
 import {
   defineMatch,
   type Kind,
@@ -18,7 +19,7 @@ const addressRange: Kind<AddressRange> = {
   words: 1,
   expects: 'a range of addresses such as "192.0.2.10-192.0.2.20"',
   read(input, c) {
-    const range = typeof input === "string" ? parseRange(input) : null;
+    const range = typeof input !== "string" ? null : c.cut ? asText(input, c.family) : parseRange(input);
     if (range === null) return refuse(input, this.expects);
     if (range.family !== c.family) {
       throw new OptionError(`${show(input)} is not IPv${c.family}, which the rule is for`);
@@ -29,6 +30,14 @@ const addressRange: Kind<AddressRange> = {
   print: ({ family, words, to }) => `${formatAddress(family, words)}-${formatAddress(family, to)}`,
   family: familyOfText,
 };
+
+/** As iptables reads it: addresses may be cut short, and a range upside down is one that nothing is in. */
+function asText(text: string, family: Family): AddressRange | null {
+  const dash = text.indexOf("-");
+  const from = addressWords(dash < 0 ? text : text.slice(0, dash), family);
+  const to = dash < 0 ? from : addressWords(text.slice(dash + 1), family);
+  return from === null || to === null ? null : { family, words: from, to };
+}
 
 const words = new Int32Array(4);
 

@@ -6,6 +6,7 @@
 import type { MatchExtension } from "../tables/extension.ts";
 import { addrtype } from "./addrtype.ts";
 import { comment } from "./comment.ts";
+import { connlabel } from "./connlabel.ts";
 import { connmark } from "./connmark.ts";
 import { conntrack } from "./conntrack.ts";
 import { custom } from "./custom.ts";
@@ -31,6 +32,7 @@ import { udp } from "./udp.ts";
 export const MATCHES: readonly MatchExtension[] = [
   addrtype,
   comment,
+  connlabel,
   connmark,
   conntrack,
   custom,

@@ -13,6 +13,9 @@ const ports: Kind<readonly Range[]> = {
   read(input, c) {
     const list = listOf(input, this.expects).map((item) => {
       const range = portRange.read(item, c);
+      if (c.cut && /^:|:$/.test(item)) {
+        throw new OptionError(`"${item}" lacks one of its ends, which only a single range may`);
+      }
       if (item.includes(":") && range.min >= range.max) {
         throw new OptionError(`"${item}" is not a range: its end must be above its beginning`);
       }

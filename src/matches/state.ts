@@ -1,7 +1,7 @@
 /** A packet's relation to its flow (iptables -m state): the short form of `conntrack --ctstate`. */
 import { NO_CT, UNTRACKED } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
-import { defineMatch, type Match, type MatchExtension } from "../tables/extension.ts";
+import { defineMatch, type Match, type MatchExtension, NO_FLOW } from "../tables/extension.ts";
 import { bits } from "../tables/kinds.ts";
 
 /** Bits of a state mask. */
@@ -36,13 +36,25 @@ export function stateBit(p: Packet): number {
   return p.ctinfo === UNTRACKED ? STATE_UNTRACKED : STATE_INVALID;
 }
 
-class StateMatch implements Match {
+/** A state mask as `Match.relations` has it. */
+function relations(mask: number, invert: boolean): number {
+  let accepted = ((mask & STATE_INVALID) !== 0) !== invert ? NO_FLOW : 0;
+  BY_CTINFO.forEach((bit, ctinfo) => {
+    if (((mask & bit) !== 0) !== invert) accepted |= 1 << ctinfo;
+  });
+  return accepted;
+}
+
+/** Only the packet's relation to its flow. */
+export class StateMatch implements Match {
+  readonly relations: number;
   readonly #mask: number;
   readonly #invert: boolean;
 
   constructor(mask: number, invert: boolean) {
     this.#mask = mask;
     this.#invert = invert;
+    this.relations = relations(mask, invert);
   }
 
   match(p: Packet): boolean {

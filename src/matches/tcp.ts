@@ -9,6 +9,8 @@ import {
   type MatchExtension,
   OptionError,
   type Options,
+  type PortCondition,
+  portCondition,
   printOptions,
 } from "../tables/extension.ts";
 import { flag, listOf, portRange, type Range, refuse, show, uint } from "../tables/kinds.ts";
@@ -75,6 +77,7 @@ const tcpFlags: Kind<Flags> = {
 };
 
 class TcpMatch implements Match {
+  readonly ports?: PortCondition;
   readonly #sportMin: number;
   readonly #sportMax: number;
   readonly #sportInvert: boolean;
@@ -99,6 +102,9 @@ class TcpMatch implements Match {
     this.#flagsInvert = o.tcpFlags?.invert ?? false;
     this.#option = o.tcpOption?.value ?? 0;
     this.#optionInvert = o.tcpOption?.invert ?? false;
+    if (o.tcpFlags === undefined && o.tcpOption === undefined) {
+      this.ports = { header: TCP_HEADER, sport: portCondition(o.sport), dport: portCondition(o.dport) };
+    }
   }
 
   match(p: Packet): boolean {

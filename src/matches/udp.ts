@@ -7,9 +7,11 @@ import {
   type Match,
   type MatchExtension,
   type Options,
+  type PortCondition,
+  portCondition,
   printOptions,
 } from "../tables/extension.ts";
-import { portRange, type Range } from "../tables/kinds.ts";
+import { anyPortRange, portRange, type Range } from "../tables/kinds.ts";
 import { withoutFullRanges } from "./tcp.ts";
 
 /** Ports at the head of a transport header. */
@@ -20,6 +22,7 @@ export interface PortOptions {
 
 /** Source and destination port of protocols that have nothing else to ask for. */
 export class PortsMatch implements Match {
+  readonly ports: PortCondition;
   /** Bytes that the header must have. */
   readonly #header: number;
   readonly #sportMin: number;
@@ -30,6 +33,7 @@ export class PortsMatch implements Match {
   readonly #dportInvert: boolean;
 
   constructor(o: Options<PortOptions>, header: number) {
+    this.ports = { header, sport: portCondition(o.sport), dport: portCondition(o.dport) };
     this.#header = header;
     this.#sportMin = o.sport?.value.min ?? 0;
     this.#sportMax = o.sport?.value.max ?? 0xffff;
@@ -63,7 +67,10 @@ export const portOptions = {
 export const udp: MatchExtension = defineMatch<PortOptions>({
   name: "udp",
   protocols: [UDP],
-  options: portOptions,
+  options: {
+    sport: { ...portOptions.sport, kind: anyPortRange },
+    dport: { ...portOptions.dport, kind: anyPortRange },
+  },
   save(o, c) {
     return printOptions(udp, withoutFullRanges(o), c);
   },

@@ -278,23 +278,27 @@ export class Nat {
 
   /**
    * A packet from inside to the outside of a mapping comes from its own outside, too ("external source IP address and
-   * port"; RFC 4787, REQ-9a): else the answers would not come back this way.
+   * port"; RFC 4787, REQ-9a): from what the rules give it when it really leaves by that interface.
    */
   #hairpin(p: Packet, mappings: Mappings, ct: number): Verdict {
-    const mapping = mappings.joined(ct);
-    if (mapping < 0) return this.#nullBinding(ct, MANIP_SRC);
-    const outside = mappings.interfaceOf(mapping);
-    if (outside === 0 ? p.inInterface !== p.outInterface : p.inInterface === outside) {
-      return this.#nullBinding(ct, MANIP_SRC);
+    const mapping = mappings.joined(ct), outside = mapping < 0 ? 0 : mappings.interfaceOf(mapping);
+    if (mapping < 0 || outside === p.inInterface) return this.#nullBinding(ct, MANIP_SRC);
+    if (outside === 0) { // forgotten: only what goes back where it came from is sure to be from inside
+      if (p.inInterface !== p.outInterface) return this.#nullBinding(ct, MANIP_SRC);
+      const range = this.#range;
+      range.flags = RANGE_MAP_IPS;
+      range.setAddress(mappings.words, mappings.outerAt(mapping));
+      return this.natSetupInfo(ct, range, MANIP_SRC);
     }
-    const w = this.conntrack.flows.words, at = ct * FLOW_WORDS + CT_ORIGINAL;
-    // Where the sender has an outside already, that one; else it gets one at the address that it talks to.
-    let own = mappings.ofSource(w, at, w[at + PROTO]);
-    while (own >= 0 && !mappings.translates(own)) own = mappings.next(own);
-    const range = this.#range;
-    range.flags = RANGE_MAP_IPS;
-    range.setAddress(mappings.words, mappings.outerAt(own < 0 ? mapping : own));
-    return this.natSetupInfo(ct, range, MANIP_SRC);
+    const w = this.conntrack.flows.words, at = ct * FLOW_WORDS, out = p.outInterface;
+    p.outInterface = outside;
+    const verdict = this.#rules.nat(p);
+    p.outInterface = out;
+    w[at + CT_NAT_INTERFACE] = 0; // it does not leave there after all
+    if (verdict !== ACCEPT) return verdict;
+    if ((w[at + CT_STATUS] & IPS_SRC_NAT_DONE) === 0) return this.#nullBinding(ct, MANIP_SRC);
+    mappings.leavesBy(ct, outside);
+    return ACCEPT;
   }
 
   /** A verdict, with the reason when no mapping was left. */

@@ -5,10 +5,12 @@
  * direction `dir` must leave looking like the inverse of the tuple of direction `!dir`.
  */
 import { GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
-import { replace32 } from "../packet/checksum.ts";
+import { update } from "../packet/checksum.ts";
 import { IPV4_CHECKSUM } from "../packet/ipv4.ts";
 import type { Packet } from "../packet/packet.ts";
-import { addressOffset } from "./checksum.ts";
+import { SCTP_HEADER } from "../packet/sctp.ts";
+import { TCP_HEADER } from "../packet/tcp.ts";
+import { addressChange, addressOffset } from "./checksum.ts";
 import type { Manip } from "./maniptype.ts";
 import * as gre from "./proto/gre.ts";
 import * as icmp from "./proto/icmp.ts";
@@ -31,10 +33,11 @@ export function manipPacket(
   address: number,
   port: number,
 ): boolean {
-  if (l4 >= 0 && !manipTransport(p, ip, l4, protocol, manip, words, address, port)) return false;
+  const change = addressChange(p, ip, manip, words, address);
+  if (l4 >= 0 && !manipTransport(p, ip, l4, protocol, manip, change, port)) return false;
   const view = p.view, at = ip + addressOffset(p, manip);
   if (p.family === 4) {
-    replace32(view, ip + IPV4_CHECKSUM, view.getInt32(at), words[address]);
+    view.setUint16(ip + IPV4_CHECKSUM, update(view.getUint16(ip + IPV4_CHECKSUM), change));
     view.setInt32(at, words[address]);
   } else {
     view.setInt32(at, words[address]);
@@ -45,26 +48,27 @@ export function manipPacket(
   return true;
 }
 
+/** `change` is what the address changes sums by. */
 function manipTransport(
   p: Packet,
   ip: number,
   l4: number,
   protocol: number,
   manip: Manip,
-  words: Int32Array,
-  address: number,
+  change: number,
   port: number,
 ): boolean {
+  p.drawTogether(l4 + (protocol === TCP ? TCP_HEADER : protocol === SCTP ? SCTP_HEADER : 8));
   switch (protocol) {
     case TCP:
-      return tcp.manipPacket(p, ip, l4, manip, words, address, port);
+      return tcp.manipPacket(p, ip, l4, manip, change, port);
     case UDP:
     case UDPLITE:
-      return udp.manipPacket(p, ip, l4, protocol, manip, words, address, port);
+      return udp.manipPacket(p, ip, l4, protocol, manip, change, port);
     case ICMP:
       return icmp.manipPacket(p, ip, l4, port);
     case ICMPV6:
-      return icmpv6.manipPacket(p, ip, l4, manip, words, address, port);
+      return icmpv6.manipPacket(p, ip, l4, change, port);
     case SCTP:
       return sctp.manipPacket(p, ip, l4, manip, port);
     case GRE:

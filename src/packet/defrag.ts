@@ -356,6 +356,7 @@ export class Defrag {
     p.fragMaxSize = ipv6.IPV6_HEADER + q.maxSize;
     p.fragDf = false;
     p.fragId = id;
+    p.fragAt = at;
     parseHeaders(p);
     this.#kill(table, q);
     return ACCEPT;
@@ -365,6 +366,17 @@ export class Defrag {
 /** True for link-local and multicast destinations, which mean something else on every link. */
 function dependsOnInterface(word: number): boolean {
   return (word >>> 24) === 0xff || (word >>> 22) === 0x3fa;
+}
+
+/**
+ * The field of an IPv6 fragment that makes it fit no datagram, for the parameter problem that its receiver sends, or
+ * -1: it would reach beyond 65535 bytes, or is not the last and does not end on eight (RFC 8200, 4.5).
+ */
+export function misfitAt(p: Packet): number {
+  const at = p.fragmentHeader, word = p.view.getUint16(at + 2);
+  const end = (word & ipv6.IPV6_OFFSET) + p.length - at - ipv6.FRAGMENT_HEADER;
+  if (end > 65535) return at + 2;
+  return (word & ipv6.IPV6_MF) !== 0 && (end & 7) !== 0 ? ipv6.IPV6_PAYLOAD_LENGTH : -1;
 }
 
 /** Offset of the next-header byte that announces the fragment header at `header`. */
@@ -383,7 +395,7 @@ function nextHeaderAt(p: Packet, header: number): number {
  * True for a first fragment that does not hold all headers up to the upper layer's (RFC 8200, 4.5;
  * ipv6frag_thdr_truncated): nobody could judge it. A chain that cannot be followed at all is left for others to judge.
  */
-function firstFragmentCut(p: Packet, header: number): boolean {
+export function firstFragmentCut(p: Packet, header: number): boolean {
   const view = p.view;
   let next = ipv6.FRAGMENT;
   let at = header;

@@ -38,6 +38,7 @@ export const ICMPV6_NOROUTE = 0, ICMPV6_ADM_PROHIBITED = 1, ICMPV6_NOT_NEIGHBOUR
 export const ICMPV6_PORT_UNREACH = 4, ICMPV6_POLICY_FAIL = 5, ICMPV6_REJECT_ROUTE = 6;
 /** Codes of ICMPv6 parameter problem. */
 export const ICMPV6_HDR_FIELD = 0, ICMPV6_UNK_NEXTHDR = 1, ICMPV6_UNK_OPTION = 2;
+export const ICMPV6_HDR_INCOMP = 3;
 
 /** True if the eight bytes of header are there. */
 export function icmpHeaderOk(p: Packet): boolean {

@@ -56,8 +56,9 @@ export function setTtl(p: Packet, value: number): void {
 /** One hop less (ip_decrease_ttl): the checksum grows by 0x0100, end-around, and never shows 0xffff. */
 export function decreaseTtl(p: Packet): void {
   p.view.setUint8(IPV4_TTL, p.view.getUint8(IPV4_TTL) - 1);
-  const checksum = fold(p.view.getUint16(IPV4_CHECKSUM) + 0x0100);
-  p.view.setUint16(IPV4_CHECKSUM, checksum === 0xffff ? 0 : checksum);
+  let checksum = fold(p.view.getUint16(IPV4_CHECKSUM) + 0x0100);
+  if (checksum === 0xffff) checksum = 0;
+  p.view.setUint16(IPV4_CHECKSUM, checksum);
 }
 /** Computes the header checksum anew (ip_send_check). */
 export function writeHeaderChecksum(p: Packet): void {

@@ -42,13 +42,14 @@ export const GSO_UDP_L4 = 5;
 /** Flag within the type byte: the TCP segments carry ECN CWR (VIRTIO_NET_HDR_GSO_ECN). */
 export const GSO_ECN = 0x80;
 
+/** Instead of a zone's number: what the packet's mark says (`--zone mark`), its lower 16 bits. */
+export const ZONE_FROM_MARK = -1;
+
 /** What a `-j CT` rule or `ct` setting asks of the flow that the packet is about to start. Compiled once. */
 export interface CtTemplate {
-  /** Zone for lookups in the original and in the reply direction, 0 by default. */
+  /** Zone for lookups in the original and in the reply direction, 0 by default; ZONE_FROM_MARK: the packet's mark. */
   readonly zoneOriginal: number;
   readonly zoneReply: number;
-  /** Take the zone from the packet's mark instead (`--zone mark`). */
-  readonly zoneFromMark: boolean;
   /** Index of the helper in `Conntrack.helpers`, or -1. */
   readonly helper: number;
   /** Per-flow timeout policy: seconds by the protocol's state, or null (`--timeout`). */
@@ -87,6 +88,8 @@ export class Packet {
   partialChecksum = false;
   /** The device has verified the checksum (VIRTIO_NET_HDR_F_DATA_VALID, CHECKSUM_UNNECESSARY). */
   checksumValid = false;
+  /** It was computed here and found right; nobody looks again (skb_csum_unnecessary). */
+  checksumVerified = false;
 
   // ── structure; valid after `parse` returned 0 ───────────────────────────────────────────────────────────────
   family: Family = 4;
@@ -114,6 +117,8 @@ export class Packet {
   fragMaxSize = 0;
   /** The largest of the fragments it was gathered from had DF set (IPSKB_FRAG_PMTU). */
   fragDf = false;
+  /** Where the IPv6 fragment header stood that it was gathered by, or 0. */
+  fragAt = 0;
   /** Identification of the IPv6 fragments it was gathered from, for those that it leaves in. */
   fragId = 0;
   /**
@@ -152,6 +157,7 @@ export class Packet {
     this.gsoEcn = 0;
     this.partialChecksum = false;
     this.checksumValid = false;
+    this.checksumVerified = false;
     this.fragmentOffset = 0;
     this.moreFragments = false;
     this.fragmentHeader = 0;
@@ -160,6 +166,7 @@ export class Packet {
     this.fragMaxSize = 0;
     this.fragDf = false;
     this.fragId = 0;
+    this.fragAt = 0;
     this.fragCount = 0;
     this.inInterface = inInterface;
     this.outInterface = 0;
@@ -170,6 +177,14 @@ export class Packet {
     this.template = null;
     this.hotdrop = false;
     this.reason = 0;
+  }
+
+  /**
+   * Linux draws the bytes up to `end` into one piece before it looks at them in place or writes there
+   * (skb_ensure_writable). A datagram whose first fragment ended before leaves in other pieces than it came in.
+   */
+  drawTogether(end: number): void {
+    if (this.fragCount !== 0 && this.fragEnds[0] < end) this.fragCount = 0;
   }
 
   /**

@@ -149,6 +149,13 @@ function parse6(p: Packet): void {
   p.l4 = at < p.length ? at : p.length;
 }
 
+/** True if the first fragment header of an IPv6 packet says that there are more of its kind: not of an atomic fragment. */
+export function isPiece(p: Packet): boolean {
+  const at = p.fragmentHeader;
+  return at !== 0 && at + ipv6.FRAGMENT_HEADER <= p.length &&
+    (p.view.getUint16(at + 2) & (ipv6.IPV6_OFFSET | ipv6.IPV6_MF)) !== 0;
+}
+
 /** True if this is a fragment for `Defrag.gather`: part of a datagram, or an IPv6 packet with a fragment header at all. */
 export function isFragment(p: Packet): boolean {
   return p.fragmentHeader !== 0 || p.moreFragments || p.fragmentOffset !== 0;

@@ -13,6 +13,13 @@ export function isMulticast6(words: Int32Array, at: number): boolean {
   return (words[at] & 0xff000000) === (0xff000000 | 0);
 }
 
+/** True for the address of one host: neither multicast nor unspecified nor IPv4 in IPv6's clothes (ipv6_addr_type). */
+export function isUnicast6(words: Int32Array, at: number): boolean {
+  if (isMulticast6(words, at)) return false;
+  if ((words[at] | words[at + 1]) !== 0) return true;
+  return words[at + 2] !== 0xffff && (words[at + 2] | words[at + 3]) !== 0;
+}
+
 /** The scope of an address (ipv6_addr_src_scope). Loopback counts as link-local, unique local addresses as global. */
 export function addressScope(words: Int32Array, at: number): number {
   const head = words[at];

@@ -260,6 +260,12 @@ export class Fib implements NextHops {
     return this.#records[route * RECORD + INTERFACE];
   }
 
+  /** Writes where a packet to the address in `words` goes next by a route: to its next hop, or to itself. */
+  nextHop(route: number, words: Int32Array, at: number, out: Int32Array, outAt: number): void {
+    const via = this.hasVia(route), from = route * RECORD + VIA;
+    for (let i = 0; i < ADDRESS_WORDS; i++) out[outAt + i] = via ? this.#records[from + i] : words[at + i];
+  }
+
   /** True if the route goes by a next hop rather than to a neighbour. */
   hasVia(route: number): boolean {
     return (this.#records[route * RECORD + FLAGS] & HAS_VIA) !== 0;

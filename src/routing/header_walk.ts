@@ -25,6 +25,7 @@ export class HeaderWalk {
   /** True if Linux would hand the packet to its upper layer, or let it rest there. */
   walk(p: Packet): boolean {
     this.pointer = -1;
+    let fragmented = p.fragMaxSize !== 0;
     let next = p.view.getUint8(IPV6_NEXT_HEADER);
     let nextAt = IPV6_NEXT_HEADER;
     let at = IPV6_HEADER;
@@ -39,7 +40,7 @@ export class HeaderWalk {
           return true;
         case HOP_BY_HOP:
           // Behind anything but the IPv6 header it is a header that Linux does not know.
-          if (at !== IPV6_HEADER) return this.#problem(ICMPV6_UNK_NEXTHDR, nextAt);
+          if (at !== IPV6_HEADER || p.fragAt === IPV6_HEADER) return this.#problem(ICMPV6_UNK_NEXTHDR, nextAt);
           break;
         case DESTINATION_OPTIONS:
           if (!this.#options(p, at)) return false;
@@ -48,7 +49,9 @@ export class HeaderWalk {
           if (!this.#routing(p, at)) return false;
           break;
         case FRAGMENT:
-          if (at + 8 > p.length) return this.#problem(ICMPV6_HDR_FIELD, at);
+          // One is enough, also the one that the datagram was gathered by.
+          if (fragmented || at + 8 > p.length) return this.#problem(ICMPV6_HDR_FIELD, at);
+          fragmented = true;
           next = p.view.getUint8(at);
           nextAt = at;
           at += 8;

@@ -49,7 +49,8 @@ export interface IcmpOptions {
 export class IcmpErrors {
   readonly #routing: Routing;
   readonly #options: Ipv4Options;
-  readonly #targets: TargetLimit;
+  /** Limits by target, which redirects come under too. */
+  readonly targets: TargetLimit;
   readonly #global: GlobalLimit;
   readonly #limit4: number;
   readonly #mask4: number;
@@ -63,7 +64,7 @@ export class IcmpErrors {
   constructor(o: IcmpOptions) {
     this.#routing = o.routing;
     this.#options = o.options;
-    this.#targets = new TargetLimit(o.clock);
+    this.targets = new TargetLimit(o.clock);
     this.#global = new GlobalLimit(
       o.clock,
       o.sysctl.get("net.ipv4.icmp_msgs_per_sec"),
@@ -97,7 +98,7 @@ export class IcmpErrors {
   /** True if an ICMP reply of this type, of which none is an error, may go to the IPv4 address in `words`. */
   allowReply(type: number, words: Int32Array, at: number): boolean {
     if (((this.#mask4 >> type) & 1) === 0) return true;
-    if (!this.#global.allow() || !this.#targets.allow(words, at, 4, this.#limit4)) return false;
+    if (!this.#global.allow() || !this.targets.allow(words, at, 4, this.#limit4)) return false;
     this.#global.take();
     return true;
   }
@@ -118,7 +119,7 @@ export class IcmpErrors {
     if (p.family === 4) {
       const words = this.#words;
       Routing.readSource(p, words, 0);
-      if (!this.#targets.allowNoRoute(words, 0, 4)) return false;
+      if (!this.targets.allowNoRoute(words, 0, 4)) return false;
     }
     return this.make(out, p, type, code, 0);
   }
@@ -154,7 +155,7 @@ export class IcmpErrors {
     const route = this.#routing.output(out);
     if (route === ROUTE_DROP) return false;
     if (limited && route !== ROUTE_LOCAL) {
-      if (!this.#targets.allow(words, 0, 4, this.#limit4)) return false;
+      if (!this.targets.allow(words, 0, 4, this.#limit4)) return false;
       this.#global.take();
     }
     const l4 = out.l4;
@@ -183,9 +184,11 @@ export class IcmpErrors {
     }
     if (isMulticast6(words, 0)) return false;
     if (words[0] === 0 && words[1] === 0 && words[2] === 0 && words[3] === 0) return false;
-    // An ICMPv6 error, or what cannot be told from one; a later fragment is answered (RFC 8200, 4.5).
+    // An ICMPv6 error, or what cannot be told from one; a fragment without a type is answered (RFC 8200, 4.5).
     if (p.protocol === ICMPV6 && p.fragmentOffset === 0) {
-      if (p.l4 >= p.length || p.view.getUint8(p.l4) < 128) return false;
+      if (p.l4 >= p.length) {
+        if (!p.moreFragments) return false;
+      } else if (p.view.getUint8(p.l4) < 128) return false;
     }
     const limited = type !== ICMPV6_PKT_TOOBIG && type < 128;
     if (limited && !this.#global.allow()) return false;
@@ -200,7 +203,7 @@ export class IcmpErrors {
     const route = this.#routing.output(out, link);
     if (route === ROUTE_DROP) return false;
     if (limited && route !== ROUTE_LOCAL) {
-      if (!this.#targets.allow(words, 0, 6, this.#limit6)) return false;
+      if (!this.targets.allow(words, 0, 6, this.#limit6)) return false;
       this.#global.take();
     }
     writeError(out, p, type, code, info, quote);

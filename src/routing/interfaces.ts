@@ -18,8 +18,8 @@ import { ADDRESS_WORDS, parsePrefix } from "../packet/address.ts";
 import { AddressIndex } from "./address_index.ts";
 import { addressLabel, addressScope, commonPrefix, isLinkLocal, SCOPE_GLOBAL, SCOPE_LINK } from "./address_scope.ts";
 
-/** What an IPv4 address is to Weir (`Interfaces.kind4`). */
-export const STRANGE = 0, OWN = 1, SUBNET_BROADCAST = 2;
+/** What an IPv4 address is to Weir (`Interfaces.kind4`), and what an IPv6 address can be. */
+export const STRANGE = 0, OWN = 1, SUBNET_BROADCAST = 2, SUBNET_ANYCAST = 3;
 
 /** One interface, as the configuration has it. */
 export interface InterfaceSpec {
@@ -57,6 +57,8 @@ function tag(kind: number, iface: number): number {
 export class Interfaces {
   /** How many there are; the highest index. */
   readonly count: number;
+  /** Another number after every change: who remembers an answer asks anew then. */
+  version = 0;
   readonly #names: string[] = [""];
   readonly #byName = new Map<string, number>();
   readonly #mtu: Int32Array;
@@ -163,6 +165,7 @@ export class Interfaces {
 
   setUp(iface: number, up: boolean): void {
     this.#up[iface] = up ? 1 : 0;
+    this.version++;
   }
 
   /** Routes make themselves known here. */
@@ -212,6 +215,18 @@ export class Interfaces {
   isAnycast(words: Int32Array, at: number, iface: number): boolean {
     const key = tag(ANYCAST, isLinkLocal(words, at) ? iface : 0);
     return this.#index.find(words[at], words[at + 1], words[at + 2], words[at + 3], key) >= 0;
+  }
+
+  /** Writes an interface's first link-local IPv6 address (ipv6_get_lladdr). False if it has none. */
+  linkLocal(iface: number, out: Int32Array, outAt: number): boolean {
+    const r = this.#records;
+    for (let record = this.#first[iface]; record < this.#first[iface + 1]; record++) {
+      const at = record * RECORD;
+      if (r[at + FAMILY] !== 6 || !isLinkLocal(r, at)) continue;
+      for (let i = 0; i < ADDRESS_WORDS; i++) out[outAt + i] = r[at + i];
+      return true;
+    }
+    return false;
   }
 
   /** What an IPv4 address is: OWN, SUBNET_BROADCAST, or STRANGE. The limited broadcast is not asked here. */

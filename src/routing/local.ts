@@ -76,8 +76,7 @@ export class LocalStack {
    * POSTROUTING, and `out.outInterface` is set.
    */
   answer(out: Packet, p: Packet): boolean {
-    if (p.fragmentOffset !== 0 || p.moreFragments) return false;
-    if (p.family === 4) return this.#answer4(out, p);
+    if (p.family === 4) return p.fragmentOffset === 0 && !p.moreFragments && this.#answer4(out, p);
     const walk = this.#walk;
     if (!walk.walk(p)) {
       return walk.pointer >= 0 && this.#errors.make(out, p, ICMPV6_PARAMPROB, walk.code, walk.pointer);

@@ -24,6 +24,7 @@ export { IcmpErrors } from "./icmp_error.ts";
 export { Interfaces, type InterfaceSpec } from "./interfaces.ts";
 export { Ipv4Options } from "./ipv4_options.ts";
 export { LocalStack } from "./local.ts";
+export { Redirects } from "./redirect.ts";
 export { Reject } from "./reject.ts";
 export * from "./route.ts";
 export { TcpResets } from "./tcp_reset.ts";

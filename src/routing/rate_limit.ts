@@ -16,7 +16,11 @@ const ERROR_COST = 1000, ERROR_BURST = 5000;
 const NEW = 60000;
 
 const SETS = 1024, WAYS = 4, WORDS = 8;
+/** USED: 1 and the redirects sent since the last silence, 0 for a free entry. */
 const KEY = 4, TOKENS = 5, LAST = 6, USED = 7;
+
+/** Redirects (ip_rt_redirect_load, _number, _silence): the first pause doubles each time; then silence. */
+const REDIRECT_LOAD = 20, REDIRECT_NUMBER = 9, REDIRECT_SILENCE = REDIRECT_LOAD << (REDIRECT_NUMBER + 1);
 
 /** Buckets by target address. */
 export class TargetLimit {
@@ -49,6 +53,25 @@ export class TargetLimit {
     entries[entry + TOKENS] = tokens;
     if (tokens < ERROR_COST) return false;
     entries[entry + TOKENS] = tokens - ERROR_COST;
+    return true;
+  }
+
+  /** True if an IPv4 host may be told of a better way, now that it has not taken it again (ip_rt_send_redirect). */
+  allowRedirect(words: Int32Array, at: number): boolean {
+    const entry = this.#entry(words, at, 4), entries = this.#entries;
+    const now = this.#clock.now | 0, passed = (now - entries[entry + LAST]) | 0;
+    if (passed > REDIRECT_SILENCE) {
+      entries[entry + TOKENS] = 0;
+      entries[entry + USED] = 1;
+    }
+    const sent = entries[entry + USED] - 1;
+    if (sent >= REDIRECT_NUMBER) {
+      entries[entry + LAST] = now;
+      return false;
+    }
+    if (sent > 0 && passed <= REDIRECT_LOAD << sent) return false;
+    entries[entry + LAST] = now;
+    entries[entry + USED]++;
     return true;
   }
 
@@ -88,8 +111,8 @@ export class TargetLimit {
     entries[oldest + 2] = c;
     entries[oldest + 3] = d;
     entries[oldest + KEY] = family;
-    entries[oldest + TOKENS] = NEW;
-    entries[oldest + LAST] = now;
+    entries[oldest + TOKENS] = 0;
+    entries[oldest + LAST] = (now - NEW) | 0;
     entries[oldest + USED] = 1;
     return oldest;
   }

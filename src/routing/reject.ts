@@ -2,9 +2,10 @@
  * What the REJECT target answers with (nf_reject_ipv4, nf_reject_ipv6): an ICMP error or a TCP reset, and only to
  * packets whose checksum is right, so that nobody is told about a connection that a broken packet names.
  */
-import { AH, DCCP, ESP, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
+import { AH, DCCP, ESP, GRE, ICMP, ICMPV6, INPUT, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
 import { pseudoSum, sum16, verifyTransport } from "../packet/checksum.ts";
 import { ICMP_DEST_UNREACH, ICMPV6_DEST_UNREACH } from "../packet/icmp.ts";
+import { IPV4_HEADER } from "../packet/ipv4.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { IcmpErrors } from "./icmp_error.ts";
 import type { TcpResets } from "./tcp_reset.ts";
@@ -20,7 +21,9 @@ export class Reject {
 
   /** Makes the reset that answers `p` in `out`; false if there is none to send. */
   tcpReset(out: Packet, p: Packet): boolean {
-    return this.#resets.reject(out, p);
+    // What conntrack found out is forgotten when a packet is forwarded (skb_forward_csum).
+    const verified = p.checksumVerified && p.hook === INPUT;
+    return (verified || headerSumOk(p)) && this.#resets.reject(out, p);
   }
 
   /** Makes the destination unreachable message of this code in `out`; false if there is none to send. */
@@ -37,7 +40,7 @@ export class Reject {
 function checksumOk(p: Packet): boolean {
   if (p.fragmentOffset !== 0) return false;
   if (p.family === 6 && (p.headerChainCut || p.l4 >= p.length)) return false;
-  if (p.partialChecksum || p.checksumValid) return true;
+  if (p.partialChecksum || p.checksumValid || p.checksumVerified) return true;
   switch (p.protocol) {
     case AH:
     case ESP:
@@ -48,13 +51,22 @@ function checksumOk(p: Packet): boolean {
       return true;
     case TCP:
     case UDP:
-      return verifyTransport(p);
+      return headerSumOk(p) && verifyTransport(p);
     case ICMP:
     case ICMPV6:
-      if ((p.protocol === ICMP) === (p.family === 4)) return verifyTransport(p);
+      if ((p.protocol === ICMP) === (p.family === 4)) return headerSumOk(p) && verifyTransport(p);
   }
+  if (!headerSumOk(p)) return false;
   const pseudo = p.family === 4 ? 0 : pseudoSum(p, p.protocol, p.length - p.l4);
   const sum = sum16(p.view, p.l4, p.length, pseudo);
-  // In IPv4 Linux sums the header along with it, so that nothing is as good as its checksum.
+  // In IPv4, without a pseudo header, nothing is as good as a checksum.
   return sum === 0xffff || p.family === 4 && sum === 0;
+}
+
+/**
+ * In IPv4 Linux sums the header along with the rest. It is wrong when the router has just written its address or the
+ * time into an option.
+ */
+function headerSumOk(p: Packet): boolean {
+  return p.family === 6 || p.l4 === IPV4_HEADER || sum16(p.view, 0, p.l4) === 0xffff;
 }

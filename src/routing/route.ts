@@ -19,7 +19,8 @@ import type { Packet } from "../packet/packet.ts";
 import type { Sysctl } from "../sysctl.ts";
 import { isLinkLocal, isMulticast6 } from "./address_scope.ts";
 import { BLACKHOLE, type Fib, PROHIBIT, UNICAST, UNREACHABLE } from "./fib.ts";
-import { type Interfaces, OWN, SUBNET_BROADCAST } from "./interfaces.ts";
+import { type Interfaces, OWN, SUBNET_ANYCAST, SUBNET_BROADCAST } from "./interfaces.ts";
+import { RouteCache } from "./route_cache.ts";
 
 /** A decision: the packet ends (its reason says why), or is Weir's own, goes on, or is answered with an ICMP error. */
 export type Route = 0 | 1 | 2 | 3;
@@ -52,10 +53,15 @@ export class Routing {
   readonly #rpFilter: number;
   readonly #sendRedirects: boolean;
   readonly #words = new Int32Array(ADDRESS_WORDS);
+  /** Two, so that a packet's two addresses do not drive each other out. */
+  readonly #destinations: RouteCache;
+  readonly #sources: RouteCache;
 
   constructor(options: { interfaces: Interfaces; fib: Fib; sysctl: Sysctl }) {
     this.interfaces = options.interfaces;
     this.fib = options.fib;
+    this.#destinations = new RouteCache(options.interfaces, options.fib);
+    this.#sources = new RouteCache(options.interfaces, options.fib);
     this.#forward4 = options.sysctl.get("net.ipv4.ip_forward") !== 0;
     this.#forward6 = options.sysctl.get("net.ipv6.conf.all.forwarding") !== 0;
     this.#rpFilter = options.sysctl.get("net.ipv4.conf.all.rp_filter");
@@ -78,15 +84,14 @@ export class Routing {
     if (source === 0) return drop(p, MARTIAN_SOURCE);
     if (destination === 0 || destination >>> 24 === 127) return drop(p, MARTIAN_DESTINATION);
     if (source >>> 24 === 127) return drop(p, MARTIAN_SOURCE);
-    const kind = this.interfaces.kind4(destination);
+    const destinations = this.#destinations, found = destinations.find4(destination);
+    const kind = destinations.kind(found);
     if (kind === OWN) {
       const reason = this.#validateSource(p, source, 0);
       return reason === 0 ? ROUTE_LOCAL : drop(p, reason);
     }
     if (kind === SUBNET_BROADCAST) return this.#broadcast4(p, source);
-    const words = this.#words;
-    words[0] = destination;
-    const route = this.fib.lookup(4, words, 0);
+    const route = destinations.route(found);
     // A host that does not forward drops strangers' packets without a word (ip_error).
     if (!this.#forward4) return drop(p, NOT_FORWARDABLE);
     if (route < 0) return this.#error(p, NO_ROUTE, ICMP_DEST_UNREACH, ICMP_NET_UNREACH);
@@ -128,13 +133,11 @@ export class Routing {
    * addresses are refused, unless the packet turns back to its link and redirects are on: then Linux looks closer.
    */
   #validateSource(p: Packet, source: number, out: number): number {
-    const kind = this.interfaces.kind4(source);
+    const sources = this.#sources, found = sources.find4(source), kind = sources.kind(found);
     if (kind === OWN) return MARTIAN_SOURCE;
     if (this.#rpFilter === 0 && (out !== p.inInterface || !this.#sendRedirects)) return 0;
     if (kind === SUBNET_BROADCAST) return MARTIAN_SOURCE;
-    const words = this.#words;
-    words[0] = source;
-    const route = this.fib.lookup(4, words, 0);
+    const route = sources.route(found);
     if (route < 0 || this.fib.typeOf(route) !== UNICAST) return this.#rpFilter === 0 ? 0 : REVERSE_PATH;
     if (this.fib.interfaceOf(route) === p.inInterface) return 0;
     return this.#rpFilter === 1 ? REVERSE_PATH : 0;
@@ -147,13 +150,14 @@ export class Routing {
       this.destination = TO_MULTICAST;
       return this.#isJoined6(words) ? ROUTE_LOCAL : drop(p, NOT_FORWARDABLE);
     }
-    if (this.interfaces.isLocal(words, 0, 6, p.inInterface)) return ROUTE_LOCAL;
-    if (this.interfaces.isAnycast(words, 0, p.inInterface)) {
+    const destinations = this.#destinations, found = destinations.find6(words, p.inInterface);
+    const kind = destinations.kind(found);
+    if (kind === OWN) return ROUTE_LOCAL;
+    if (kind === SUBNET_ANYCAST) {
       this.destination = TO_ANYCAST;
       return ROUTE_LOCAL;
     }
-    // A link-local destination is one of the link that the packet came from (rt6_need_strict).
-    const route = this.fib.lookup(6, words, 0, isLinkLocal(words, 0) ? p.inInterface : 0);
+    const route = destinations.route(found);
     if (route < 0) return this.#error(p, NO_ROUTE, ICMPV6_DEST_UNREACH, ICMPV6_NOROUTE);
     switch (this.fib.typeOf(route)) {
       case UNREACHABLE:

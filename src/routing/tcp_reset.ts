@@ -14,8 +14,9 @@ import type { Packet } from "../packet/packet.ts";
 import { ACK, FIN, RST, SYN, TCP_HEADER, tcpAckSeq, tcpDestination, tcpFlags } from "../packet/tcp.ts";
 import { tcpHeaderLength, tcpHeaderOk, tcpSeq, tcpSource } from "../packet/tcp.ts";
 import type { Sysctl } from "../sysctl.ts";
-import { isLinkLocal, isMulticast6 } from "./address_scope.ts";
+import { isLinkLocal, isMulticast6, isUnicast6 } from "./address_scope.ts";
 import type { IcmpErrors } from "./icmp_error.ts";
+import type { Ipv4Options } from "./ipv4_options.ts";
 import { beginIpv4, beginIpv6, finishIpv4 } from "./make.ts";
 import { ROUTE_DROP, Routing } from "./route.ts";
 
@@ -25,13 +26,15 @@ const ECN_MASK = 0x03;
 export class TcpResets {
   readonly #routing: Routing;
   readonly #errors: IcmpErrors;
+  readonly #options: Ipv4Options | undefined;
   readonly #ttl: number;
   readonly #silentSyn: boolean;
   readonly #words = new Int32Array(8);
 
-  constructor(o: { routing: Routing; errors: IcmpErrors; sysctl: Sysctl }) {
+  constructor(o: { routing: Routing; errors: IcmpErrors; sysctl: Sysctl; options?: Ipv4Options }) {
     this.#routing = o.routing;
     this.#errors = o.errors;
+    this.#options = o.options;
     this.#ttl = o.sysctl.get("net.ipv4.ip_default_ttl");
     this.#silentSyn = o.sysctl.get("weir.tcp_silent_syn") !== 0;
   }
@@ -41,7 +44,7 @@ export class TcpResets {
     if (!tcpHeaderOk(p) || !verifyTransport(p)) return false;
     // RFC 5382, REQ-4: the other side of a simultaneous open may be about to answer.
     if (this.#silentSyn && (tcpFlags(p) & (SYN | ACK | RST)) === SYN) return false;
-    return this.#make(out, p, true);
+    return authOptionsOk(p) && this.#make(out, p, true);
   }
 
   /** The answer of `REJECT --reject-with tcp-reset`. False if there is none. */
@@ -65,10 +68,12 @@ export class TcpResets {
         return false;
       }
       const service = listener ? tos(p) & ~ECN_MASK : 0;
+      const options = this.#options;
+      const optionLength = listener && options !== undefined ? options.echo(p, out, destination) : 0;
       beginIpv4(
         out,
-        IPV4_HEADER + TCP_HEADER,
-        0,
+        IPV4_HEADER + optionLength + TCP_HEADER,
+        optionLength,
         service,
         0,
         IPV4_DF,
@@ -77,10 +82,9 @@ export class TcpResets {
         destination,
         p.view.getInt32(IPV4_SOURCE),
       );
-      finishIpv4(out);
     } else {
       if (isMulticast6(words, 0) || isMulticast6(words, 4)) return false;
-      if (words[0] === 0 && words[1] === 0 && words[2] === 0 && words[3] === 0) return false;
+      if (!listener && !(isUnicast6(words, 0) && isUnicast6(words, 4))) return false;
       if (listener && interfaces.isAnycast(words, 4, p.inInterface)) return false;
       const ports = (tcpDestination(p) << 16) | tcpSource(p);
       const label = listener ? this.#errors.label(words, 4, words, 0, TCP, ports) : 0;
@@ -89,6 +93,7 @@ export class TcpResets {
       if (isLinkLocal(words, 0)) link = p.inInterface;
     }
     if (this.#routing.output(out, link) === ROUTE_DROP) return false;
+    if (out.family === 4) finishIpv4(out);
     const view = out.view;
     const at = out.l4;
     view.setUint16(at, tcpDestination(p));
@@ -110,4 +115,28 @@ export class TcpResets {
     view.setUint16(at + 16, transportChecksum(out));
     return true;
   }
+}
+
+/** Options, and an MD5 signature among them (RFC 2385). */
+const EOL = 0, NOP = 1, MD5SIG = 19, MD5SIG_LENGTH = 18;
+
+/**
+ * False for a segment that is signed, since nobody here has the key to sign the answer, and for one whose options
+ * cannot be read. Once there is no room for a signature Linux does not read on (tcp_parse_auth_options).
+ */
+function authOptionsOk(p: Packet): boolean {
+  const end = p.l4 + tcpHeaderLength(p);
+  let at = p.l4 + TCP_HEADER;
+  while (end - at >= MD5SIG_LENGTH) {
+    const kind = p.bytes[at];
+    if (kind === EOL) return true;
+    if (kind === NOP) {
+      at++;
+      continue;
+    }
+    const length = p.bytes[at + 1];
+    if (length < 2 || length > end - at || kind === MD5SIG) return false;
+    at += length;
+  }
+  return true;
 }

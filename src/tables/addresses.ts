@@ -7,6 +7,7 @@ import type { Family } from "../netfilter.ts";
 import { formatAddress, maskLength, networkOf, parseAddress, prefixMask } from "../packet/address.ts";
 import { type Kind, OptionError } from "./extension.ts";
 import { refuse, show, wholeNumber } from "./kinds.ts";
+import { parseNumber } from "./names.ts";
 
 /** Addresses that agree with `words` where `mask` has bits; four words each, IPv4 in word 0. */
 export interface Network {
@@ -24,9 +25,11 @@ export function familyOfText(input: unknown): Family | 0 {
   return /^\s*\d+\.\d+\.\d+\.\d+/.test(text) ? 4 : 0;
 }
 
-/** An IPv4 address as iptables reads it: missing bytes at the end are zero (`10` is 10.0.0.0). */
+/** An IPv4 address as iptables reads it: numbers as in C, and missing bytes at the end are zero (`10` is 10.0.0.0). */
 function completed(text: string): string {
-  return /^\d{1,3}(\.\d{1,3}){0,2}$/.test(text) ? text + ".0".repeat(3 - text.split(".").length + 1) : text;
+  const bytes = text.split(".").map(parseNumber);
+  if (bytes.length > 4 || bytes.some((byte) => byte === null || byte > 255)) return text;
+  return [...bytes, 0, 0, 0].slice(0, 4).join(".");
 }
 
 /** One address of the given family, as words; null when the text is none. */
@@ -60,9 +63,9 @@ export function readNetwork(input: unknown, family: Family): Network {
   if (slash >= 0) {
     const text = input.slice(slash + 1);
     const length = wholeNumber(text, 0, bits);
-    const full = length === null ? parseAddress(text) : null;
+    const full = length === null && /[.:]/.test(text) ? addressWords(text, family) : null;
     if (length !== null) mask = prefixMask(family, length);
-    else if (full !== null && full.family === family) mask = full.words;
+    else if (full !== null) mask = full;
     else {throw new OptionError(
         `${show(input)} has a bad mask after the slash; write a prefix length from 0 to ${bits}`,
       );}
@@ -82,9 +85,12 @@ export const network: Kind<Network> = {
   words: 1,
   expects: 'an address or a network such as "192.0.2.0/24" or "2001:db8::/32"',
   read(input, c) {
+    // Here iptables has inet_aton complete an address, which puts the zeros elsewhere: 10.1 would be 10.0.0.1.
+    if (c.family === 4 && !/^[^/]*\.[^/]*\.[^/]*\./.test(String(input))) refuse(input, this.expects);
     const network = readNetwork(input, c.family);
     return { ...network, written: addressWords(String(input).split("/")[0], c.family)! };
   },
-  print: ({ words, mask, written }, c) => formatAddress(c.family, written ?? words) + printMask(c.family, mask),
+  print: ({ words, mask, written }, c) =>
+    formatAddress(c.family, written ?? words) + printMask(c.family, mask),
   family: familyOfText,
 };

@@ -83,8 +83,9 @@ export function compileTable(table: TableSpec, binding: Binding): T.Table {
         services: binding.services,
       };
       basicPart(rows, at, rule, table.family, sets);
+      const made = rule.matches.map((match) => match.extension.create(match.options, context));
       rows[at + T.MATCHES] = matches.length;
-      for (const match of rule.matches) matches.push(match.extension.create(match.options, context));
+      matches.push(...made.slice(takeFirst(rows, at, made)));
       rows[at + T.MATCHES_END] = matches.length;
 
       const target = rule.target;
@@ -149,6 +150,33 @@ function basicPart(rows: Int32Array, at: number, rule: RuleSpec, family: Family,
   }
   if (rule.fragment) flags |= T.ROW_FRAGMENT | (rule.fragmentInvert ? T.ROW_FRAGMENT_INVERT : 0);
   rows[at + T.FLAGS] = flags;
+}
+
+/**
+ * Lets the row take over the rule's first matches, ports and then the relation to the flow, and says how many. Only the
+ * first: what stands in front of a condition may drop the packet, or count, by being asked.
+ */
+function takeFirst(rows: Int32Array, at: number, matches: readonly Match[]): number {
+  let taken = 0;
+  const ports = matches[taken]?.ports;
+  if (ports !== undefined) {
+    taken++;
+    const { header, sport, dport } = ports;
+    rows[at + T.FLAGS] |= T.ROW_PORTS | (sport.invert ? T.ROW_SPORT_INVERT : 0) |
+      (dport.invert ? T.ROW_DPORT_INVERT : 0);
+    rows[at + T.HEADER] = header;
+    rows[at + T.SPORT_MIN] = sport.min;
+    rows[at + T.SPORT_MAX] = sport.max;
+    rows[at + T.DPORT_MIN] = dport.min;
+    rows[at + T.DPORT_MAX] = dport.max;
+  }
+  const relations = matches[taken]?.relations;
+  if (relations !== undefined) {
+    taken++;
+    rows[at + T.FLAGS] |= T.ROW_RELATION;
+    rows[at + T.RELATIONS] = relations;
+  }
+  return taken;
 }
 
 /** False for no address and for 0.0.0.0/0, which every packet has. */

@@ -29,7 +29,36 @@ export type TableName = typeof TABLE_NAMES[number];
 export interface Match {
   /** True when the packet meets the condition. A header too short to judge sets `p.hotdrop` and is false. */
   match(p: Packet): boolean;
+  /** The whole condition as data, where it is about ports alone: a row of the table can hold it. */
+  readonly ports?: PortCondition;
+  /** Likewise about the relation to the flow alone: the accepted ones as bits `1 << ctinfo`, and NO_FLOW. */
+  readonly relations?: number;
 }
+
+/** Ports, in a rule that asks for the protocol. */
+export interface PortCondition {
+  /** Bytes that the transport header must have. */
+  readonly header: number;
+  readonly sport: PortRange;
+  readonly dport: PortRange;
+}
+
+/** Ports from `min` to `max`, or all others. */
+export interface PortRange {
+  readonly min: number;
+  readonly max: number;
+  readonly invert: boolean;
+}
+
+/** The range that an option gives; without the option, all ports. */
+export function portCondition(given?: OptionValue<{ min: number; max: number }>): PortRange {
+  return given === undefined
+    ? { min: 0, max: 0xffff, invert: false }
+    : { ...given.value, invert: given.invert };
+}
+
+/** The bit in `Match.relations` of a packet that has no flow and is not exempt: INVALID. */
+export const NO_FLOW = 1 << 8;
 
 /** An action at work. */
 export interface Target {

@@ -141,17 +141,17 @@ function printRange({ min, max }: Range): string {
   return min === max ? String(min) : `${min}:${max}`;
 }
 
-/** A number, or `"min:max"` with either end left out. */
+/** A number, or `"min:max"` with either end left out. iptables takes a range upside down, which nothing is in. */
 export function range(limit: number): Kind<Range> {
   return {
     words: 1,
     expects: `a whole number up to ${limit}, or a range such as "10:20"`,
-    read(input) {
+    read(input, c) {
       const parts = typeof input === "string" ? input.split(":") : [input];
       const min = parts[0] === "" ? 0 : wholeNumber(parts[0], 0, limit);
       const max = parts.length < 2 ? min : parts[1] === "" ? limit : wholeNumber(parts[1], 0, limit);
       if (min === null || max === null || parts.length > 2) return refuse(input, this.expects);
-      if (min > max) {
+      if (min > max && !c.cut) {
         throw new OptionError(`${show(input)} is a range that ends before it begins; swap its ends`);
       }
       return { min, max };
@@ -161,22 +161,29 @@ export function range(limit: number): Kind<Range> {
 }
 
 /** A port or port range. */
-export const portRange: Kind<Range> = {
-  words: 1,
-  expects: 'a port from 0 to 65535, a range such as "1024:65535", or a service name',
-  read(input) {
-    const parts = typeof input === "string" ? input.split(":") : [String(input)];
-    if (typeof input !== "string" && typeof input !== "number") refuse(input, this.expects);
-    const min = parts[0] === "" && parts.length > 1 ? 0 : portNumber(parts[0]);
-    const max = parts.length < 2 ? min : parts[1] === "" ? 65535 : portNumber(parts[1]);
-    if (min === null || max === null || parts.length > 2) return refuse(input, this.expects);
-    if (min > max) {
-      throw new OptionError(`${show(input)} is a range that ends before it begins; swap its ends`);
-    }
-    return { min, max };
-  },
-  print: printRange,
-};
+export const portRange: Kind<Range> = ports(true);
+
+/** The same for those options of which iptables takes a range upside down. */
+export const anyPortRange: Kind<Range> = ports(false);
+
+function ports(upright: boolean): Kind<Range> {
+  return {
+    words: 1,
+    expects: 'a port from 0 to 65535, a range such as "1024:65535", or a service name',
+    read(input, c) {
+      const parts = typeof input === "string" ? input.split(":") : [String(input)];
+      if (typeof input !== "string" && typeof input !== "number") refuse(input, this.expects);
+      const min = parts[0] === "" && parts.length > 1 ? 0 : portNumber(parts[0]);
+      const max = parts.length < 2 ? min : parts[1] === "" ? 65535 : portNumber(parts[1]);
+      if (min === null || max === null || parts.length > 2) return refuse(input, this.expects);
+      if (min > max && (upright || !c.cut)) {
+        throw new OptionError(`${show(input)} is a range that ends before it begins; swap its ends`);
+      }
+      return { min, max };
+    },
+    print: printRange,
+  };
+}
 
 /** A protocol by name or number. */
 export const protocol: Kind<number> = {

@@ -2,9 +2,10 @@
  * A table at work: rules laid out flat, walked without allocating.
  *
  * Overview: chains stand one behind the other in one array of rows, as in the kernel's ipt_replace. A row is a rule:
- * first its basic part (addresses, interfaces, protocol, fragment), compared from words of one Int32Array; only when
- * that holds are the rule's match objects asked. Each chain ends with a row of its own: in a built-in chain the
- * policy, in a user chain a RETURN. So walking needs no end test, and a policy counts like a rule.
+ * first its basic part (protocol, interfaces, addresses, fragment), compared from words of one Int32Array, then ports
+ * and the relation to the flow, where the rule's first matches ask for nothing else; only when all that holds are the
+ * rule's other match objects asked. Each chain ends with a row of its own: in a built-in chain the policy, in a user
+ * chain a RETURN. So walking needs no end test, and a policy counts like a rule.
  *
  * Jumps push the next row on a stack of int32; RETURN pops it, or goes to the policy of the built-in chain when the
  * stack is empty. `goto` does not push. The stack has room for every user chain at once, since a chain that is
@@ -18,9 +19,23 @@
  *
  * @module
  */
-import { ACCEPT, CONTINUE, DROP, type Hook, Reason, RETURN, type Verdict } from "../netfilter.ts";
+import {
+  ACCEPT,
+  CONTINUE,
+  DROP,
+  type Hook,
+  NO_CT,
+  Reason,
+  RETURN,
+  TCP,
+  UNTRACKED,
+  type Verdict,
+} from "../netfilter.ts";
+import { ADDRESS_WORDS } from "../packet/address.ts";
+import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
+import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
-import type { Match, TableName, Target } from "./extension.ts";
+import { type Match, NO_FLOW, type TableName, type Target } from "./extension.ts";
 
 // ── words of a row ──────────────────────────────────────────────────────────────────────────────────────────────
 /** ROW_* bits. */
@@ -37,8 +52,12 @@ export const IN = 18, OUT = 19;
 export const MATCHES = 20, MATCHES_END = 21;
 /** What to do, and its argument: a verdict, a row, or a target's number. */
 export const ACTION = 22, ARGUMENT = 23;
+/** Relations to the flow that are accepted, as `Match.relations` has them. */
+export const RELATIONS = 24;
+/** Bytes that the transport header must have where ports are asked for, and the ranges. */
+export const HEADER = 25, SPORT_MIN = 26, SPORT_MAX = 27, DPORT_MIN = 28, DPORT_MAX = 29;
 /** Words of a row. */
-export const ROW_WORDS = 24;
+export const ROW_WORDS = 30;
 
 // ── FLAGS ───────────────────────────────────────────────────────────────────────────────────────────────────────
 /** The source is asked for; in more than its first word; and negated. */
@@ -51,8 +70,12 @@ export const ROW_PROTOCOL = 1 << 6, ROW_PROTOCOL_INVERT = 1 << 7;
 export const ROW_IN = 1 << 8, ROW_OUT = 1 << 9;
 /** Only later fragments; all but later fragments. */
 export const ROW_FRAGMENT = 1 << 10, ROW_FRAGMENT_INVERT = 1 << 11;
-/** The basic part asks for nothing. */
-export const ROW_ANY = 0;
+/** The relation to the flow is asked for. */
+export const ROW_RELATION = 1 << 12;
+/** Ports are asked for, and the range of the source port or of the destination port is negated. */
+export const ROW_PORTS = 1 << 13, ROW_SPORT_INVERT = 1 << 14, ROW_DPORT_INVERT = 1 << 15;
+/** What else stands in the IP header. */
+const ROW_NETWORK = ROW_SRC | ROW_DST | ROW_FRAGMENT;
 
 // ── ACTION ──────────────────────────────────────────────────────────────────────────────────────────────────────
 /** End the table with the verdict, or for RETURN the chain. */
@@ -69,9 +92,9 @@ export const ACTION_TARGET = 4;
 export const ACTION_POLICY = 5;
 
 const RULE_DROP = Reason["rule-drop"], POLICY_DROP = Reason["policy-drop"];
+const HOTDROP = Reason["match-hotdrop"], LOOP = Reason.loop;
 /** Stands for the protocol when the extension headers end before it: a rule that asks for one drops the packet. */
 const CUT = -1;
-const HOTDROP = Reason["match-hotdrop"], LOOP = Reason.loop;
 
 /** A table's rows and what they point to; made by `compileTable`. */
 export interface Program {
@@ -125,99 +148,59 @@ export class Table {
 
   /** Walks the built-in chain of a hook. ACCEPT when the table has none there. */
   run(hook: Hook, p: Packet): Verdict {
-    let row = this.#entries[hook];
+    const row = this.#entries[hook];
     if (row < 0) return ACCEPT;
-    const rows = this.#rows, counters = this.counters, matches = this.#matches, stack = this.#stack;
-    const bottom = this.#top;
-    let top = bottom;
+    return row === this.#underflows[hook] ? this.#policy(row, p) : this.#walk(row, hook, p);
+  }
 
-    const view = p.view;
-    let s0, d0, s1 = 0, s2 = 0, s3 = 0, d1 = 0, d2 = 0, d3 = 0;
-    if (p.family === 4) {
-      s0 = view.getInt32(12);
-      d0 = view.getInt32(16);
-    } else {
-      s0 = view.getInt32(8);
-      s1 = view.getInt32(12);
-      s2 = view.getInt32(16);
-      s3 = view.getInt32(20);
-      d0 = view.getInt32(24);
-      d1 = view.getInt32(28);
-      d2 = view.getInt32(32);
-      d3 = view.getInt32(36);
-    }
+  #walk(row: number, hook: Hook, p: Packet): Verdict {
+    const rows = this.#rows, sets = this.#sets, stack = this.#stack, bottom = this.#top;
     const protocol = p.headerChainCut ? CUT : p.protocol;
+    let top = bottom;
     p.hotdrop = false;
-
     for (;;) {
-      const at = row * ROW_WORDS;
-      const flags = rows[at + FLAGS];
-      if (flags !== ROW_ANY) {
-        if ((flags & ROW_PROTOCOL) !== 0) {
-          if (
-            (protocol === rows[at + PROTOCOL]) === ((flags & ROW_PROTOCOL_INVERT) !== 0) && protocol !== CUT
-          ) {
-            row++;
-            continue;
-          }
-        }
-        if ((flags & ROW_SRC) !== 0) {
-          let equal = (s0 & rows[at + SRC_MASK]) === rows[at + SRC];
-          if (equal && (flags & ROW_SRC_WIDE) !== 0) {
-            equal = (s1 & rows[at + SRC_MASK + 1]) === rows[at + SRC + 1] &&
-              (s2 & rows[at + SRC_MASK + 2]) === rows[at + SRC + 2] &&
-              (s3 & rows[at + SRC_MASK + 3]) === rows[at + SRC + 3];
-          }
-          if (equal === ((flags & ROW_SRC_INVERT) !== 0)) {
-            row++;
-            continue;
-          }
-        }
-        if ((flags & ROW_DST) !== 0) {
-          let equal = (d0 & rows[at + DST_MASK]) === rows[at + DST];
-          if (equal && (flags & ROW_DST_WIDE) !== 0) {
-            equal = (d1 & rows[at + DST_MASK + 1]) === rows[at + DST + 1] &&
-              (d2 & rows[at + DST_MASK + 2]) === rows[at + DST + 2] &&
-              (d3 & rows[at + DST_MASK + 3]) === rows[at + DST + 3];
-          }
-          if (equal === ((flags & ROW_DST_INVERT) !== 0)) {
-            row++;
-            continue;
-          }
-        }
-        if (
-          (flags & ROW_IN) !== 0 && this.#sets[rows[at + IN] + p.inInterface] === 0 ||
-          (flags & ROW_OUT) !== 0 && this.#sets[rows[at + OUT] + p.outInterface] === 0 ||
-          (flags & ROW_FRAGMENT) !== 0 && (p.fragmentOffset !== 0) === ((flags & ROW_FRAGMENT_INVERT) !== 0)
-        ) {
-          row++;
-          continue;
-        }
-        if (protocol === CUT && (flags & ROW_PROTOCOL) !== 0) return p.drop(HOTDROP);
+      const at = row * ROW_WORDS, flags = rows[at + FLAGS];
+      if (
+        (flags & ROW_PROTOCOL) !== 0 && protocol !== CUT &&
+          (protocol === rows[at + PROTOCOL]) === ((flags & ROW_PROTOCOL_INVERT) !== 0) ||
+        (flags & ROW_IN) !== 0 && sets[rows[at + IN] + p.inInterface] === 0 ||
+        (flags & ROW_OUT) !== 0 && sets[rows[at + OUT] + p.outInterface] === 0 ||
+        (flags & ROW_NETWORK) !== 0 && !networkHolds(p, rows, at, flags)
+      ) {
+        row++;
+        continue;
       }
-
-      const end = rows[at + MATCHES_END];
-      let m = rows[at + MATCHES];
-      while (m < end && matches[m].match(p)) m++;
-      if (m < end) {
+      if (protocol === CUT && (flags & ROW_PROTOCOL) !== 0) return p.drop(HOTDROP);
+      if (
+        (flags & ROW_PORTS) !== 0 && !portsHold(p, rows, at, flags) ||
+        (flags & ROW_RELATION) !== 0 && (rows[at + RELATIONS] & relationOf(p)) === 0
+      ) {
         if (p.hotdrop) return p.drop(HOTDROP);
         row++;
         continue;
       }
+      const end = rows[at + MATCHES_END];
+      let m = rows[at + MATCHES];
+      if (m < end) {
+        while (m < end && this.#matches[m].match(p)) m++;
+        if (m < end) {
+          if (p.hotdrop) return p.drop(HOTDROP);
+          row++;
+          continue;
+        }
+      }
 
-      counters[2 * row]++;
-      counters[2 * row + 1] += p.length;
-
+      const action = rows[at + ACTION];
+      if (action === ACTION_POLICY) return this.#policy(row, p);
+      this.#count(row, p);
       const argument = rows[at + ARGUMENT];
-      switch (rows[at + ACTION]) {
+      switch (action) {
         case ACTION_CONTINUE:
           row++;
           continue;
         case ACTION_VERDICT:
           if (argument === RETURN) break;
           return argument === DROP ? p.drop(RULE_DROP) : argument as Verdict;
-        case ACTION_POLICY:
-          return argument === DROP ? p.drop(POLICY_DROP) : argument as Verdict;
         case ACTION_JUMP:
           if (top === stack.length) return p.drop(LOOP);
           stack[top++] = row + 1;
@@ -242,4 +225,66 @@ export class Table {
       row = top === bottom ? this.#underflows[hook] : stack[--top];
     }
   }
+
+  #count(row: number, p: Packet): void {
+    const counters = this.counters;
+    counters[2 * row]++;
+    counters[2 * row + 1] += p.length;
+  }
+
+  #policy(row: number, p: Packet): Verdict {
+    this.#count(row, p);
+    const verdict = this.#rows[row * ROW_WORDS + ARGUMENT] as Verdict;
+    return verdict === DROP ? p.drop(POLICY_DROP) : verdict;
+  }
+}
+
+/** The packet's bit in RELATIONS. */
+function relationOf(p: Packet): number {
+  return p.ct !== NO_CT || p.ctinfo === UNTRACKED ? 1 << p.ctinfo : NO_FLOW;
+}
+
+/** Addresses and fragment. */
+function networkHolds(p: Packet, rows: Int32Array, at: number, flags: number): boolean {
+  if ((flags & ROW_FRAGMENT) !== 0 && (p.fragmentOffset !== 0) === ((flags & ROW_FRAGMENT_INVERT) !== 0)) {
+    return false;
+  }
+  const view = p.view, ipv4 = p.family === 4;
+  if ((flags & ROW_SRC) !== 0) {
+    const wide = (flags & ROW_SRC_WIDE) !== 0;
+    const equal = addressHolds(view, ipv4 ? IPV4_SOURCE : IPV6_SOURCE, rows, at + SRC, wide);
+    if (equal === ((flags & ROW_SRC_INVERT) !== 0)) return false;
+  }
+  if ((flags & ROW_DST) === 0) return true;
+  const wide = (flags & ROW_DST_WIDE) !== 0;
+  const equal = addressHolds(view, ipv4 ? IPV4_DESTINATION : IPV6_DESTINATION, rows, at + DST, wide);
+  return equal !== ((flags & ROW_DST_INVERT) !== 0);
+}
+
+/** The address at `from` under the mask is the wanted one, which stands in `rows` in front of the mask. */
+function addressHolds(view: DataView, from: number, rows: Int32Array, at: number, wide: boolean): boolean {
+  const mask = at + ADDRESS_WORDS;
+  if ((view.getInt32(from) & rows[mask]) !== rows[at]) return false;
+  return !wide ||
+    (view.getInt32(from + 4) & rows[mask + 1]) === rows[at + 1] &&
+      (view.getInt32(from + 8) & rows[mask + 2]) === rows[at + 2] &&
+      (view.getInt32(from + 12) & rows[mask + 3]) === rows[at + 3];
+}
+
+/** Ports as xt_tcpudp judges them. False with `p.hotdrop` when the header is cut. */
+function portsHold(p: Packet, rows: Int32Array, at: number, flags: number): boolean {
+  if (p.fragmentOffset !== 0) {
+    // RFC 1858: a fragment at offset 8 could overwrite the flags of one that has been judged.
+    if (p.fragmentOffset === 8 && p.protocol === TCP) p.hotdrop = true;
+    return false;
+  }
+  const view = p.view, l4 = p.l4;
+  if (p.length - l4 < rows[at + HEADER]) {
+    p.hotdrop = true;
+    return false;
+  }
+  const sport = view.getUint16(l4), dport = view.getUint16(l4 + 2);
+  return (sport >= rows[at + SPORT_MIN] && sport <= rows[at + SPORT_MAX]) !==
+      ((flags & ROW_SPORT_INVERT) !== 0) &&
+    (dport >= rows[at + DPORT_MIN] && dport <= rows[at + DPORT_MAX]) !== ((flags & ROW_DPORT_INVERT) !== 0);
 }

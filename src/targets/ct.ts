@@ -1,6 +1,6 @@
 /** Settings for the flow that the packet may start (iptables -t raw -j CT; xt_CT). */
 import { CONTINUE, ESTABLISHED, GRE, NO_CT, TCP, UDP, UDPLITE, UNTRACKED, type Verdict } from "../netfilter.ts";
-import type { CtTemplate, Packet } from "../packet/packet.ts";
+import { type CtTemplate, type Packet, ZONE_FROM_MARK } from "../packet/packet.ts";
 import {
   defineTarget,
   type Kind,
@@ -12,17 +12,14 @@ import {
 import { bits, flag, refuse, show, text, wholeNumber } from "../tables/kinds.ts";
 import { NotrackTarget } from "./notrack.ts";
 
-/** What stands for "the packet's mark" where a zone's number is expected. */
-const FROM_MARK = -1;
-
 const zone: Kind<number> = {
   words: 1,
   expects: 'a zone from 0 to 65535, or "mark"',
   read(input) {
-    if (typeof input === "string" && input.toLowerCase() === "mark") return FROM_MARK;
+    if (typeof input === "string" && input.toLowerCase() === "mark") return ZONE_FROM_MARK;
     return wholeNumber(input, 0, 65535) ?? refuse(input, this.expects);
   },
-  print: (value) => value === FROM_MARK ? "mark" : String(value),
+  print: (value) => value === ZONE_FROM_MARK ? "mark" : String(value),
 };
 
 /** Event bits, as enum ip_conntrack_events. */
@@ -123,13 +120,9 @@ class CtTarget implements Target {
 }
 
 /** The zones of both directions: one that is named for one direction leaves the other in zone 0. */
-function zones(o: Options<CtOptions>): Pick<CtTemplate, "zoneOriginal" | "zoneReply" | "zoneFromMark"> {
-  const both = o.zone?.value ?? 0, fromMark = both === FROM_MARK;
-  return {
-    zoneOriginal: fromMark ? 0 : o.zoneOrig?.value ?? both,
-    zoneReply: fromMark ? 0 : o.zoneReply?.value ?? both,
-    zoneFromMark: fromMark,
-  };
+function zones(o: Options<CtOptions>): Pick<CtTemplate, "zoneOriginal" | "zoneReply"> {
+  const both = o.zone?.value ?? 0;
+  return { zoneOriginal: o.zoneOrig?.value ?? both, zoneReply: o.zoneReply?.value ?? both };
 }
 
 /** Zone, helper, timeouts and events of the flow to come, or no flow at all. */
@@ -149,11 +142,6 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
   },
   exclusive: ["zone", "zoneOrig", "zoneReply"],
   finish(o, c) {
-    if (o.zoneOrig?.value === FROM_MARK || o.zoneReply?.value === FROM_MARK) {
-      throw new OptionError(
-        "takes a zone from the mark for one direction only, which Weir does not do; use zone",
-      );
-    }
     if (o.helper !== undefined) {
       const name = o.helper.value;
       if (c.protocol === 0) {

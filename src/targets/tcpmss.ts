@@ -27,6 +27,7 @@ class TcpmssTarget implements Target {
 
   target(p: Packet): Verdict {
     if (p.fragmentOffset !== 0) return CONTINUE;
+    p.drawTogether(p.length);
     if (!tcpHeaderOk(p)) return p.drop(Reason["rule-drop"]);
     let mss = this.#mss;
     if (mss === CLAMP) {

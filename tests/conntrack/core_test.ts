@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  CT_EVENTS,
   CT_EXPIRES,
   CT_HELPER,
   CT_MARK,
@@ -15,7 +16,7 @@ import { FlowTable } from "../../src/conntrack/table.ts";
 import { STAT_DROP, STAT_EARLY_DROP, STAT_INSERT_FAILED } from "../../src/conntrack/tracker.ts";
 import { copyTuple, newTuple, PORTS } from "../../src/conntrack/tuple.ts";
 import { ACCEPT, NO_CT, OUTPUT, Reason, RELATED_REPLY, UDP, UNTRACKED } from "../../src/netfilter.ts";
-import { Packet } from "../../src/packet/packet.ts";
+import { Packet, ZONE_FROM_MARK } from "../../src/packet/packet.ts";
 import { ip, tcp, udp, type UdpOptions } from "../kit/mod.ts";
 import { PLAIN, Rig } from "./rig.ts";
 
@@ -226,11 +227,31 @@ Deno.test("Conntrack: a zone of one direction only", () => {
 });
 
 Deno.test("Conntrack: the zone comes from the mark", () => {
-  const rig = new Rig(), template = { ...PLAIN, zoneFromMark: true };
+  const rig = new Rig(), template = { ...PLAIN, zoneOriginal: ZONE_FROM_MARK, zoneReply: ZONE_FROM_MARK };
   rig.send(query(), { template, mark: 9 });
   assert(rig.flow().includes(" zone=9 "));
   assertEquals(rig.send(answer(), { template, mark: 8 }), "NEW");
   assertEquals(rig.send(answer(), { template, mark: 9 }), "ESTABLISHED");
+});
+
+Deno.test("Conntrack: the zone of one direction comes from the mark", () => {
+  const original = new Rig(), reply = new Rig();
+  original.send(query(), { template: { ...PLAIN, zoneOriginal: ZONE_FROM_MARK }, mark: 0x10009 });
+  assert(original.flow().includes("dport=53 zone-orig=9 [UNREPLIED]"), original.flow());
+  assertEquals(original.send(answer(), { mark: 5 }), "ESTABLISHED");
+  const template = { ...PLAIN, zoneReply: ZONE_FROM_MARK };
+  reply.send(query(), { template, mark: 9 });
+  assert(reply.flow().includes("dport=4000 zone-reply=9 "), reply.flow());
+  assertEquals(reply.send(answer(), { template, mark: 9 }), "ESTABLISHED");
+  assertEquals(reply.send(answer(), { template, mark: 8 }), "NEW");
+});
+
+Deno.test("Conntrack: events that a template asks for stand in the record's low half", () => {
+  const rig = new Rig(), events = () => rig.conntrack.flows.words[rig.p.ct * FLOW_WORDS + CT_EVENTS];
+  rig.send(query(), { template: { ...PLAIN, events: 0x205 } });
+  assertEquals(events(), 0x205);
+  rig.send(query({ sport: 1 }));
+  assertEquals(events(), 0xffff);
 });
 
 Deno.test("R09 Conntrack: a template's timeouts hold for its flow only, and 0 leaves the default", () => {
@@ -304,6 +325,34 @@ Deno.test("Conntrack counts packets and bytes when asked, an offloaded one as on
     "udp      17 30 src=192.0.2.2 dst=198.51.100.7 sport=4000 dport=53 packets=2 bytes=96 " +
       "src=198.51.100.7 dst=192.0.2.2 sport=53 dport=4000 packets=1 bytes=88 mark=0 use=1",
   );
+});
+
+Deno.test("Conntrack counts flows that begin while counting is on, and those to their end", () => {
+  const memory = new ArrayBuffer(FlowTable.bytes(64) + ExpectTable.bytes(64));
+  const before = new Rig({ capacity: 64, memory });
+  before.send(query());
+  const counting = new Rig({ capacity: 64, memory, sysctl: { acct: 1 } });
+  counting.send(query());
+  counting.send(query({ sport: 1 }));
+  const after = new Rig({ capacity: 64, memory });
+  after.send(query());
+  after.send(query({ sport: 1 }));
+  after.send(query({ sport: 2 }));
+  assertEquals(after.flows().map((line) => /packets=\d+ bytes=\d+ \[/.exec(line)?.[0]), [
+    undefined,
+    "packets=2 bytes=96 [",
+    undefined,
+  ]);
+});
+
+Deno.test("Conntrack tells how long ago a flow was confirmed, when asked", () => {
+  const rig = new Rig({ sysctl: { timestamp: 1 } });
+  rig.clock.wall = 1_700_000_000.9;
+  rig.send(query());
+  rig.clock.wall += 5.2;
+  assert(rig.flow().endsWith(" mark=0 delta-time=6 use=1"), rig.flow());
+  rig.clock.wall = 5;
+  assert(rig.flow().includes(" delta-time=0 "), "the clock was set back");
 });
 
 Deno.test("Conntrack: flows outlive the process with their memory", () => {

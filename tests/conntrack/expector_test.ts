@@ -13,7 +13,15 @@ import {
   EXPECT_SHUTDOWN,
   ExpectTable,
 } from "../../src/conntrack/expect.ts";
-import { CT_EXPECTING, CT_MARK, FLOW_WORDS, tupleAt } from "../../src/conntrack/flow.ts";
+import {
+  CT_EXPECTING,
+  CT_MARK,
+  CT_STATUS,
+  FLOW_WORDS,
+  IPS_MASTER_HELPER_MASK,
+  IPS_MASTER_HELPER_SHIFT,
+  tupleAt,
+} from "../../src/conntrack/flow.ts";
 import type { ConntrackHelper } from "../../src/conntrack/helper.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
 import { DST, SRC } from "../../src/conntrack/tuple.ts";
@@ -104,6 +112,8 @@ Deno.test("an announced flow is RELATED, once, and a child of its master (F01)",
   assert(rig.flows()[0].endsWith("helper=test use=2"));
   rig.conntrack.delete(master);
   assertEquals([rig.conntrack.master(child), rig.flows().length], [-1, 2], "children live on");
+  const status = w[child * FLOW_WORDS + CT_STATUS];
+  assertEquals((status >>> IPS_MASTER_HELPER_SHIFT) & IPS_MASTER_HELPER_MASK, 1, "and know its helper");
 });
 
 Deno.test("X02 an expectation is for one source, one destination and one port", () => {

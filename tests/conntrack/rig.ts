@@ -41,7 +41,6 @@ export function stateOf(p: Packet): State {
 export const PLAIN: CtTemplate = {
   zoneOriginal: 0,
   zoneReply: 0,
-  zoneFromMark: false,
   helper: -1,
   timeouts: null,
   events: -1,

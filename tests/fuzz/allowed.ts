@@ -59,13 +59,18 @@ export class Judge {
   }
 
   /** The packets that one packet caused. Null when they agree, else what differs. */
-  packets(sent: Uint8Array, kernel: readonly Sent[], weir: readonly Sent[]): readonly [Sent?, Sent?] | null {
+  packets(
+    sent: Uint8Array,
+    kernel: readonly Sent[],
+    weir: readonly Sent[],
+    sentToWeir = sent,
+  ): readonly [Sent?, Sent?] | null {
     const f = fields(sent);
     if (f !== null && f.sport) {
       this.#own.add(`${f.protocol} ${addressAt(sent, f, f.src).join(".")} ${read16(sent, f.sport)}`);
     }
     if (kernel.length === 1 && weir.length === 1 && kernel[0].iface === weir[0].iface) {
-      return equal(kernel[0].bytes, weir[0].bytes) || this.#same(sent, kernel[0].bytes, weir[0].bytes)
+      return equal(kernel[0].bytes, weir[0].bytes) || this.#same(sent, sentToWeir, kernel[0].bytes, weir[0].bytes)
         ? null
         : [kernel[0], weir[0]];
     }
@@ -74,39 +79,39 @@ export class Judge {
       const i = left.findIndex((w) => w.iface === k.iface);
       if (i < 0) return [k, undefined];
       const [w] = left.splice(i, 1);
-      if (!equal(k.bytes, w.bytes) && !this.#same(sent, k.bytes, w.bytes)) return [k, w];
+      if (!equal(k.bytes, w.bytes) && !this.#same(sent, sentToWeir, k.bytes, w.bytes)) return [k, w];
       if (kernel[n].iface !== weir[n]?.iface) this.#allow("order");
     }
     return left.length > 0 ? [undefined, left[0]] : null;
   }
 
-  #same(sent: Uint8Array, kernel: Uint8Array, weir: Uint8Array): boolean {
+  #same(sent: Uint8Array, sentToWeir: Uint8Array, kernel: Uint8Array, weir: Uint8Array): boolean {
     if (kernel.length !== weir.length) return false;
     const k = kernel.slice(), w = weir.slice();
     let zeroed = false;
     const f = fields(k), g = fields(w), s = fields(sent);
     if (f === null || g === null || f.l4 !== g.l4 || f.protocol !== g.protocol) return false;
-    const came = s === null ? [] : portsOf(sent, 0).map(([at]) => read16(sent, at));
+    const came = portsOf(sent, 0).map(([at]) => read16(sent, at));
+    const cameToWeir = portsOf(sentToWeir, 0).map(([at]) => read16(sentToWeir, at));
     for (const [at, protocol, address] of portsOf(k, 0)) {
       if (at + 2 > w.length) return false;
       const a = read16(k, at), b = read16(w, at);
       if (a === b) continue;
       // What came in was kept by one and changed by the other.
-      if (came.includes(a) || came.includes(b)) return false;
+      if (came.includes(a) !== cameToWeir.includes(b)) return false;
       if (!this.#pair(protocol, address, a, b)) return false;
       w[at] = k[at];
       w[at + 1] = k[at + 1];
       zeroed = true;
     }
     for (const at of idsOf(k, 0)) {
-      if (at + 4 > w.length) return false;
-      const x = read32(k, at), y = read32(w, at);
+      const x = read32(k, at), y = read32(w, at), end = Math.min(k.length, at + 4);
       if (x === y) continue;
-      if ((this.#ids.get(x) ?? y) !== y) return false;
-      this.#ids.set(x, y);
-      w.set(k.subarray(at, at + 4), at);
+      if (end === at + 4 && (this.#ids.get(x) ?? y) !== y) return false;
+      if (end === at + 4) this.#ids.set(x, y);
+      w.set(k.subarray(at, end), at);
       this.#allow("fragment id");
-      if (at > 44) zeroed = true; // in a quoted packet: the checksum covers it
+      if (quotes(k)) zeroed = true; // the checksum covers it
     }
     for (const at of timesOf(k)) {
       if (at + 4 > w.length) return false;
@@ -262,31 +267,41 @@ function portsOf(b: Uint8Array, base: number): [at: number, protocol: number, ad
   return out;
 }
 
-/** Places of IPv6 fragment ids behind the fixed header, that of a quoted packet included. */
+/** Places of IPv6 fragment ids, those of a quoted packet included. */
 function idsOf(b: Uint8Array, base: number): number[] {
   const part = base === 0 ? b : b.subarray(base);
-  if (part.length < 48 || part[0] >> 4 !== 6) return [];
-  const f = fields(part), out = part[6] === 44 ? [base + 44] : [];
+  if (part.length < 40 || part[0] >> 4 !== 6) return [];
+  const out: number[] = [];
+  for (let next = part[6], at = 40; at + 5 <= part.length; next = part[at], at += (part[at + 1] + 1) * 8) {
+    if (next === 44) {
+      out.push(base + at + 4);
+      break;
+    }
+    if (next !== 0 && next !== 43 && next !== 60) break;
+  }
+  const f = fields(part);
   if (base === 0 && f !== null && quotes(part)) out.push(...idsOf(b, f.l4 + 8));
   return out;
 }
 
 /** Places of times of day: ICMP timestamp replies (RFC 792), IPv4 timestamp options (RFC 781). */
-function timesOf(b: Uint8Array): number[] {
-  if (b[0] >> 4 !== 4) return [];
-  const f = fields(b)!, out: number[] = [];
-  if (f.protocol === 1 && !f.later && b[f.l4] === 14 && f.l4 + 20 <= b.length) out.push(f.l4 + 12, f.l4 + 16);
-  for (let at = 20; at + 4 <= f.l4 && b[at] !== 0;) {
-    if (b[at] === 1) {
+function timesOf(b: Uint8Array, base = 0): number[] {
+  const part = base === 0 ? b : b.subarray(base), f = fields(part);
+  if (f === null || f.family !== 4) return [];
+  const out: number[] = [];
+  if (f.protocol === 1 && !f.later && part[f.l4] === 14 && f.l4 + 20 <= part.length) out.push(base + f.l4 + 12, base + f.l4 + 16);
+  for (let at = 20; at + 4 <= f.l4 && part[at] !== 0;) {
+    if (part[at] === 1) {
       at++;
       continue;
     }
-    const length = b[at + 1];
+    const length = part[at + 1];
     if (length < 2) break;
-    const step = (b[at + 3] & 15) === 0 ? 4 : 8;
-    if (b[at] === 68) for (let t = at + 4 + step - 4; t + 4 <= at + length; t += step) out.push(t);
+    const step = (part[at + 3] & 15) === 0 ? 4 : 8;
+    if (part[at] === 68) for (let t = at + step; t + 4 <= at + length; t += step) out.push(base + t);
     at += length;
   }
+  if (base === 0 && quotes(part)) out.push(...timesOf(b, f.l4 + 8));
   return out;
 }
 

@@ -6,7 +6,7 @@
  */
 import { type Random, Xoshiro } from "../../src/clock.ts";
 import { announced, type Sent } from "./sent.ts";
-import { fields, read16 } from "./wire.ts";
+import { fields, read16, read32 } from "./wire.ts";
 
 /** Ports of a source as NAT takes them when a rule says nothing. */
 function portClass(port: number): [number, number] {
@@ -17,6 +17,8 @@ function portClass(port: number): [number, number] {
 export class Guide implements Random {
   readonly #random: Xoshiro;
   readonly #ranges: (readonly [number, number])[];
+  /** First fragments, by addresses and identification. */
+  readonly #firsts = new Map<string, Uint8Array>();
   #next: number | null = null;
 
   /** `rules` are the texts whose port ranges NAT may choose from. */
@@ -25,7 +27,7 @@ export class Guide implements Random {
     this.#ranges = rules.join("\n").split("\n").filter((l) => /-j (SNAT|DNAT|MASQUERADE|REDIRECT)/.test(l)).flatMap((line) => {
       const m = /(?:--to-ports |\d:|\]:)(\d+)-(\d+)(?!\S*\/)/.exec(line);
       return m === null ? [] : [[Number(m[1]), Number(m[2])] as const];
-    });
+    }).sort((x, y) => x[1] - x[0] - (y[1] - y[0])); // the narrowest that a port lies in is the likeliest
   }
 
   next(): number {
@@ -37,17 +39,28 @@ export class Guide implements Random {
   /** What Linux made of a packet. */
   watch(sent: Uint8Array, out: readonly Sent[]): void {
     this.#next = null;
+    const last = fields(sent);
+    if (last === null) return;
+    // Of a datagram in pieces the first has the ports, and may have come long before the last.
+    const fragment = last.family === 4 ? (sent[6] & 0x3f) !== 0 || sent[7] !== 0 : sent[6] === 44;
+    const name = fragment ? `${sent.slice(last.src, last.src + 2 * last.addressLength)} ${fragmentId(sent)}` : "";
+    if (fragment && last.sport) this.#firsts.set(name, sent);
+    const whole = fragment ? this.#firsts.get(name) ?? sent : sent;
+    const a = fields(whole)!;
     for (const { bytes } of out) {
-      const a = fields(sent), b = fields(bytes);
-      if (a === null || b === null || a.protocol !== b.protocol || a.later || b.later) continue;
-      const text = announced(sent, a), told = text === null ? null : announced(bytes, b);
+      const b = fields(bytes);
+      if (b === null || a.protocol !== b.protocol || a.later || b.later) continue;
+      const text = announced(whole, a), told = text === null ? null : announced(bytes, b);
       if (text !== null && told !== null && told.port > text.port) {
         this.#next = Math.floor((told.port - text.port + 0.5) / (0xffff - text.port) * 4294967296) | 0;
         return;
       }
+      // The router's own answer shows what became of the source in the place of the destination.
+      const answer = a.protocol === 6 && b.l4 + 14 <= bytes.length && bytes[b.l4 + 13] !== whole[a.l4 + 13];
       for (const field of ["sport", "dport"] as const) {
-        if (!a[field] || !b[field]) continue;
-        const old = read16(sent, a[field]), now = read16(bytes, b[field]);
+        const there = answer ? (field === "sport" ? b.dport : b.sport) : b[field];
+        if (!a[field] || !there) continue;
+        const old = read16(whole, a[field]), now = read16(bytes, there);
         if (old === now) continue;
         const icmp = a.protocol === 1 || a.protocol === 58;
         const own = icmp ? [0, 65535] as const : portClass(old);
@@ -57,4 +70,8 @@ export class Guide implements Random {
       }
     }
   }
+}
+
+function fragmentId(b: Uint8Array): number {
+  return b[0] >> 4 === 4 ? read16(b, 4) : read32(b, 44);
 }

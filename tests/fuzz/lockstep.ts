@@ -80,7 +80,7 @@ export function run(plan: Plan, seed: number, trace?: (line: string) => void): R
           trace(`${i} talk ${step.talk}.${step.from} in ${k.iface}: ${show(k.bytes)}`);
           for (const s of a) trace(`    out ${s.iface}: ${show(s.bytes)}`);
         }
-        const parted = judge.packets(k.bytes, a, b);
+        const parted = judge.packets(k.bytes, a, b, w.bytes);
         if (parted !== null) {
           return { packets: i + 1, judge, difference: describe(i, k, a, b, parted) };
         }

@@ -225,7 +225,8 @@ function sourceNat(c: Chance, family: Family, chain: string): string[] {
   const exact = /(^| )-p (tcp|udp|icmp|ipv6-icmp)\b/.test(what) && !what.includes("! -p") &&
     (family === 4 || !what.includes("ipv6-icmp"));
   const ports = exact && c.is(0.5) ? c.pick(["40000-49999", "50000-50999", "7000", "1024-65535"]) : "";
-  const flags = c.weighted([[6, ""], [1, "--random"], [1, "--random-fully"], [1, "--persistent"]]);
+  // What is drawn for a flow to the router itself shows nowhere but in rules, so it would look like a difference there.
+  const flags = chain === "INPUT" ? "" : c.weighted([[6, ""], [1, "--random"], [1, "--random-fully"], [1, "--persistent"]]);
   if (chain === "POSTROUTING" && c.is(0.45)) {
     const flag = flags === "--persistent" ? "" : flags;
     return [where || "-o wan", what, "-j MASQUERADE", ports === "" ? "" : `--to-ports ${ports}`, flag];

@@ -1,15 +1,12 @@
 /** Matches that ask about the packet's flow: state, conntrack, connmark, helper. */
 import { assertEquals } from "@std/assert";
 import {
-  CT_HELPER,
-  CT_ID,
   CT_MARK,
-  CT_MASTER,
-  CT_MASTER_ID,
   CT_STATUS,
   FLOW_WORDS,
   IPS_ASSURED,
   IPS_DST_NAT,
+  IPS_MASTER_HELPER_SHIFT,
   IPS_SRC_NAT,
 } from "../../src/conntrack/flow.ts";
 import type { RuleConfig } from "../../src/config/types.ts";
@@ -55,6 +52,10 @@ specify("conntrack", [
   { rule: { ctdir: { not: "REPLY" } as unknown as "REPLY" }, refused: [".ctdir", "cannot be negated"] },
   { rule: { ctstate: "WRONG" }, refused: [".ctstate", "is not one of"] },
   { rule: { connmark: "0x7/0xff" }, save: "-m connmark --mark 0x7/0xff" },
+  { rule: { connlabel: 5, setConnlabel: true }, save: '-m connlabel --label "5" --set' },
+  { rule: { connlabel: "! 0x7f" as unknown as number }, save: '-m connlabel ! --label "127"' },
+  { rule: { connlabel: 128 }, refused: [".connlabel", "from 0 to 127"] },
+  { rule: { setConnlabel: true }, refused: [".setConnlabel", "connlabel"] },
   { rule: { helper: "ftp", jump: "ACCEPT" }, save: "-m helper --helper ftp -j ACCEPT" },
   { rule: { helper: "! ftp-2121" }, save: "-m helper ! --helper ftp-2121" },
 ]);
@@ -160,6 +161,16 @@ Deno.test("connmark compares the flow's mark, and fits no packet without a flow"
     rig.conntrack.flows.words[CT_MARK] = 0x107;
   });
   assertEquals(seen, [".x", "xx", ".."]);
+});
+
+Deno.test("connlabel compares the flow's labels and sets them; without a flow there are none", () => {
+  const rules = [{ connlabel: 40 }, { connlabel: { not: 40 } }, {
+    connlabel: 40,
+    setConnlabel: true as const,
+  }, {
+    connlabel: 41,
+  }];
+  assertEquals(fitting(rules, [query, query, stray]), [".xx.", "x.x.", ".x.."]);
 });
 
 Deno.test("helper fits the flows that a helper's control connection has opened, not the connection itself", () => {

@@ -405,7 +405,6 @@ Deno.test("zones keep equal tuples apart (N30)", () => {
     const template = {
       zoneOriginal: zone,
       zoneReply: 0,
-      zoneFromMark: false,
       helper: -1,
       timeouts: null,
       events: -1,

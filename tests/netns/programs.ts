@@ -13,15 +13,38 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "traceroute": "traceroute",
   "curl": "curl",
   "lftp": "lftp",
+  "tnftp": "tnftp",
   "vsftpd": "vsftpd",
+  "pure-ftpd": "libsodium23",
+  "tftp": "tftp-hpa",
+  "atftp": "atftp",
+  "in.tftpd": "tftpd-hpa",
+  "atftpd": "libpcre2-8-0 libwrap0",
+  "ngircd": "ngircd",
+  "weechat-headless": "weechat-headless weechat-plugins",
+  "amdump": "amanda-server",
+  "amservice": "amanda-client",
   "iperf3": "iperf3",
   "iptables-legacy-restore": "iptables",
   "conntrack": "conntrack",
   "gcc": "gcc libc6-dev",
 };
 
+/**
+ * Servers whose package cannot be installed beside another one of these: Debian takes one FTP server at a time. Their
+ * package is unpacked into a folder of its own, and above stands what they are linked with.
+ */
+const UNPACKED: Readonly<Record<string, string>> = { "pure-ftpd": "pure-ftpd", "atftpd": "atftpd" };
+const UNPACKED_FOLDER = "/var/cache/weir-tests";
+
 /** Debian keeps servers and network tools outside an ordinary user's PATH. */
-const FOLDERS = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"];
+const FOLDERS = [
+  ...(Deno.env.get("PATH") ?? "").split(":"),
+  "/usr/local/sbin",
+  "/usr/sbin",
+  "/sbin",
+  ...Object.values(UNPACKED).map((name) => `${UNPACKED_FOLDER}/${name}/usr/sbin`),
+];
 
 /** Where a program lies, or null. */
 export function find(program: string): string | null {
@@ -68,21 +91,51 @@ export async function install(programs: readonly string[], say: (line: string) =
     // The machine has its own policy, as containers do.
   }
   try {
-    for (
-      const args of [["update"], ["install", "-y", "--no-install-recommends", ...packages]]
-    ) {
-      const { success, stdout, stderr } = await new Deno.Command("apt-get", {
-        args: ["-q", ...args],
-        env: { DEBIAN_FRONTEND: "noninteractive" },
-        stdin: "null",
-      }).output();
-      if (!success) {
-        const text = new TextDecoder();
-        say(`apt-get ${args[0]} failed:\n${text.decode(stdout)}${text.decode(stderr)}`.trimEnd());
-      }
-    }
+    await aptGet(["update"], say);
+    await aptGet(["install", "-y", "--no-install-recommends", ...packages], say);
   } finally {
     if (ours) Deno.removeSync(policy);
   }
+  for (const program of wanted) {
+    if (program in UNPACKED) await unpack(UNPACKED[program], say);
+  }
   return missing(wanted);
+}
+
+/** Unpacks a package into its folder below `UNPACKED_FOLDER`: none of its scripts runs, nothing else is touched. */
+async function unpack(name: string, say: (line: string) => void): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "weir-package-" });
+  try {
+    Deno.chmodSync(folder, 0o777); // apt-get downloads as a user of its own
+    await aptGet(["download", name], say, folder);
+    for (const { name: file } of Deno.readDirSync(folder)) {
+      const to = `${UNPACKED_FOLDER}/${name}`;
+      await Deno.mkdir(to, { recursive: true });
+      await command("dpkg-deb", ["-x", `${folder}/${file}`, to], say);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function aptGet(args: readonly string[], say: (line: string) => void, cwd?: string): Promise<void> {
+  return command("apt-get", ["-q", ...args], say, cwd);
+}
+
+/** Runs a program; what it printed is said only if it failed. */
+async function command(
+  program: string,
+  args: readonly string[],
+  say: (line: string) => void,
+  cwd?: string,
+): Promise<void> {
+  const { success, stdout, stderr } = await new Deno.Command(program, {
+    args: [...args],
+    cwd,
+    env: { DEBIAN_FRONTEND: "noninteractive" },
+    stdin: "null",
+  }).output();
+  if (success) return;
+  const text = new TextDecoder();
+  say(`${program} ${args.join(" ")} failed:\n${text.decode(stdout)}${text.decode(stderr)}`.trimEnd());
 }

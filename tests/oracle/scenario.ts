@@ -96,6 +96,7 @@ export const SCENARIO_SYSCTLS: Readonly<Record<string, number>> = {
   "net.ipv4.icmp_msgs_per_sec": 1000000,
   "net.ipv4.icmp_msgs_burst": 1000000,
   "net.ipv6.icmp.ratelimit": 0,
+  "net.ipv4.conf.all.send_redirects": 0,
 };
 
 /** Lines of a dump or rules text without comments and empty ones. */

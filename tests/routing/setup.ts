@@ -118,7 +118,8 @@ export class TestRouter {
     routes: readonly RouteSpec[],
     values: Record<string, number> = {},
   ) {
-    const sysctl = new Sysctl(values);
+    // Those who answered the recorded cases did not redirect.
+    const sysctl = new Sysctl({ "net.ipv4.conf.all.send_redirects": 0, ...values });
     const clock = this.clock;
     this.interfaces = new Interfaces(interfaces);
     const fib = new Fib(this.interfaces, routes);

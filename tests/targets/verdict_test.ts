@@ -116,6 +116,8 @@ specify("NOTRACK and CT", [
   raw({ jump: "CT", zone: 65535 }, { save: "-j CT --zone 65535" }),
   raw({ jump: "CT", zoneOrig: 7 }, { save: "-j CT --zone-orig 7" }),
   raw({ jump: "CT", zone: "mark" }, { save: "-j CT --zone mark" }),
+  raw({ jump: "CT", zoneOrig: "mark" }, { save: "-j CT --zone-orig mark" }),
+  raw({ jump: "CT", zoneReply: "mark" }, { save: "-j CT --zone-reply mark" }),
   raw({ jump: "CT", zone: 65536 }, { refused: [".zone", "from 0 to 65535"] }),
   raw({ jump: "CT", zone: 1, zoneReply: 2 }, { refused: [".jump", "exclude each other"] }),
   raw({ jump: "CT", helper: "ftp" }, { refused: [".jump", "needs the protocol"] }),

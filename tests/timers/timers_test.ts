@@ -28,7 +28,7 @@ const CUT: Readonly<Record<string, number>> = {
   tcp_timeout_syn_sent: 3,
   tcp_timeout_syn_recv: 6,
   tcp_timeout_established: 10,
-  tcp_timeout_fin_wait: 4,
+  tcp_timeout_fin_wait: 3,
   tcp_timeout_close_wait: 6,
   tcp_timeout_last_ack: 2,
   tcp_timeout_time_wait: 5,

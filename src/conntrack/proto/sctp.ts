@@ -172,7 +172,10 @@ export function canEarlyDrop(w: Int32Array, at: number): boolean {
 /** A packet of a flow. */
 export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaults: Int32Array): number {
   if (p.length < p.l4 + SCTP_HEADER) return t.invalid(p, "short packet");
-  if (t.checksum && p.hook === PREROUTING && !verifyTransport(p)) return t.invalid(p, "bad CRC");
+  if (t.checksum && p.hook === PREROUTING) {
+    p.drawTogether(p.l4 + SCTP_HEADER);
+    if (!verifyTransport(p)) return t.invalid(p, "bad CRC");
+  }
   const types = chunkTypes(p);
   if (types < 0) return t.invalid(p, "bad chunks");
 

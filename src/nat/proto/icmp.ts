@@ -1,6 +1,7 @@
 /** ICMP queries (RFC 792): the identifier is the port, of both sides. Other messages carry nothing to translate. */
+import { change32 } from "../../packet/checksum.ts";
 import type { Packet } from "../../packet/packet.ts";
-import { changePort } from "../checksum.ts";
+import { follow } from "../checksum.ts";
 
 const CHECKSUM = 2, ID = 4, HEADER = 8;
 /** Types with an identifier: echo, timestamp, information, address mask, and their answers. */
@@ -13,6 +14,6 @@ export function manipPacket(p: Packet, ip: number, l4: number, id: number): bool
   if (type > 18 || (QUERIES >> type & 1) === 0) return true;
   const old = p.view.getUint16(l4 + ID);
   p.view.setUint16(l4 + ID, id);
-  changePort(p, ip, l4 + CHECKSUM, old, id);
+  follow(p, ip, l4 + CHECKSUM, 0, change32(old, id));
   return true;
 }

@@ -1,28 +1,28 @@
 /** UDP (RFC 768), where a checksum of zero says that there is none, and UDP-Lite (RFC 3828), where there is always one. */
 import { UDP } from "../../netfilter.ts";
+import { change32 } from "../../packet/checksum.ts";
 import type { Packet } from "../../packet/packet.ts";
-import { changeAddress, changePort } from "../checksum.ts";
+import { follow } from "../checksum.ts";
 
 const CHECKSUM = 6, HEADER = 8;
 
-/** Writes a port and lets the checksum follow new port and new address. The address itself is still the old one. */
+/** Writes a port and lets the checksum follow it and the address, which changes sums by `address`. */
 export function manipPacket(
   p: Packet,
   ip: number,
   l4: number,
   protocol: number,
   manip: number,
-  words: Int32Array,
   address: number,
   port: number,
 ): boolean {
   if (l4 + HEADER > p.length) return false;
   const view = p.view, at = l4 + manip * 2, field = l4 + CHECKSUM;
-  const old = view.getUint16(at);
+  const change = change32(view.getUint16(at), port);
   view.setUint16(at, port);
+  // 0 says that there is no checksum, and then there will be none.
   if (protocol === UDP && view.getUint16(field) === 0) return true;
-  changeAddress(p, ip, field, manip, words, address);
-  changePort(p, ip, field, old, port);
+  follow(p, ip, field, address, change);
   if (view.getUint16(field) === 0) view.setUint16(field, 0xffff);
   return true;
 }

@@ -1,0 +1,157 @@
+/** `weir import`: from iptables-save text to a module that compiles, is formatted, and says the same. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { FIXTURES } from "../config/fixtures/legacy.ts";
+import { ROOT } from "../tree.ts";
+import { Folder, weir } from "./weir.ts";
+
+const HERE = "tests/config/fixtures/";
+
+/** What is left of an iptables-save text without comments and counters. */
+function bare(text: string): string {
+  return text.replace(/^#.*\n/gm, "").replace(/^\[\d+:\d+\] /gm, "").replace(/\[\d+:\d+\]$/gm, "[0:0]");
+}
+
+/** The lines of each table; rules of a chain stand in order, chains may not. */
+function sorted(text: string): string[] {
+  return bare(text).split(/(?<=^COMMIT\n)/m).map((table) => {
+    const lines = table.trimEnd().split("\n"), rules = lines.filter((line) => line.startsWith("-A"));
+    const chains = [...new Set(rules.map((rule) => rule.split(" ")[1]))].sort();
+    const inOrder = chains.flatMap((chain) => rules.filter((rule) => rule.split(" ")[1] === chain));
+    return [...lines.filter((line) => !line.startsWith("-A")), ...inOrder].join("\n");
+  }).sort();
+}
+
+async function deno(...args: string[]): Promise<{ success: boolean; stderr: string }> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+  }).output();
+  return { success, stderr: new TextDecoder().decode(stderr) };
+}
+
+Deno.test("weir import makes modules that deno check and deno fmt find nothing wrong with", async () => {
+  using folder = new Folder();
+  const made: string[] = [];
+  for (const { name, family } of FIXTURES) {
+    const { code, stdout, stderr } = await weir([
+      "import",
+      ...family === 6 ? ["--ipv6"] : [],
+      `${HERE}${name}`,
+    ]);
+    assertEquals([code, stderr], [0, ""]);
+    made.push(folder.write(`${name.replace(".", "_")}.ts`, stdout));
+  }
+  const checked = await deno("check", "--config", "deno.json", ...made);
+  assert(checked.success, checked.stderr);
+  for (const width of ["80", "110"]) {
+    const { success, stderr } = await deno("fmt", "--check", "--no-config", "--line-width", width, ...made);
+    assert(success, stderr);
+  }
+});
+
+for (const name of ["docker_host.v4", "home_router.v4", "kubernetes.v4"]) {
+  Deno.test(`weir import ${name}, filled in, checks, and weir save prints the same`, async () => {
+    using folder = new Folder();
+    const { stdout } = await weir(["import", HERE + name]);
+    let host = 0;
+    const filled = stdout.replaceAll("address/length", () => `192.0.2.${++host}/32`);
+    const module = folder.write("router.ts", filled);
+    const checked = await weir(["check", module]);
+    assertEquals([checked.code, checked.stderr], [0, ""]);
+    const saved = await weir(["save", module]);
+    assertEquals([saved.code, saved.stderr], [0, ""]);
+    const { text } = FIXTURES.find((fixture) => fixture.name === name)!;
+    assertEquals(sorted(saved.stdout), sorted(text));
+  });
+}
+
+Deno.test("weir import takes both families, and one of them from standard input", async () => {
+  const both = await weir(["import", `${HERE}home_router.v4`, "--ipv6", `${HERE}home_router.v6`]);
+  assertEquals([both.code, both.stderr], [0, ""]);
+  assertStringIncludes(both.stdout, " * Rules imported from home_router.v4 and home_router.v6.\n");
+  assertStringIncludes(both.stdout, "    ipv4: {\n");
+  assertStringIncludes(both.stdout, "    ipv6: {\n");
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-prompt", "mod.ts", "import", "-", "--ipv6", `${HERE}home_router.v6`],
+    cwd: ROOT,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(Deno.readFileSync(`${ROOT}${HERE}home_router.v4`));
+  await writer.close();
+  const { code, stdout } = await child.output();
+  assertEquals(code, 0);
+  assertEquals(
+    new TextDecoder().decode(stdout).replaceAll("stdin", "home_router.v4"),
+    both.stdout,
+  );
+});
+
+Deno.test("weir check points at every address that an imported module lacks", async () => {
+  using folder = new Folder();
+  const { stdout } = await weir(["import", `${HERE}home_router.v4`]);
+  const { code, stderr } = await weir(["check", folder.write("router.ts", stdout)]);
+  assertEquals(code, 1);
+  assertMatch(
+    stderr,
+    /: 3 mistakes\n {2}interfaces\.ppp0\.addresses\[0\]: "address\/length" is not an address/,
+  );
+});
+
+/** Lines of real files that Weir has no answer to, and what it says of each. */
+const REFUSED: readonly (readonly [line: string, column: number, message: RegExp])[] = [
+  [
+    "-A INPUT -p tcp -m tcp --dport 22 -m recent --set --name ssh",
+    38,
+    /^match "recent" is not one that Weir has/,
+  ],
+  ["-A INPUT -m mac --mac-source 00:00:5e:00:53:01 -j ACCEPT", 13, /^match "mac" is not one that Weir has/],
+  ["-A INPUT -m pkttype --pkt-type broadcast -j DROP", 13, /^match "pkttype" is not one that Weir has/],
+  ["-A OUTPUT -m owner --uid-owner 1000 -j ACCEPT", 14, /^match "owner" is not one that Weir has/],
+  ["-A FORWARD -m string --string x --algo bm -j DROP", 15, /^match "string" is not one that Weir has/],
+  ["-A FORWARD -m u32 --u32 0>>22&0x3C@4=0x29 -j DROP", 15, /^match "u32" is not one that Weir has/],
+  ["-A FORWARD -m set --match-set block src -j DROP", 15, /^match "set" is not one that Weir has/],
+  ["-A FORWARD -m physdev --physdev-is-bridged -j ACCEPT", 15, /^match "physdev" is not one that Weir has/],
+  [
+    "-A INPUT -p tcp -m connlimit --connlimit-above 9 -j DROP",
+    20,
+    /^match "connlimit" is not one that Weir has/,
+  ],
+  ["-A INPUT -m hashlimit --hashlimit-name x", 13, /^match "hashlimit" is not one that Weir has/],
+  ["-A FORWARD -m time --timestart 08:00 -j DROP", 15, /^match "time" is not one that Weir has/],
+  ["-A FORWARD -m policy --dir in --pol ipsec -j ACCEPT", 15, /^match "policy" is not one that Weir has/],
+  ["-A INPUT -j NFLOG --nflog-prefix x", 13, /^"NFLOG" is neither a target that Weir has nor a user chain/],
+  ["-A FORWARD -j QUEUE", 15, /^"QUEUE" is neither a target that Weir has nor a user chain/],
+  ["-A INPUT -s router.example -j ACCEPT", 13, /^"router.example" is a host name; write its address/],
+];
+
+Deno.test("weir import refuses what is not supported, with file, line and column, all at once", async () => {
+  using folder = new Folder();
+  const file = folder.write("rules", `*filter\n${REFUSED.map(([line]) => `${line}\n`).join("")}COMMIT\n`);
+  const { code, stdout, stderr } = await weir(["import", file]);
+  assertEquals([code, stdout], [1, ""]);
+  const [first, ...lines] = stderr.trimEnd().split("\n");
+  assertEquals(first, `weir: ${file}: ${REFUSED.length} mistakes`);
+  assertEquals(lines.length, REFUSED.length);
+  REFUSED.forEach(([, column, message], i) => {
+    const place = `  ${file}:${i + 2}:${column}: `;
+    assert(lines[i].startsWith(place), `${lines[i]} does not stand at ${place}`);
+    assertMatch(lines[i].slice(place.length), message);
+  });
+});
+
+Deno.test("weir import says how it is used", async () => {
+  assertEquals((await weir(["import"])).code, 2);
+  assertEquals((await weir(["import", "a", "b"])).code, 2);
+  assertEquals((await weir(["import", "-", "--ipv6", "-"])).code, 2);
+  assertEquals(await weir(["import", "nowhere.rules"]), {
+    code: 1,
+    stdout: "",
+    stderr: "weir: nowhere.rules: No such file or directory\n",
+  });
+  assertMatch((await weir(["import", "--help"])).stdout, /^Usage: weir import FILE \[--ipv6 FILE6\]/);
+});
