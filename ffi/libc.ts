@@ -68,7 +68,8 @@ const SYMBOLS = {
 export type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 /** Numbers of read(2) and write(2) for `transfer`. */
-export const SYS_READ = Deno.build.arch === "x86_64" ? 0 : 63, SYS_WRITE = Deno.build.arch === "x86_64" ? 1 : 64;
+export const SYS_READ = Deno.build.arch === "x86_64" ? 0 : 63,
+  SYS_WRITE = Deno.build.arch === "x86_64" ? 1 : 64;
 
 let symbols: Libc | undefined;
 let errno: Int32Array<ArrayBuffer> | undefined;

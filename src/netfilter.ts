@@ -155,6 +155,8 @@ export const REASONS = [
   "device-error",
   // Traversal guards
   "nested-output",
+  // Helpers again
+  "helper-failed",
 ] as const;
 /** A name in `REASONS`. */
 export type ReasonName = typeof REASONS[number];

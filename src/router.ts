@@ -16,8 +16,7 @@
  * Life-cycle of a packet's end: `#end` counts its reason and lets go of a flow that was never confirmed, so a packet
  * that dies leaves no trace in the table.
  *
- * Limits: packets from Weir to its own addresses reach the host device straight from POSTROUTING, without a loopback
- * interface's PREROUTING and INPUT.
+ * Limits: what Weir makes in answer to what it has made itself is not made.
  */
 import type { Clock, Random } from "./clock.ts";
 import type { ValidConfig } from "./config/valid.ts";
@@ -70,6 +69,9 @@ const NO_ROOM: readonly number[] = [Reason["table-full"], Reason["nat-no-port"],
  * leave for it.
  */
 const HELD_EXPECTS = 16;
+/** The interface by which Weir's packets to itself leave and come in. No device stands behind it. */
+const LOOPBACK = { name: "lo", mtu: 65536, addresses: [] };
+
 /** IPv6 option type of RFC 2675. */
 const JUMBO_OPTION = 0xc2;
 
@@ -121,6 +123,7 @@ export class Router {
   readonly #rejects: Reject;
   readonly #local: LocalStack;
   readonly #refusalErrors: boolean;
+  readonly #loopback: number;
   readonly #emit: (iface: number, p: Packet) => void;
   readonly #emitHost: ((p: Packet) => void) | undefined;
 
@@ -142,7 +145,8 @@ export class Router {
     this.#emit = o.emit;
     this.#emitHost = o.emitHost;
 
-    this.interfaces = new Interfaces(config.interfaces);
+    this.interfaces = new Interfaces([...config.interfaces, LOOPBACK]);
+    this.#loopback = this.interfaces.byName(LOOPBACK.name);
     const fib = new Fib(this.interfaces, config.routes);
     this.#routing = new Routing({ interfaces: this.interfaces, fib, sysctl });
     this.#forwarder = new Forwarder({ interfaces: this.interfaces, sysctl });
@@ -202,8 +206,7 @@ export class Router {
       parameterProblem: (p, pointer) => this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, pointer),
       log: (line) => log(line),
     };
-    const names = ["", ...config.interfaces.map((i) => i.name)];
-    const binding = { services, interfaces: names, counters: memory.rules };
+    const binding = { services, counters: memory.rules };
     this.ipv4 = compileRules(config.rules.ipv4, binding);
     this.ipv6 = compileRules(config.rules.ipv6, binding);
     nat4 = this.ipv4.nat;
@@ -323,6 +326,7 @@ export class Router {
   #originate(p: Packet, link: number): void {
     let route = this.#routing.output(p, link);
     if (route === ROUTE_DROP) return this.#end(p);
+    if (route === ROUTE_LOCAL) p.outInterface = this.#loopback;
     const t = tablesOf(this.#state, p);
     if (!this.#passes(p, output(this.#state, p))) return;
     if (t.translating || t.mangle !== null) { // Another destination, another route (ip_route_me_harder).
@@ -330,7 +334,12 @@ export class Router {
       if (route === ROUTE_DROP) return this.#end(p);
     }
     if (route === ROUTE_FORWARD) return this.#leave(p, true);
-    if (this.#passes(p, postrouting(this.#state, p)) && this.#emitHost !== undefined) this.#emitHost(p);
+    // To Weir itself: out by lo, and in again with the flow that it has (loopback_xmit).
+    p.outInterface = this.#loopback;
+    if (!this.#passes(p, postrouting(this.#state, p))) return;
+    p.inInterface = this.#loopback;
+    p.outInterface = 0;
+    if (this.#passes(p, prerouting(this.#state, p))) this.#deliver(p);
   }
 
   /** POSTROUTING, and out. */

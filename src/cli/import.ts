@@ -23,6 +23,7 @@ What Weir does not support is refused, with file, line and column, all at once.
   --ipv6 FILE6   rules of IPv6, as ip6tables-save printed them
 
 Example:
+  $ weir import rules.v4 --ipv6 rules.v6 > router.ts
   $ iptables-save | weir import - > router.ts
   $ weir save router.ts           # the same rules, to compare`,
   async run(args) {

@@ -349,7 +349,7 @@ class LineReader {
     if (invert && !"psdiof".includes(letter)) {
       throw new TextError(`${option.text} cannot be negated`, option.column);
     }
-    if (letter !== "m" && letter !== "v") {
+    if (!"mv46".includes(letter)) {
       const key = letter === "g" ? "j" : letter;
       if (this.#given.has(key)) throw new TextError(`${option.text} is given twice`, option.column);
       this.#given.add(key);
@@ -472,10 +472,12 @@ class LineReader {
   }
 
   #counters(value: Word): void {
-    const [packets, bytes] = value.text.includes(",")
+    const pair = value.text.includes(",")
       ? value.text.split(",")
       : [value.text, this.#words[this.#at++]?.text ?? ""];
-    if (!/^\d+$/.test(packets) || !/^\d+$/.test(bytes)) {
+    // As sscanf reads them: what follows a number is not looked at.
+    const [packets, bytes] = pair.map((text) => /^\s*\+?(\d+)/.exec(text)?.[1]);
+    if (packets === undefined || bytes === undefined) {
       throw new TextError("-c needs a packet and a byte counter", value.column);
     }
     this.#rule.packets = Number(packets);

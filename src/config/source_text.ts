@@ -1,6 +1,6 @@
 /**
- * Values as TypeScript source, laid out as `deno fmt` leaves it: on one line where 80 columns hold it, which is narrow
- * enough for any setting, and else one entry a line.
+ * Values as TypeScript source, laid out as `deno fmt` leaves it by default: on one line where 80 columns hold it, else
+ * one entry a line.
  *
  * @module
  */
@@ -13,6 +13,11 @@ const WIDTH = 80;
 /** `key: value`, as it stands behind `indent` blanks. A comma follows. */
 export function printProperty(key: string, value: Value, indent: number): string {
   const name = `${printKey(key)}: `;
+  if (typeof value === "string") {
+    const text = printScalar(value);
+    const fits = indent + name.length + text.length < WIDTH;
+    return fits ? name + text : `${name.trimEnd()}\n${" ".repeat(indent + 2)}${text}`;
+  }
   return name + printValue(value, indent, indent + name.length);
 }
 

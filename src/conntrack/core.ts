@@ -50,8 +50,6 @@ import {
 import { verifyTransport } from "../packet/checksum.ts";
 import { icmpHeaderOk } from "../packet/icmp.ts";
 import { type CtTemplate, type Packet, ZONE_FROM_MARK } from "../packet/packet.ts";
-import type { ExpectPolicy } from "./expect.ts";
-import { Expector } from "./expector.ts";
 import { packetTuple } from "./extract.ts";
 import {
   CT_EVENTS,
@@ -79,7 +77,7 @@ import {
   IPS_SEQ_ADJUST,
   tupleAt,
 } from "./flow.ts";
-import type { ConntrackHelper } from "./helper.ts";
+import { HelperHost, type HelperHostOptions } from "./helping.ts";
 import {
   classify,
   goesTo,
@@ -117,7 +115,6 @@ import {
   STAT_INSERT_FAILED,
   STAT_INVALID,
   TRACKED,
-  type TrackerOptions,
 } from "./tracker.ts";
 import { copyTuple, invertTuple, newTuple, PORTS, PROTO, tupleEquals } from "./tuple.ts";
 
@@ -133,15 +130,13 @@ const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
 const ALL_EVENTS = 0xffff;
 
 /** What the tracker is made of. */
-export interface ConntrackOptions extends TrackerOptions {
+export interface ConntrackOptions extends HelperHostOptions {
   random: Random;
-  helpers: readonly ConntrackHelper[];
 }
 
 /** The connection tracker of one router. */
-export class Conntrack extends Expector {
+export class Conntrack extends HelperHost {
   readonly random: Random;
-  readonly helpers: readonly ConntrackHelper[];
   /** Most flows (nf_conntrack_max); 0 for no limit but the memory's. */
   readonly max: number;
 
@@ -165,7 +160,6 @@ export class Conntrack extends Expector {
   constructor(o: ConntrackOptions) {
     super(o);
     this.random = o.random;
-    this.helpers = o.helpers;
     this.max = o.sysctl.get("net.netfilter.nf_conntrack_max");
     o.flows.corrections.exact = o.sysctl.get("weir.seqadj_exact") !== 0;
     this.#tcp = tcpTimeouts(o.sysctl);
@@ -256,10 +250,6 @@ export class Conntrack extends Expector {
       if (w[at + CT_STATE] === FLOW_UNCONFIRMED) this.discard(ct);
       if (verdict !== REPEAT) return this.#invalid();
     }
-  }
-
-  protected override expectPolicy(helper: number, expectClass: number): ExpectPolicy {
-    return this.helpers[helper].policies[expectClass];
   }
 
   #invalid(): Verdict {
@@ -460,6 +450,7 @@ export class Conntrack extends Expector {
   #assign(ct: number, index: number, status: number): boolean {
     const helper = this.helpers[index];
     const w = this.flows.words, at = ct * FLOW_WORDS, proto = w[at + CT_ORIGINAL + PROTO];
+    if (!this.isLoaded(index)) return false;
     if (helper.protocol !== (proto & 0xff) || !helper.families.includes(((proto >> 8) & 0xff) as Family)) {
       return false;
     }
@@ -491,7 +482,7 @@ export class Conntrack extends Expector {
     const helper = w[at + CT_HELPER], adjust = w[at + CT_STATUS] & IPS_SEQ_ADJUST;
     if ((helper | adjust) !== 0 && p.ctinfo !== RELATED_REPLY && p.fragmentOffset === 0) {
       if (helper !== 0) {
-        const verdict = this.helpers[helper - 1].help(this, p, ct, p.ctinfo);
+        const verdict = this.help(p, ct, helper - 1);
         if (verdict !== ACCEPT) return verdict;
       }
       if (adjust !== 0 && !seqAdjust(this.flows, p, ct, p.ctinfo)) {

@@ -62,6 +62,8 @@ export const EXPECT_FULL = 2;
 export const EXPECT_SHUTDOWN = 3;
 /** The same expectation exists with another class (EALREADY). */
 export const EXPECT_EXISTS = 4;
+/** The helper's limits forbid it; Linux has none. */
+export const EXPECT_REFUSED = 5;
 
 /** Limits of one class of expectations (struct nf_conntrack_expect_policy). */
 export interface ExpectPolicy {

@@ -11,6 +11,27 @@ import type { ExpectPolicy } from "./expect.ts";
 
 export type { ExpectPolicy } from "./expect.ts";
 
+/**
+ * What a helper may open, where Linux opens whatever is announced. Nothing is limited unless it is asked for. An
+ * announcement that a limit forbids passes as it is, without an expectation; a counter and a log line say so.
+ */
+export interface HelperLimits {
+  /** Lowest port that an announcement may open: 1024 keeps it away from the well-known services. */
+  readonly minPort?: number;
+  /**
+   * Only between the two ends of the announcing flow. An announcement for a third host opens nothing, and one that
+   * anybody may take up is for the flow's other end alone.
+   */
+  readonly samePeer?: boolean;
+  /** Most expectations that one flow may make in a minute. */
+  readonly expectationsPerMinute?: number;
+  /** Say of every pinhole which bytes of which flow opened it: a log line, and an entry in `Conntrack.pinholes`. */
+  readonly record?: boolean;
+}
+
+/** What becomes of a packet in which its helper fails. */
+export type OnFailure = "accept" | "drop";
+
 /** Finds announcements in the payload of the flows it is attached to. */
 export interface ConntrackHelper {
   /** What `-m helper` and `-j CT --helper` call it, as in Linux: `ftp`, or `ftp-2121` for another port. */
@@ -25,9 +46,14 @@ export interface ConntrackHelper {
   readonly autoAssign: boolean;
   /** Class 0 first; four at most. */
   readonly policies: readonly ExpectPolicy[];
+  /** What it may open; null or absent for no limits, as in Linux. */
+  readonly limits?: HelperLimits | null;
+  /** What becomes of a packet in which it throws or runs wild; `"accept"` when absent. The flow loses it either way. */
+  readonly onFailure?: OnFailure;
   /**
    * Reads a packet of a flow it is attached to, at the end of the path, after NAT has rewritten the headers.
-   * `ct` is a handle, `ctinfo` the packet's relation. Anything but ACCEPT ends the packet; set the reason.
+   * `ct` is a handle, `ctinfo` the packet's relation. ACCEPT or DROP, with the reason set (`p.drop`); see helping.ts for
+   * what happens to one that answers something else, or not at all.
    */
   help(conntrack: Expector, p: Packet, ct: number, ctinfo: number): Verdict;
 }

@@ -18,11 +18,12 @@
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy } from "../conntrack/helper.ts";
+import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
 import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import { ACCEPT, ctinfoDir, ORIGINAL, Reason, TCP, UDP, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { udpPayload } from "../packet/udp.ts";
+import { type HelperPolicy, limitsOf, onFailureOf } from "./policy.ts";
 
 /**
  * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload.
@@ -36,11 +37,14 @@ export type NatAmanda = (
 ) => Verdict;
 
 /** How to listen for Amanda. */
-export interface ConntrackAmandaOptions {
+export interface ConntrackAmandaOptions extends HelperPolicy {
   /** Seconds that a flow lives after a reply, 300 by default. */
   masterTimeout?: number;
-  /** Serve port 10080 without a rule. True by default. */
-  autoAssign?: boolean;
+  /**
+   * Leave alone what is not a port. With `auth bsdudp` the numbers of a reply can be channels of six digits, of which
+   * Linux reads five, takes them for ports, and behind NAT changes them. False by default, as Linux.
+   */
+  portsOnly?: boolean;
   /** The NAT half, without which payloads stay as they are. */
   nat?: NatAmanda;
 }
@@ -63,8 +67,11 @@ class AmandaHelper implements ConntrackHelper {
   readonly families = [4, 6] as const;
   readonly ports = PORTS;
   readonly autoAssign: boolean;
+  readonly limits: HelperLimits | null;
+  readonly onFailure: OnFailure;
   readonly policies = POLICIES;
   readonly #masterTimeout: number;
+  readonly #portsOnly: boolean;
   readonly #nat: NatAmanda | null;
 
   constructor(o: ConntrackAmandaOptions) {
@@ -78,6 +85,9 @@ class AmandaHelper implements ConntrackHelper {
     }
     this.#masterTimeout = timeout * 1000;
     this.autoAssign = o.autoAssign ?? true;
+    this.limits = limitsOf("amanda", o);
+    this.onFailure = onFailureOf("amanda", o);
+    this.#portsOnly = o.portsOnly ?? false;
     this.#nat = o.nat ?? null;
   }
 
@@ -107,6 +117,7 @@ class AmandaHelper implements ConntrackHelper {
       if (end > p.length) break; // the line has shrunk to less than it was
       let behind = at, port = 0;
       for (; behind < end && isDigit(p.bytes[behind]); behind++) port = port * 10 + p.bytes[behind] - 0x30;
+      if (this.#portsOnly && (port > 0xffff || (behind < p.length && isDigit(p.bytes[behind])))) continue;
       port &= 0xffff;
       if (port === 0) break;
       const exp = conntrack.expectAlloc(ct);
@@ -117,6 +128,10 @@ class AmandaHelper implements ConntrackHelper {
       const w = conntrack.flows.words, original = tupleAt(ct, ORIGINAL);
       const family = tupleFamily(w, original);
       conntrack.expectInit(exp, 0, family, w, original + SRC, w, original + DST, TCP, -1, port);
+      if (!conntrack.expectAllowed(exp, at, behind)) {
+        conntrack.expectPut(exp);
+        continue;
+      }
       if (this.#nat !== null && (w[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0) {
         // The last word's answer is the packet's, so a refusal before it is forgotten.
         p.reason = 0;

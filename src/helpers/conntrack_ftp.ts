@@ -12,11 +12,17 @@
  *
  * The announced address must be the sender's own, unless `loose`: otherwise a server could open a hole to a third
  * host. Not read: LPRT and LPSV, commands behind another in one segment, commands split over segments.
+ *
+ * `strict: false` goes further than Linux. All lines of a segment that begins a line are read, up to the first
+ * announcement; a line that is cut is put together (`partial_lines.ts`) where Linux drops it or does not see it; and a
+ * command with wrong numbers passes where Linux drops it for ever. AUTH TLS (RFC 4217) is noticed: once the server has
+ * agreed, nothing of the conversation can be read, and that is said.
  */
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
-import { CT_HELP, CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy } from "../conntrack/helper.ts";
+import { CT_HELP, CT_ID, CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
+import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
+import { HELPER_BLIND } from "../conntrack/helping.ts";
 import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import {
   ACCEPT,
@@ -24,12 +30,15 @@ import {
   ESTABLISHED,
   ESTABLISHED_REPLY,
   type Family,
+  ORIGINAL,
   Reason,
   TCP,
   type Verdict,
 } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { tcpPayload, tcpSeq } from "../packet/tcp.ts";
+import { PartialLines } from "./partial_lines.ts";
+import { type HelperPolicy, limitsOf, onFailureOf } from "./policy.ts";
 import { COMMA, CR, DOT, FtpAddress, LF, parseIpv6, parseNumbers, parsePort } from "./ftp_numbers.ts";
 
 /** What announced a data connection (enum nf_ct_ftp_type). */
@@ -58,13 +67,16 @@ export type NatFtp = (
 ) => Verdict;
 
 /** How to listen for FTP. */
-export interface ConntrackFtpOptions {
+export interface ConntrackFtpOptions extends HelperPolicy {
   /** Server ports, 21 by default; eight at most. */
   ports?: readonly number[];
   /** Believe an announced address that is not the sender's own. */
   loose?: boolean;
-  /** Serve these ports without a rule. True by default. */
-  autoAssign?: boolean;
+  /**
+   * True by default: read what Linux reads. False: also announcements behind another line of the same segment and
+   * those split over segments, and notice AUTH TLS.
+   */
+  strict?: boolean;
   /** The NAT half, without which payloads stay as they are. */
   nat?: NatFtp;
 }
@@ -101,6 +113,14 @@ const NO_MATCH = 0, MATCH = 1, PARTIAL = -1;
 // Words of CT_HELP: how many positions are remembered, a byte by direction; then two positions for each direction.
 const HELP_COUNTS = CT_HELP;
 const HELP_POSITIONS = CT_HELP + 1;
+/** Then, if not strict, how far the two have come with TLS. */
+const HELP_TLS = CT_HELP + 5;
+const TLS_ASKED = 1, TLS_BEGUN = 2;
+
+const encoder = new TextEncoder();
+/** The client's request and the server's consent (RFC 4217, 4; RFC 2228, 3). */
+const AUTH_TLS: readonly Uint8Array[] = ["AUTH TLS", "AUTH SSL"].map((text) => encoder.encode(text));
+const AUTH_AGREED = encoder.encode("234");
 
 const POLICIES: readonly ExpectPolicy[] = [{ name: "ftp", maxExpected: 1, timeout: 300 }];
 
@@ -111,10 +131,14 @@ class FtpHelper implements ConntrackHelper {
   readonly ports: readonly number[];
   readonly autoAssign: boolean;
   readonly policies = POLICIES;
+  readonly limits: HelperLimits | null;
+  readonly onFailure: OnFailure;
   readonly #loose: boolean;
   readonly #nat: NatFtp | null;
+  /** Null: strict. */
+  readonly #partial: PartialLines | null;
   readonly #announced = new FtpAddress();
-  /** Where the numbers begin in the payload, and how long they are; valid after MATCH. */
+  /** Where the numbers begin in the bytes that were read, and how long they are; valid after MATCH. */
   #offset = 0;
   #length = 0;
 
@@ -126,6 +150,9 @@ class FtpHelper implements ConntrackHelper {
     }
     this.name = this.ports.includes(21) ? "ftp" : `ftp-${this.ports[0]}`;
     this.autoAssign = o.autoAssign ?? true;
+    this.limits = limitsOf("ftp", o);
+    this.onFailure = onFailureOf("ftp", o);
+    this.#partial = o.strict ?? true ? null : new PartialLines();
     this.#loose = o.loose ?? false;
     this.#nat = o.nat ?? null;
   }
@@ -139,28 +166,115 @@ class FtpHelper implements ConntrackHelper {
     // Before the NAT half changes the payload: positions count as the sender does.
     const seq = tcpSeq(p), behind = (seq + p.length - from) | 0, endsLine = p.bytes[p.length - 1] === LF;
     let verdict: Verdict = ACCEPT;
-    if (beginsLine(w, at, dir, seq)) {
+    if (this.#partial !== null) {
+      verdict = this.#lines(this.#partial, conntrack, p, ct, ctinfo, from, seq);
+    } else if (beginsLine(w, at, dir, seq)) {
       const own = tupleAt(ct, dir), family = tupleFamily(w, own);
       this.#announced.set(w, own + SRC);
       let s = SEARCHES[dir][0];
-      let found = this.#find(p, from, s, family);
+      let found = this.#find(p.bytes, from, p.length, s, family);
       if (found === NO_MATCH) {
         s = SEARCHES[dir][1];
-        found = this.#find(p, from, s, family);
+        found = this.#find(p.bytes, from, p.length, s, family);
       }
       if (found === PARTIAL) {
         conntrack.log(s.partial);
         return p.drop(Reason["helper-partial"]);
       }
-      if (found === MATCH) verdict = this.#expect(conntrack, p, ct, ctinfo, family, s.type);
+      if (found === MATCH) verdict = this.#expect(conntrack, p, ct, ctinfo, family, s.type, from);
     }
     if (endsLine) rememberLine(w, at, dir, behind);
     return verdict;
   }
 
-  /** Looks for one command at the start of the payload (find_pattern). */
-  #find(p: Packet, from: number, s: Search, family: Family): number {
-    const bytes = p.bytes, pattern = s.pattern, end = p.length;
+  /** Reads every line of a segment that begins one, or goes on with one whose beginning is remembered. */
+  #lines(
+    partial: PartialLines,
+    conntrack: Conntrack,
+    p: Packet,
+    ct: number,
+    ctinfo: number,
+    from: number,
+    seq: number,
+  ): Verdict {
+    const w = conntrack.flows.words, record = ct * FLOW_WORDS, dir = ctinfoDir(ctinfo);
+    const translated = this.#nat !== null && (w[record + CT_STATUS] & IPS_NAT_MASK) !== 0;
+    let bytes: Uint8Array = p.bytes, at = from, first = seq;
+    let end = p.length;
+    const line = partial.endingAt(conntrack, ct, dir, seq);
+    if (line >= 0) {
+      first = partial.start(line);
+      if (partial.isHeld(line)) {
+        if (!partial.prepend(line, p, from)) return ACCEPT;
+        end = p.length;
+      } else {
+        if (translated) return ACCEPT; // its beginning has left as it was
+        partial.join(line, bytes, from, end);
+        bytes = partial.joined;
+        at = 0;
+        end = partial.joinedLength;
+      }
+    } else if (!beginsLine(w, record, dir, seq)) return ACCEPT;
+
+    const own = tupleAt(ct, dir), family = tupleFamily(w, own), start = at;
+    this.#announced.set(w, own + SRC);
+    while (at < end) {
+      let behind = at;
+      while (behind < end && bytes[behind] !== LF) behind++;
+      const whole = behind < end;
+      if (whole) behind++;
+      if ((w[record + HELP_TLS] & TLS_BEGUN) === 0) this.#noticeTls(conntrack, ct, dir, bytes, at, behind);
+      let s = SEARCHES[dir][0];
+      let found = this.#find(bytes, at, behind, s, family);
+      if (found === NO_MATCH) {
+        s = SEARCHES[dir][1];
+        found = this.#find(bytes, at, behind, s, family);
+      }
+      if (found === MATCH) {
+        // Numbers that were put together stand in no one packet; the record shows the packet that completed them.
+        if (bytes !== p.bytes) this.#offset = from;
+        return this.#expect(conntrack, p, ct, ctinfo, family, s.type, from);
+      }
+      if (found === PARTIAL && !whole) {
+        const lineSeq = (first + at - start) | 0;
+        if (!translated) partial.remember(conntrack, ct, dir, lineSeq, bytes, at, end);
+        else if (partial.hold(conntrack, p, ct, dir, lineSeq, at, from)) {
+          return p.drop(Reason["helper-partial"]);
+        }
+        return ACCEPT;
+      }
+      at = behind;
+    }
+    return ACCEPT;
+  }
+
+  /** The client asks for TLS and the server agrees: from there on the helper is blind. */
+  #noticeTls(
+    conntrack: Conntrack,
+    ct: number,
+    dir: number,
+    bytes: Uint8Array,
+    from: number,
+    end: number,
+  ): void {
+    const w = conntrack.flows.words, tls = ct * FLOW_WORDS + HELP_TLS;
+    if (dir === ORIGINAL) {
+      if (begins(bytes, from, end, AUTH_TLS[0]) || begins(bytes, from, end, AUTH_TLS[1])) w[tls] = TLS_ASKED;
+    } else if (w[tls] === TLS_ASKED && end - from >= 3) {
+      w[tls] = begins(bytes, from, end, AUTH_AGREED) ? TLS_BEGUN : 0;
+      if (w[tls] !== TLS_BEGUN) return;
+      conntrack.countHelper(ct, HELPER_BLIND);
+      conntrack.log(
+        `nf_ct_ftp: helper blind from here: flow ${
+          w[ct * FLOW_WORDS + CT_ID] >>> 0
+        } goes on in TLS (AUTH TLS)`,
+      );
+    }
+  }
+
+  /** Looks for one command at the start of a line (find_pattern). */
+  #find(bytes: Uint8Array, from: number, end: number, s: Search, family: Family): number {
+    const pattern = s.pattern;
     const common = Math.min(end - from, pattern.length);
     for (let i = 0; i < common; i++) {
       if (upper(bytes[from + i]) !== pattern[i]) return NO_MATCH;
@@ -177,7 +291,7 @@ class FtpHelper implements ConntrackHelper {
     if (at >= end) return PARTIAL;
     const behind = this.#numbers(bytes, at, end, s.type, family);
     if (behind < 0) return PARTIAL;
-    this.#offset = at - from;
+    this.#offset = at;
     this.#length = behind - at;
     return MATCH;
   }
@@ -217,6 +331,7 @@ class FtpHelper implements ConntrackHelper {
     ctinfo: number,
     family: Family,
     type: FtpType,
+    payload: number,
   ): Verdict {
     const w = conntrack.flows.words, dir = ctinfoDir(ctinfo), announced = this.#announced;
     const own = tupleAt(ct, dir), other = tupleAt(ct, 1 - dir);
@@ -247,9 +362,13 @@ class FtpHelper implements ConntrackHelper {
       -1,
       announced.port,
     );
+    if (!conntrack.expectAllowed(exp, this.#offset, this.#offset + this.#length)) {
+      conntrack.expectPut(exp);
+      return ACCEPT;
+    }
     let verdict: Verdict = ACCEPT;
     if (this.#nat !== null && (w[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0) {
-      verdict = this.#nat(conntrack, p, ct, ctinfo, type, this.#offset, this.#length, exp);
+      verdict = this.#nat(conntrack, p, ct, ctinfo, type, this.#offset - payload, this.#length, exp);
     } else if (conntrack.expectRelated(exp) !== EXPECT_OK) {
       conntrack.log("nf_ct_ftp: dropping packet: cannot add expectation");
       verdict = p.drop(Reason["helper-expect-refused"]);
@@ -289,6 +408,15 @@ function rememberLine(w: Int32Array, at: number, dir: number, seq: number): void
   }
   const oldest = ((w[positions] - w[positions + 1]) | 0) < 0 ? positions : positions + 1;
   if (((seq - w[oldest]) | 0) > 0) w[oldest] = seq;
+}
+
+/** True if a line begins with these letters, in either case. */
+function begins(bytes: Uint8Array, from: number, end: number, text: Uint8Array): boolean {
+  if (end - from < text.length) return false;
+  for (let i = 0; i < text.length; i++) {
+    if (upper(bytes[from + i]) !== text[i]) return false;
+  }
+  return true;
 }
 
 function isDigit(byte: number): boolean {

@@ -17,12 +17,13 @@
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy } from "../conntrack/helper.ts";
+import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
 import { DST, SRC } from "../conntrack/tuple.ts";
 import { ACCEPT, ESTABLISHED, ORIGINAL, Reason, REPLY, TCP, type Verdict } from "../netfilter.ts";
 import { formatIpv4 } from "../packet/address.ts";
 import type { Packet } from "../packet/packet.ts";
 import { tcpPayload } from "../packet/tcp.ts";
+import { type HelperPolicy, limitsOf, onFailureOf, portsOf } from "./policy.ts";
 
 /**
  * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload.
@@ -38,15 +39,13 @@ export type NatIrc = (
 ) => Verdict;
 
 /** How to listen for IRC. */
-export interface ConntrackIrcOptions {
+export interface ConntrackIrcOptions extends HelperPolicy {
   /** Server ports, 6667 by default; eight at most. */
   ports?: readonly number[];
   /** Offers of one connection that may be open at the same time, 8 by default; 1 to 255. The oldest goes first. */
   maxDccChannels?: number;
   /** Seconds that an offer stays open, 300 by default. */
   dccTimeout?: number;
-  /** Serve these ports without a rule. True by default. */
-  autoAssign?: boolean;
   /** The NAT half, without which payloads stay as they are. */
   nat?: NatIrc;
 }
@@ -72,6 +71,8 @@ class IrcHelper implements ConntrackHelper {
   readonly families = [4] as const;
   readonly ports: readonly number[];
   readonly autoAssign: boolean;
+  readonly limits: HelperLimits | null;
+  readonly onFailure: OnFailure;
   readonly policies: readonly ExpectPolicy[];
   readonly #nat: NatIrc | null;
   /** What an offer says, and where its numbers are in the payload; valid after `#find`. */
@@ -81,20 +82,16 @@ class IrcHelper implements ConntrackHelper {
   #length = 0;
 
   constructor(o: ConntrackIrcOptions) {
-    const ports = o.ports ?? [IRC_PORT];
-    if (!Array.isArray(ports)) throw new TypeError("irc: ports must be a list of port numbers");
-    if (ports.length < 1 || ports.length > 8) throw new RangeError("irc: one to eight ports");
-    ports.forEach((port, i) => {
-      checkNumber("port", port, 1, 65535);
-      if (ports.indexOf(port) !== i) throw new RangeError(`irc: port ${port} is listed twice`);
-    });
+    const ports = portsOf("irc", o.ports, IRC_PORT);
     const maxExpected = o.maxDccChannels ?? 8, timeout = o.dccTimeout ?? 300;
     checkNumber("maxDccChannels", maxExpected, 1, 255);
     checkNumber("dccTimeout", timeout, 1, 2_000_000); // clocks here count milliseconds in 32 bits
-    this.ports = Object.freeze([...ports]);
+    this.ports = ports;
     // Linux counts helpers for other ports by their place in the list; this is the first.
     this.name = ports.includes(IRC_PORT) ? "irc" : "irc-0";
     this.autoAssign = o.autoAssign ?? true;
+    this.limits = limitsOf("irc", o);
+    this.onFailure = onFailureOf("irc", o);
     this.policies = [{ name: "irc", maxExpected, timeout }];
     this.#nat = o.nat ?? null;
   }

@@ -14,18 +14,17 @@
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_HELP, FLOW_WORDS, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy } from "../conntrack/helper.ts";
+import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
 import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import { ACCEPT, ESTABLISHED, ESTABLISHED_REPLY, ORIGINAL, Reason, TCP, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { tcpPayload } from "../packet/tcp.ts";
+import { type HelperPolicy, limitsOf, onFailureOf, portsOf } from "./policy.ts";
 
 /** How to listen for SANE. */
-export interface ConntrackSaneOptions {
+export interface ConntrackSaneOptions extends HelperPolicy {
   /** Server ports, 6566 by default; eight at most. */
   ports?: readonly number[];
-  /** Serve these ports without a rule. True by default. */
-  autoAssign?: boolean;
 }
 
 const SANE_PORT = 6566;
@@ -44,22 +43,17 @@ class SaneHelper implements ConntrackHelper {
   readonly families = [4, 6] as const;
   readonly ports: readonly number[];
   readonly autoAssign: boolean;
+  readonly limits: HelperLimits | null;
+  readonly onFailure: OnFailure;
   readonly policies = POLICIES;
 
   constructor(o: ConntrackSaneOptions) {
-    const ports = o.ports ?? [SANE_PORT];
-    if (!Array.isArray(ports)) throw new TypeError("sane: ports must be a list of port numbers");
-    if (ports.length < 1 || ports.length > 8) throw new RangeError("sane: one to eight ports");
-    ports.forEach((port, i) => {
-      if (typeof port !== "number") throw new TypeError(`sane: port ${String(port)} is not a number`);
-      if (!Number.isInteger(port) || port < 1 || port > 65535) {
-        throw new RangeError(`sane: port ${port} is not from 1 to 65535`);
-      }
-      if (ports.indexOf(port) !== i) throw new RangeError(`sane: port ${port} is listed twice`);
-    });
-    this.ports = Object.freeze([...ports]);
+    const ports = portsOf("sane", o.ports, SANE_PORT);
+    this.ports = ports;
     this.name = ports.includes(SANE_PORT) ? "sane" : `sane-${ports[0]}`;
     this.autoAssign = o.autoAssign ?? true;
+    this.limits = limitsOf("sane", o);
+    this.onFailure = onFailureOf("sane", o);
   }
 
   help(conntrack: Conntrack, p: Packet, ct: number, ctinfo: number): Verdict {
@@ -78,10 +72,10 @@ class SaneHelper implements ConntrackHelper {
     ) {
       return ACCEPT;
     }
-    return this.#expect(conntrack, p, ct, p.view.getUint16(from + 6));
+    return this.#expect(conntrack, p, ct, from, p.view.getUint16(from + 6));
   }
 
-  #expect(conntrack: Conntrack, p: Packet, ct: number, port: number): Verdict {
+  #expect(conntrack: Conntrack, p: Packet, ct: number, from: number, port: number): Verdict {
     const exp = conntrack.expectAlloc(ct);
     if (exp < 0) {
       conntrack.log("nf_ct_sane: dropping packet: cannot alloc expectation");
@@ -90,6 +84,10 @@ class SaneHelper implements ConntrackHelper {
     const w = conntrack.flows.words, original = tupleAt(ct, ORIGINAL);
     const family = tupleFamily(w, original);
     conntrack.expectInit(exp, 0, family, w, original + SRC, w, original + DST, TCP, -1, port);
+    if (!conntrack.expectAllowed(exp, from + 6, from + ANSWER)) {
+      conntrack.expectPut(exp);
+      return ACCEPT;
+    }
     let verdict: Verdict = ACCEPT;
     if (conntrack.expectRelated(exp) !== EXPECT_OK) {
       conntrack.log("nf_ct_sane: dropping packet: cannot add expectation");

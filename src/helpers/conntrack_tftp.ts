@@ -13,21 +13,20 @@
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy } from "../conntrack/helper.ts";
+import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
 import { DST, PORTS, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import { ACCEPT, Reason, REPLY, UDP, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { udpPayload } from "../packet/udp.ts";
+import { type HelperPolicy, limitsOf, onFailureOf, portsOf } from "./policy.ts";
 
 /** The NAT half: changes the expectation and registers it. */
 export type NatTftp = (conntrack: Conntrack, p: Packet, ct: number, exp: number) => Verdict;
 
 /** How to listen for TFTP. */
-export interface ConntrackTftpOptions {
+export interface ConntrackTftpOptions extends HelperPolicy {
   /** Server ports, 69 by default; eight at most. */
   ports?: readonly number[];
-  /** Serve these ports without a rule. True by default. */
-  autoAssign?: boolean;
   /** The NAT half, without which the server's answers find no way back to a translated client. */
   nat?: NatTftp;
 }
@@ -44,24 +43,19 @@ class TftpHelper implements ConntrackHelper {
   readonly families = [4, 6] as const;
   readonly ports: readonly number[];
   readonly autoAssign: boolean;
+  readonly limits: HelperLimits | null;
+  readonly onFailure: OnFailure;
   readonly policies = POLICIES;
   readonly #nat: NatTftp | null;
 
   constructor(o: ConntrackTftpOptions) {
-    const ports = o.ports ?? [TFTP_PORT];
-    if (!Array.isArray(ports)) throw new TypeError("tftp: ports must be a list of port numbers");
-    if (ports.length < 1 || ports.length > 8) throw new RangeError("tftp: one to eight ports");
-    ports.forEach((port, i) => {
-      if (typeof port !== "number") throw new TypeError(`tftp: port ${String(port)} is not a number`);
-      if (!Number.isInteger(port) || port < 1 || port > 65535) {
-        throw new RangeError(`tftp: port ${port} is not from 1 to 65535`);
-      }
-      if (ports.indexOf(port) !== i) throw new RangeError(`tftp: port ${port} is listed twice`);
-    });
-    this.ports = Object.freeze([...ports]);
+    const ports = portsOf("tftp", o.ports, TFTP_PORT);
+    this.ports = ports;
     // Linux counts helpers for other ports by their place in the list; this is the first.
     this.name = ports.includes(TFTP_PORT) ? "tftp" : "tftp-0";
     this.autoAssign = o.autoAssign ?? true;
+    this.limits = limitsOf("tftp", o);
+    this.onFailure = onFailureOf("tftp", o);
     this.#nat = o.nat ?? null;
   }
 
@@ -78,6 +72,10 @@ class TftpHelper implements ConntrackHelper {
     const w = conntrack.flows.words, reply = tupleAt(ct, REPLY);
     const family = tupleFamily(w, reply), port = w[reply + PORTS] & 0xffff;
     conntrack.expectInit(exp, 0, family, w, reply + SRC, w, reply + DST, UDP, -1, port);
+    if (!conntrack.expectAllowed(exp, from, p.length)) {
+      conntrack.expectPut(exp);
+      return ACCEPT;
+    }
     let verdict: Verdict = ACCEPT;
     if (this.#nat !== null && (w[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0) {
       verdict = this.#nat(conntrack, p, ct, exp);

@@ -109,8 +109,9 @@ class TcpMatch implements Match {
 
   match(p: Packet): boolean {
     if (p.fragmentOffset !== 0) {
-      // RFC 1858: a fragment at offset 8 could overwrite the flags of one that has been judged.
-      if (p.fragmentOffset === 8) p.hotdrop = true;
+      // RFC 1858: a fragment at offset 8 could overwrite the flags of one that has been judged. (IPv4 only: ip6tables
+      // counts in bytes and asks for a 1.)
+      if (p.fragmentOffset === 8 && p.family === 4) p.hotdrop = true;
       return false;
     }
     const view = p.view, l4 = p.l4;

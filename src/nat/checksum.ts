@@ -4,7 +4,7 @@
  * Of the packet itself (`ip` is 0) the field may hold an unfinished sum that a device completes, so only the pseudo
  * header counts there. The packet that an ICMP error quotes has a finished checksum, or none that anybody looks at.
  */
-import { change32, changeTransport, update } from "../packet/checksum.ts";
+import { change32, changeTransport, patch } from "../packet/checksum.ts";
 import type { Packet } from "../packet/packet.ts";
 
 /** Offset of the address that a manip rewrites, within the IP header. */
@@ -31,5 +31,5 @@ export function addressChange(
 /** The field at `field`, of the packet whose header stands at `ip`, follows what its addresses and ports changed by. */
 export function follow(p: Packet, ip: number, field: number, address: number, ports: number): void {
   if (ip === 0) changeTransport(p, field, address, ports);
-  else p.view.setUint16(field, update(p.view.getUint16(field), address + ports));
+  else patch(p.view, field, address + ports);
 }

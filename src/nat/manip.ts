@@ -5,7 +5,7 @@
  * direction `dir` must leave looking like the inverse of the tuple of direction `!dir`.
  */
 import { GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
-import { update } from "../packet/checksum.ts";
+import { patch } from "../packet/checksum.ts";
 import { IPV4_CHECKSUM } from "../packet/ipv4.ts";
 import type { Packet } from "../packet/packet.ts";
 import { SCTP_HEADER } from "../packet/sctp.ts";
@@ -37,7 +37,7 @@ export function manipPacket(
   if (l4 >= 0 && !manipTransport(p, ip, l4, protocol, manip, change, port)) return false;
   const view = p.view, at = ip + addressOffset(p, manip);
   if (p.family === 4) {
-    view.setUint16(ip + IPV4_CHECKSUM, update(view.getUint16(ip + IPV4_CHECKSUM), change));
+    patch(view, ip + IPV4_CHECKSUM, change);
     view.setInt32(at, words[address]);
   } else {
     view.setInt32(at, words[address]);

@@ -221,9 +221,9 @@ export function update32(checksum: number, from: number, to: number): number {
   return update(checksum, change32(from, to));
 }
 
-/** Patches the checksum that stands at `at` for a changed 32-bit word, wherever it stands (ICMP's inner headers too). */
-export function replace32(view: DataView, at: number, from: number, to: number): void {
-  view.setUint16(at, update32(view.getUint16(at), from, to));
+/** Patches the checksum that stands at `at`, wherever that is (in ICMP's inner headers too), after its sum has changed. */
+export function patch(view: DataView, at: number, change: number): void {
+  view.setUint16(at, update(view.getUint16(at), change));
 }
 
 /**

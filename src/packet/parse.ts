@@ -125,7 +125,7 @@ function parse6(p: Packet): void {
     const header = next;
     if (header === ipv6.FRAGMENT && p.fragmentHeader === 0) p.fragmentHeader = at;
     // Linux looks at a header's first bytes only: one that is longer than the packet leads to an upper layer without bytes.
-    if (at + (header === ipv6.FRAGMENT ? ipv6.FRAGMENT_HEADER : 2) > p.length) {
+    if (at + (header === ipv6.FRAGMENT ? 4 : 2) > p.length) {
       p.headerChainCut = true;
       next = ipv6.NO_NEXT;
       at = p.length;

@@ -271,6 +271,11 @@ export class Fib implements NextHops {
     return (this.#records[route * RECORD + FLAGS] & HAS_VIA) !== 0;
   }
 
+  interfaceTo(family: Family, words: Int32Array, at: number): number {
+    const route = this.lookup(family, words, at);
+    return route < 0 ? 0 : this.interfaceOf(route);
+  }
+
   nextHop4(destination: number, iface: number): number {
     const route = this.#lookup4(destination, iface);
     return route >= 0 && this.hasVia(route) ? this.#records[route * RECORD + VIA] : destination;

@@ -2,7 +2,7 @@
  * What the REJECT target answers with (nf_reject_ipv4, nf_reject_ipv6): an ICMP error or a TCP reset, and only to
  * packets whose checksum is right, so that nobody is told about a connection that a broken packet names.
  */
-import { AH, DCCP, ESP, GRE, ICMP, ICMPV6, INPUT, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
+import { AH, ESP, GRE, ICMP, ICMPV6, INPUT, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
 import { pseudoSum, sum16, verifyTransport } from "../packet/checksum.ts";
 import { ICMP_DEST_UNREACH, ICMPV6_DEST_UNREACH } from "../packet/icmp.ts";
 import { IPV4_HEADER } from "../packet/ipv4.ts";
@@ -46,7 +46,6 @@ function checksumOk(p: Packet): boolean {
     case ESP:
     case SCTP:
     case UDPLITE:
-    case DCCP:
     case GRE:
       return true;
     case TCP:

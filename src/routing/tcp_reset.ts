@@ -7,7 +7,7 @@
  * everything that the segment occupies acknowledged. Nothing is ever sent in answer to a reset.
  */
 import { TCP } from "../netfilter.ts";
-import { transportChecksum, verifyTransport } from "../packet/checksum.ts";
+import { MANGLED_ZERO, transportChecksum, verifyTransport } from "../packet/checksum.ts";
 import { IPV4_DESTINATION, IPV4_DF, IPV4_HEADER, IPV4_SOURCE, tos } from "../packet/ipv4.ts";
 import { IPV6_HEADER, trafficClass } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
@@ -112,7 +112,9 @@ export class TcpResets {
     }
     view.setInt32(at + 14, 0);
     view.setUint16(at + 18, 0);
-    view.setUint16(at + 16, transportChecksum(out));
+    // Where Linux leaves the sum to the device, the device writes no 0 (skb_checksum_help).
+    const sum = transportChecksum(out);
+    view.setUint16(at + 16, sum === 0 && listener === (p.family === 6) ? MANGLED_ZERO : sum);
     return true;
   }
 }

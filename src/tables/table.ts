@@ -274,8 +274,9 @@ function addressHolds(view: DataView, from: number, rows: Int32Array, at: number
 /** Ports as xt_tcpudp judges them. False with `p.hotdrop` when the header is cut. */
 function portsHold(p: Packet, rows: Int32Array, at: number, flags: number): boolean {
   if (p.fragmentOffset !== 0) {
-    // RFC 1858: a fragment at offset 8 could overwrite the flags of one that has been judged.
-    if (p.fragmentOffset === 8 && p.protocol === TCP) p.hotdrop = true;
+    // RFC 1858: a fragment at offset 8 could overwrite the flags of one that has been judged. (IPv4 only: ip6tables
+    // counts in bytes and asks for a 1.)
+    if (p.fragmentOffset === 8 && p.family === 4 && p.protocol === TCP) p.hotdrop = true;
     return false;
   }
   const view = p.view, l4 = p.l4;

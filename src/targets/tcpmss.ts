@@ -1,8 +1,9 @@
 /** Lowers the maximum segment size that a TCP SYN announces (iptables -j TCPMSS; xt_TCPMSS). */
 import { CONTINUE, FORWARD, OUTPUT, POSTROUTING, Reason, TCP, type Verdict } from "../netfilter.ts";
+import { readAddress } from "../packet/address.ts";
 import { replaceInTransport } from "../packet/checksum.ts";
-import { setTotalLength, totalLength } from "../packet/ipv4.ts";
-import { payloadLength, setPayloadLength } from "../packet/ipv6.ts";
+import { IPV4_SOURCE, setTotalLength, totalLength } from "../packet/ipv4.ts";
+import { IPV6_SOURCE, payloadLength, setPayloadLength } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
 import { TCP_CHECKSUM, TCP_HEADER, TCP_OFFSET, tcpHeaderOk, TCPOPT_MSS, tcpPayload } from "../packet/tcp.ts";
 import type { Interfaces } from "../routing/interfaces.ts";
@@ -15,6 +16,8 @@ const MSS_LENGTH = 4;
 const DEFAULT_4 = 536, DEFAULT_6 = 1220;
 /** Take the path's MTU. */
 const CLAMP = -1;
+
+const source = new Int32Array(4);
 
 class TcpmssTarget implements Target {
   readonly #interfaces: Interfaces;
@@ -58,10 +61,10 @@ class TcpmssTarget implements Target {
     return CONTINUE;
   }
 
-  /** The smaller MTU of both ways; answers are taken to go back where the packet came from. */
+  /** The smaller MTU of both ways: of the one the packet takes, and of the one that answers will (tcpmss_reverse_mtu). */
   #pathMtu(p: Packet): number {
-    const out = this.#interfaces.mtu(p.outInterface);
-    return p.inInterface === 0 ? out : Math.min(out, this.#interfaces.mtu(p.inInterface));
+    readAddress(p.view, p.family, p.family === 4 ? IPV4_SOURCE : IPV6_SOURCE, source);
+    return Math.min(this.#interfaces.mtu(p.outInterface), this.#interfaces.mtuTo(p.family, source, 0));
   }
 
   #insert(p: Packet, mss: number): void {

@@ -239,7 +239,9 @@ function sourceNat(c: Chance, family: Family, chain: string): string[] {
       family === 4 ? c.pick(["203.0.113.64/26", "10.1.0.0/16"]) : c.pick(["2001:db8:3:1::/64", "2001:db8:aaaa::/48"]),
     ];
   }
-  return [where, what, "-j SNAT --to-source", withPorts(family, c.pick(POOL[family]), ports), flags];
+  // Not an address of the router's own for who speaks to it: Linux would answer by its loopback interface.
+  const to = chain === "INPUT" ? (family === 4 ? "203.0.113.200" : "2001:db8:3::f00") : c.pick(POOL[family]);
+  return [where, what, "-j SNAT --to-source", withPorts(family, to, ports), flags];
 }
 
 /** DNAT, REDIRECT or NETMAP in PREROUTING. */

@@ -1,9 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  change32,
   fold,
   ipv4HeaderChecksum,
   ipv4HeaderOk,
-  replace32,
+  patch,
   replaceInTransport,
   sum16,
   transportChecksum,
@@ -107,7 +108,7 @@ Deno.test("update16 and update32 give what a new computation gives", () => {
   }
   view.setUint16(0, checksum);
   const before = view.getInt32(4);
-  replace32(view, 0, before, 12345);
+  patch(view, 0, change32(before, 12345));
   assertEquals(view.getUint16(0), update32(checksum, before, 12345));
 });
 

@@ -83,12 +83,21 @@ Deno.test("parse finds the transport header behind options and extension headers
 
 Deno.test("parse lets packets with cut extension headers pass, marked", () => {
   for (const protocol of [60, 43, 44, 51]) {
-    for (const payload of [[], [17], [17, 9], [17, 0, 0, 0, 0]]) {
+    for (const payload of protocol === 44 ? [[], [17], [17, 9], [17, 0, 0]] : [[], [17]]) {
       assertEquals(verdict(kit.ip({ ...v6, protocol, payload })), "none");
       assertEquals([p.protocol, p.l4, p.headerChainCut], [59, p.length, true], `${protocol} ${payload}`);
     }
   }
   assertEquals(verdict(kit.ip({ ...v6, protocol: 0, payload: [17] })), "bad-extension-header");
+});
+
+Deno.test("parse finds the protocol behind an extension header whose own end is cut, and no byte of it", () => {
+  for (const protocol of [60, 43, 44, 51]) {
+    for (const payload of [[17, 9, 0, 0], [17, 0, 0, 0, 0]]) {
+      assertEquals(verdict(kit.ip({ ...v6, protocol, payload })), "none");
+      assertEquals([p.protocol, p.l4, p.headerChainCut], [17, p.length, false], `${protocol} ${payload}`);
+    }
+  }
 });
 
 Deno.test("parse reads fragments of both families", () => {

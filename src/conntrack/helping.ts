@@ -1,0 +1,372 @@
+/**
+ * Running the helpers: what they may open, what becomes of one that fails, and how one is taken out at run time.
+ *
+ * A helper is somebody's program on other people's bytes. One that throws, answers what is no verdict, leaves a packet
+ * of impossible length or asks for expectation after expectation is contained: its flow loses it together with the
+ * expectations that it made, a counter and a log line say so, and the packet goes the way that the helper declared
+ * (`onFailure`). The router and all other flows go on. Only packets of flows with a helper pay for that.
+ *
+ * Limits (`HelperLimits`) hold for any helper. One that asks `expectAllowed` can let the packet pass when it may not
+ * open anything; of one that does not ask, `expectRelated` refuses the expectation.
+ */
+import { ACCEPT, DROP, type Family, ORIGINAL, Reason, REPLY, TCP, UDP, type Verdict } from "../netfilter.ts";
+import { formatAddress } from "../packet/address.ts";
+import { MAX_PACKET, type Packet } from "../packet/packet.ts";
+import {
+  EXP_HELD,
+  EXP_HELPER,
+  EXP_LINKED,
+  EXP_MASK,
+  EXP_MASTER,
+  EXP_STATE,
+  EXP_TUPLE,
+  EXP_WORDS,
+  EXPECT_OK,
+  EXPECT_REFUSED,
+  type ExpectPolicy,
+} from "./expect.ts";
+import { Expector } from "./expector.ts";
+import {
+  CT_HELP,
+  CT_HELPER,
+  CT_ID,
+  CT_STATE,
+  CT_STATUS,
+  FLOW_FREE,
+  FLOW_WORDS,
+  IPS_HELPER,
+  IPS_MASTER_HELPER_MASK,
+  IPS_MASTER_HELPER_SHIFT,
+  tupleAt,
+} from "./flow.ts";
+import type { ConntrackHelper, HelperLimits } from "./helper.ts";
+import type { TrackerOptions } from "./tracker.ts";
+import { DST, PORTS, PROTO, SRC, tupleFamily } from "./tuple.ts";
+
+/** Words of CT_HELP that a helper may use; the last two are for `expectationsPerMinute`. */
+export const HELP_WORDS = 6;
+/** When the flow's minute began, and how many expectations it has made in it. */
+const HELP_MINUTE = CT_HELP + HELP_WORDS, HELP_COUNT = HELP_MINUTE + 1;
+const MINUTE = 60_000;
+
+/** Expectations that a helper may ask for on one packet; Amanda, which asks for most, needs four. */
+const MOST_PER_PACKET = 32;
+/** Entries of `pinholes`, and bytes of an announcement shown in one. */
+const PINHOLES = 256, SHOWN_BYTES = 128;
+
+/** Kinds of `helperCounts`. */
+export const HELPER_COUNTS = ["opened", "refused", "failed", "blind"] as const;
+/** Expectations made; refused by the helper's limits; failures contained; flows whose payload it can no longer read. */
+export const HELPER_OPENED = 0, HELPER_REFUSED = 1, HELPER_FAILED = 2, HELPER_BLIND = 3;
+
+/** One hole that a helper has opened, as `record` notes it. */
+export interface Pinhole {
+  /** Seconds since 1970. */
+  readonly time: number;
+  /** The helper's name, and whether a rule or the server's port gave it the flow. */
+  readonly helper: string;
+  readonly assigned: "rule" | "port";
+  /** Id of the announcing flow, as in `conntrack -L -o id`, and its original direction. */
+  readonly id: number;
+  readonly flow: string;
+  /** Who may come, and where to: `tcp 198.51.100.7 → 203.0.113.1:5000`. */
+  readonly expected: string;
+  /** The bytes that announced it, as they came; unprintable ones as `\xNN`. */
+  readonly announced: string;
+}
+
+/** What running helpers takes beside a tracker. */
+export interface HelperHostOptions extends TrackerOptions {
+  helpers: readonly ConntrackHelper[];
+}
+
+/** A tracker whose flows may have helpers. */
+export abstract class HelperHost extends Expector {
+  /** As in the configuration; CT_HELPER is an index + 1. An unloaded one keeps its place. */
+  readonly helpers: readonly ConntrackHelper[];
+  /** Counts of what helpers did: `helperCounts[index * HELPER_COUNTS.length + HELPER_OPENED]`. */
+  readonly helperCounts: Float64Array;
+  /** The newest pinholes of helpers that `record`, oldest first. */
+  readonly pinholes: Pinhole[] = [];
+
+  readonly #loaded: Uint8Array;
+  /** The packet that a helper is reading, and the expectations that it may still ask for. */
+  #packet: Packet | null = null;
+  #left = 0;
+  /** The expectation that has been allowed, and the bytes of the packet that announce it. */
+  #allowed = -1;
+  #from = 0;
+  #to = 0;
+
+  constructor(o: HelperHostOptions) {
+    super(o);
+    this.helpers = o.helpers;
+    this.helperCounts = new Float64Array(o.helpers.length * HELPER_COUNTS.length);
+    this.#loaded = new Uint8Array(o.helpers.length).fill(1);
+  }
+
+  protected override expectPolicy(helper: number, expectClass: number): ExpectPolicy {
+    return this.helpers[helper].policies[expectClass];
+  }
+
+  /** One more of HELPER_* for the helper of a flow. */
+  countHelper(ct: number, what: number): void {
+    const helper = this.flows.words[ct * FLOW_WORDS + CT_HELPER] - 1;
+    if (helper >= 0) this.helperCounts[helper * HELPER_COUNTS.length + what]++;
+  }
+
+  // ── one packet ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Has a flow's helper read a packet. Whatever it does, a verdict comes out. */
+  protected help(p: Packet, ct: number, index: number): Verdict {
+    const helper = this.helpers[index];
+    this.#packet = p;
+    this.#left = MOST_PER_PACKET;
+    this.#allowed = -1;
+    let verdict: Verdict = ACCEPT, wrong = "";
+    try {
+      verdict = helper.help(this, p, ct, p.ctinfo);
+      if (verdict !== ACCEPT && verdict !== DROP) {
+        wrong = `it answered ${String(verdict)}, which is no verdict`;
+      }
+    } catch (error) {
+      wrong = describe(error);
+    }
+    this.#packet = null;
+    const possible = p.length >= p.l4 && p.length <= MAX_PACKET && p.ct === ct;
+    if (wrong === "" && possible) {
+      if (verdict === DROP && p.reason === 0) p.reason = Reason["helper-malformed"];
+      return verdict;
+    }
+    p.ct = ct;
+    return this.#contain(
+      p,
+      ct,
+      index,
+      wrong === "" ? "it left a packet of impossible length" : wrong,
+      possible,
+    );
+  }
+
+  /** The flow goes on without its helper. */
+  #contain(p: Packet, ct: number, index: number, why: string, possible: boolean): Verdict {
+    const helper = this.helpers[index], accept = possible && helper.onFailure !== "drop";
+    this.countHelper(ct, HELPER_FAILED);
+    this.#forgetExpects(ct);
+    this.flows.words[ct * FLOW_WORDS + CT_HELPER] = 0;
+    this.log(
+      `nf_ct_${helper.name}: helper failed, ${accept ? "accepting" : "dropping"} packet; ` +
+        `flow ${this.#flowText(ct)} goes on without it: ${why}`,
+    );
+    return accept ? ACCEPT : p.drop(Reason["helper-failed"]);
+  }
+
+  /** Takes out the expectations of a master, and gives back those that a failed helper still holds. */
+  #forgetExpects(ct: number): void {
+    const e = this.expects.words;
+    for (let exp = 0, high = this.expects.high; exp < high; exp++) {
+      const at = exp * EXP_WORDS;
+      if (e[at + EXP_STATE] === 0 || e[at + EXP_MASTER] !== ct + 1) continue;
+      this.unlinkExpect(exp);
+      if ((e[at + EXP_STATE] & EXP_HELD) !== 0) this.expects.put(exp);
+    }
+  }
+
+  // ── loading and unloading ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** False once a helper has been unloaded: flows are not given to it. */
+  isLoaded(index: number): boolean {
+    return this.#loaded[index] === 1;
+  }
+
+  /** A listed helper serves again; flows that begin from now on get it. */
+  loadHelper(index: number): void {
+    this.#check(index);
+    this.#loaded[index] = 1;
+  }
+
+  /**
+   * Takes a helper out, as rmmod does (nf_conntrack_helper_unregister): its expectations go, and its flows live on
+   * without it. Returns how many flows that were.
+   */
+  unloadHelper(index: number): number {
+    this.#check(index);
+    this.#loaded[index] = 0;
+    const w = this.flows.words, e = this.expects.words, mine = index + 1;
+    for (let exp = 0, high = this.expects.high; exp < high; exp++) {
+      const at = exp * EXP_WORDS;
+      if ((e[at + EXP_STATE] & EXP_LINKED) === 0) continue;
+      const master = (e[at + EXP_MASTER] - 1) * FLOW_WORDS;
+      if (w[master + CT_HELPER] === mine || e[at + EXP_HELPER] === mine) this.unlinkExpect(exp);
+    }
+    let flows = 0;
+    for (let ct = 0, high = this.flows.high; ct < high; ct++) {
+      const at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
+      if (w[at + CT_STATE] === FLOW_FREE) continue;
+      if (((status >> IPS_MASTER_HELPER_SHIFT) & IPS_MASTER_HELPER_MASK) === mine) {
+        w[at + CT_STATUS] = status & ~(IPS_MASTER_HELPER_MASK << IPS_MASTER_HELPER_SHIFT);
+      }
+      if (w[at + CT_HELPER] !== mine) continue;
+      w[at + CT_HELPER] = 0;
+      flows++;
+    }
+    return flows;
+  }
+
+  #check(index: number): void {
+    if (!Number.isInteger(index) || index < 0 || index >= this.helpers.length) {
+      throw new RangeError(`helper ${index} of ${this.helpers.length}`);
+    }
+  }
+
+  // ── what may be opened ────────────────────────────────────────────────────────────────────────────────────────
+
+  override expectAlloc(ct: number): number {
+    if (this.#packet !== null && this.#left-- <= 0) {
+      throw new RangeError(`it asked for more than ${MOST_PER_PACKET} expectations on one packet`);
+    }
+    this.#allowed = -1;
+    return super.expectAlloc(ct);
+  }
+
+  /**
+   * True if the helper's limits let it make an expectation, which is narrowed where they say so. Asked once it is
+   * filled. Bytes `from` … `to`−1 of the packet announce it. When it says no, let go of it and let the packet pass.
+   */
+  expectAllowed(exp: number, from = 0, to = 0): boolean {
+    this.#from = from;
+    this.#to = to;
+    this.#allowed = exp;
+    const master = this.expects.words[exp * EXP_WORDS + EXP_MASTER] - 1;
+    const helper = this.helpers[this.flows.words[master * FLOW_WORDS + CT_HELPER] - 1];
+    const limits = helper?.limits ?? null;
+    if (limits === null) return true;
+    const why = this.#forbidden(exp, master, limits);
+    if (why === "") return true;
+    this.#allowed = -1;
+    this.countHelper(master, HELPER_REFUSED);
+    this.log(
+      `nf_ct_${helper.name}: not opening ${this.#expectText(exp)} for ${this.#flowText(master)}: ${why}`,
+    );
+    return false;
+  }
+
+  override expectRelated(exp: number): number {
+    if (this.#allowed !== exp && !this.expectAllowed(exp)) return EXPECT_REFUSED;
+    const result = super.expectRelated(exp);
+    if (result === EXPECT_OK) this.#opened(exp);
+    return result;
+  }
+
+  /** Why limits forbid an expectation, or "". */
+  #forbidden(exp: number, master: number, limits: HelperLimits): string {
+    const e = this.expects.words, at = exp * EXP_WORDS;
+    const { minPort, samePeer, expectationsPerMinute: most } = limits;
+    // A flow that a helper reads itself is a conversation with the service's own port.
+    if (minPort !== undefined && (e[at + EXP_TUPLE + PORTS] & 0xffff) < minPort && e[at + EXP_HELPER] === 0) {
+      return `minPort is ${minPort}`;
+    }
+    if (samePeer && !this.#narrow(at, master)) return "samePeer, and it is for a third host";
+    if (most === undefined) return "";
+    const w = this.flows.words, flow = master * FLOW_WORDS, now = this.clock.now;
+    if (w[flow + HELP_COUNT] === 0 || ((now - w[flow + HELP_MINUTE]) | 0) >= MINUTE) {
+      w[flow + HELP_MINUTE] = now;
+      w[flow + HELP_COUNT] = 0;
+    }
+    if (w[flow + HELP_COUNT] >= most) return `expectationsPerMinute is ${most}`;
+    w[flow + HELP_COUNT]++;
+    return "";
+  }
+
+  /** Restricts an expectation to the two ends of its master; false if it is for others. */
+  #narrow(at: number, master: number): boolean {
+    const e = this.expects.words, w = this.flows.words, source = at + EXP_TUPLE + SRC, mask = at + EXP_MASK;
+    for (let dir = ORIGINAL; dir <= REPLY; dir++) {
+      const tuple = tupleAt(master, dir);
+      if (!sameAddress(e, at + EXP_TUPLE + DST, w, tuple + DST)) continue;
+      if (e[mask] === 0) {
+        const words = tupleFamily(w, tuple) === 4 ? 1 : 4;
+        for (let i = 0; i < words; i++) {
+          e[source + i] = w[tuple + SRC + i];
+          e[mask + i] = -1;
+        }
+        return true;
+      }
+      if (sameAddress(e, source, w, tuple + SRC)) return true;
+    }
+    return false;
+  }
+
+  #opened(exp: number): void {
+    const master = this.expects.words[exp * EXP_WORDS + EXP_MASTER] - 1;
+    this.countHelper(master, HELPER_OPENED);
+    const helper = this.helpers[this.flows.words[master * FLOW_WORDS + CT_HELPER] - 1];
+    if (helper.limits?.record !== true) return;
+    const w = this.flows.words, at = master * FLOW_WORDS;
+    const made: Pinhole = {
+      time: Math.floor(this.clock.wall),
+      helper: helper.name,
+      assigned: (w[at + CT_STATUS] & IPS_HELPER) !== 0 ? "rule" : "port",
+      id: w[at + CT_ID] >>> 0,
+      flow: this.#flowText(master),
+      expected: this.#expectText(exp),
+      announced: this.#packet === null ? "" : shown(this.#packet.bytes, this.#from, this.#to),
+    };
+    if (this.pinholes.push(made) > PINHOLES) this.pinholes.shift();
+    this.log(
+      `nf_ct_${made.helper}: opened ${made.expected} for ${made.flow} (id ${made.id}, by ${made.assigned}): ` +
+        `"${made.announced}"`,
+    );
+  }
+
+  #flowText(ct: number): string {
+    return tupleText(this.flows.words, tupleAt(ct, ORIGINAL), false);
+  }
+
+  #expectText(exp: number): string {
+    const at = exp * EXP_WORDS;
+    return tupleText(this.expects.words, at + EXP_TUPLE, this.expects.words[at + EXP_MASK] === 0);
+  }
+}
+
+/** The same four words. */
+function sameAddress(a: Int32Array, at: number, b: Int32Array, bt: number): boolean {
+  return a[at] === b[bt] && a[at + 1] === b[bt + 1] && a[at + 2] === b[bt + 2] && a[at + 3] === b[bt + 3];
+}
+
+/** `tcp 10.0.0.2:40000 → 198.51.100.7:21`; a source port of 0 is any. */
+function tupleText(w: Int32Array, at: number, anybody: boolean): string {
+  const family: Family = tupleFamily(w, at), protocol = w[at + PROTO] & 0xff;
+  const end = (address: number, port: number) => {
+    const text = formatAddress(family, w, address);
+    return port === 0 ? text : family === 4 ? `${text}:${port}` : `[${text}]:${port}`;
+  };
+  const name = protocol === TCP ? "tcp" : protocol === UDP ? "udp" : `protocol ${protocol}`;
+  const source = anybody ? "anybody" : end(at + SRC, w[at + PORTS] >>> 16);
+  return `${name} ${source} → ${end(at + DST, w[at + PORTS] & 0xffff)}`;
+}
+
+/** Bytes for people. */
+function shown(bytes: Uint8Array, from: number, to: number): string {
+  let text = "";
+  const end = Math.min(to, from + SHOWN_BYTES);
+  for (let at = from; at < end; at++) {
+    const byte = bytes[at];
+    text += byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c
+      ? String.fromCharCode(byte)
+      : `\\x${byte.toString(16).padStart(2, "0")}`;
+  }
+  return to > end ? `${text}…` : text;
+}
+
+/** What was thrown, in one line: it may carry a peer's bytes. */
+function describe(error: unknown): string {
+  let text = "it threw something strange";
+  try {
+    text = error instanceof Error ? `${error.name}: ${error.message}` : `it threw ${String(error)}`;
+  } catch {
+    // Not even its text can be had.
+  }
+  // deno-lint-ignore no-control-regex
+  return text.replace(/[\x00-\x1f\x7f]+/g, " ").slice(0, 200);
+}

@@ -1,0 +1,67 @@
+/**
+ * The options that all helpers share: whom they serve, what they may open, and what happens when one fails. Beside
+ * `autoAssign` they are beyond Linux, which opens whatever is announced and trusts its own code.
+ */
+import type { HelperLimits, OnFailure } from "../conntrack/helper.ts";
+
+/** Options of every helper. */
+export interface HelperPolicy extends HelperLimits {
+  /** Serve its ports without a rule. True by default. */
+  readonly autoAssign?: boolean;
+  /** What becomes of a packet in which the helper fails; `"accept"` by default. The flow loses the helper either way. */
+  readonly onFailure?: OnFailure;
+}
+
+/** The limits among a helper's options, or null when there are none. */
+export function limitsOf(name: string, o: HelperPolicy): HelperLimits | null {
+  const { minPort, expectationsPerMinute, samePeer, record } = o;
+  wholeNumber(name, "minPort", minPort, 0, 65535);
+  wholeNumber(name, "expectationsPerMinute", expectationsPerMinute, 1, 1_000_000);
+  flag(name, "samePeer", samePeer);
+  flag(name, "record", record);
+  if (minPort === undefined && expectationsPerMinute === undefined && !samePeer && !record) return null;
+  return Object.freeze({ minPort, expectationsPerMinute, samePeer, record });
+}
+
+/** What becomes of a packet in which the helper fails. */
+export function onFailureOf(name: string, o: HelperPolicy): OnFailure {
+  const { onFailure = "accept" } = o;
+  if (onFailure !== "accept" && onFailure !== "drop") {
+    throw new TypeError(`${name}: onFailure ${String(onFailure)} is not "accept" or "drop"`);
+  }
+  return onFailure;
+}
+
+/** Options come from a configuration, which may not have been checked for types. */
+function wholeNumber(name: string, what: string, value: unknown, from: number, to: number): void {
+  if (value === undefined) return;
+  if (typeof value !== "number") throw new TypeError(`${name}: ${what} ${String(value)} is not a number`);
+  if (!Number.isInteger(value) || value < from || value > to) {
+    throw new RangeError(`${name}: ${what} ${value} is not from ${from} to ${to}`);
+  }
+}
+
+function flag(name: string, what: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "boolean") {
+    throw new TypeError(`${name}: ${what} ${String(value)} is not true or false`);
+  }
+}
+
+/** The server ports of a helper: one to eight, each once. */
+export function portsOf(
+  name: string,
+  ports: readonly number[] | undefined,
+  usual: number,
+): readonly number[] {
+  const list: unknown = ports ?? [usual];
+  if (!Array.isArray(list)) throw new TypeError(`${name}: ports must be a list of port numbers`);
+  if (list.length < 1 || list.length > 8) throw new RangeError(`${name}: one to eight ports`);
+  list.forEach((port, i) => {
+    if (typeof port !== "number") throw new TypeError(`${name}: port ${String(port)} is not a number`);
+    if (!Number.isInteger(port) || port < 1 || port > 65535) {
+      throw new RangeError(`${name}: port ${port} is not from 1 to 65535`);
+    }
+    if (list.indexOf(port) !== i) throw new RangeError(`${name}: port ${port} is listed twice`);
+  });
+  return Object.freeze([...list]);
+}
