@@ -35,7 +35,7 @@ export { type DefinedRouter, defineRouter } from "./src/config/define.ts";
 export type * from "./src/config/types.ts";
 export { ConfigError, validate, type ValidConfig } from "./src/config/validate.ts";
 export * from "./src/helpers/mod.ts";
-export type { ConntrackHelper } from "./src/conntrack/helper.ts";
+export type { ConntrackHelper, HelperLimits, OnFailure } from "./src/conntrack/helper.ts";
 export type { Packet } from "./src/packet/packet.ts";
 
 if (import.meta.main) {

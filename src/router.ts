@@ -32,12 +32,13 @@ import { type FamilyTables, type State, tablesOf } from "./hooks/state.ts";
 import { RateLimitedLog } from "./log.ts";
 import type { Geometry, Memory } from "./memory.ts";
 import { Nat } from "./nat/core.ts";
-import { ACCEPT, DROP, Reason, UDP, UDPLITE, type Verdict } from "./netfilter.ts";
+import { ACCEPT, DROP, ICMP, ICMPV6, Reason, type Verdict } from "./netfilter.ts";
 import { Defrag, firstFragmentCut, misfitAt } from "./packet/defrag.ts";
 import { fragment } from "./packet/fragment.ts";
 import { ICMP_DEST_UNREACH, ICMP_EXC_FRAGTIME, ICMP_PARAMETERPROB } from "./packet/icmp.ts";
 import { ICMP_PKT_FILTERED, ICMP_TIME_EXCEEDED } from "./packet/icmp.ts";
-import { ICMPV6_ADM_PROHIBITED, ICMPV6_DEST_UNREACH, ICMPV6_HDR_INCOMP } from "./packet/icmp.ts";
+import { ICMP_PORT_UNREACH, ICMPV6_ADM_PROHIBITED, ICMPV6_DEST_UNREACH, ICMPV6_ECHO_REQUEST } from "./packet/icmp.ts";
+import { ICMPV6_HDR_INCOMP, ICMPV6_PORT_UNREACH } from "./packet/icmp.ts";
 import { ICMPV6_HDR_FIELD, ICMPV6_PARAMPROB, ICMPV6_TIME_EXCEED, ICMPV6_UNK_OPTION } from "./packet/icmp.ts";
 import { Packet } from "./packet/packet.ts";
 import { isFragment, isPiece, parse, parseHeaders } from "./packet/parse.ts";
@@ -316,8 +317,7 @@ export class Router {
     if (this.#making) return;
     const made = this.#made;
     if (this.#local.answer(made, p)) {
-      // What answers in another protocol is an error about the packet. UDP has let go of the flow by then (nf_reset_ct).
-      if (made.protocol !== p.protocol && p.protocol !== UDP && p.protocol !== UDPLITE) this.#sendError(p);
+      if (isAttachedError(made)) this.#sendError(p);
       else this.#send(p);
     } else if (p.reason !== 0) this.#end(p);
   }
@@ -450,4 +450,15 @@ export class Router {
     this.#originate(made, cause.inInterface);
     this.#making = false;
   }
+}
+
+/**
+ * True for an ICMP error of the own stack that belongs to its cause's flow. When a UDP port turns out to be closed the
+ * datagram has let go of its flow already (nf_reset_ct).
+ */
+function isAttachedError(made: Packet): boolean {
+  const type = made.view.getUint8(made.l4), code = made.view.getUint8(made.l4 + 1);
+  if (made.protocol === ICMP) return type === ICMP_DEST_UNREACH && code !== ICMP_PORT_UNREACH;
+  if (made.protocol !== ICMPV6 || type >= ICMPV6_ECHO_REQUEST) return false;
+  return type !== ICMPV6_DEST_UNREACH || code !== ICMPV6_PORT_UNREACH;
 }

@@ -261,6 +261,7 @@ class LineReader {
       if (base === undefined) throw new TextError(`option -${letter} is not known`, word.column);
       if (!base[2]) {
         this.#base(letter, word, word);
+        if (this.#otherFamily) return;
         continue;
       }
       const rest = word.text.slice(i + 1);

@@ -246,7 +246,7 @@ export abstract class HelperHost extends Expector {
     this.#allowed = -1;
     this.countHelper(master, HELPER_REFUSED);
     this.log(
-      `nf_ct_${helper.name}: not opening ${this.#expectText(exp)} for ${this.#flowText(master)}: ${why}`,
+      `nf_ct_${helper.name}: not opening ${this.describeExpect(exp)} for ${this.#flowText(master)}: ${why}`,
     );
     return false;
   }
@@ -309,7 +309,7 @@ export abstract class HelperHost extends Expector {
       assigned: (w[at + CT_STATUS] & IPS_HELPER) !== 0 ? "rule" : "port",
       id: w[at + CT_ID] >>> 0,
       flow: this.#flowText(master),
-      expected: this.#expectText(exp),
+      expected: this.describeExpect(exp),
       announced: this.#packet === null ? "" : shown(this.#packet.bytes, this.#from, this.#to),
     };
     if (this.pinholes.push(made) > PINHOLES) this.pinholes.shift();
@@ -323,7 +323,8 @@ export abstract class HelperHost extends Expector {
     return tupleText(this.flows.words, tupleAt(ct, ORIGINAL), false);
   }
 
-  #expectText(exp: number): string {
+  /** Who may come, and where to: `udp 198.51.100.7 → 203.0.113.1:5000`. */
+  describeExpect(exp: number): string {
     const at = exp * EXP_WORDS;
     return tupleText(this.expects.words, at + EXP_TUPLE, this.expects.words[at + EXP_MASK] === 0);
   }

@@ -13,16 +13,31 @@
  *
  * Not read: RESUME and ACCEPT, passive DCC (port 0), file names with blanks, offers split over segments, what stands
  * behind the first 4095 bytes, and IPv6, which DCC cannot write as one number.
+ *
+ * `strict: false` goes further than Linux: every line of a segment is read, lines that are cut are put together
+ * (`partial_lines.ts`), file names may stand in quotes, a passive offer is not called forged, and where NAT has changed
+ * an offer's port, RESUME and ACCEPT name the port that each side knows (`dcc.ts`).
  */
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
 import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
 import { DST, SRC } from "../conntrack/tuple.ts";
-import { ACCEPT, ESTABLISHED, ORIGINAL, Reason, REPLY, TCP, type Verdict } from "../netfilter.ts";
+import {
+  ACCEPT,
+  ESTABLISHED,
+  ESTABLISHED_REPLY,
+  ORIGINAL,
+  Reason,
+  REPLY,
+  TCP,
+  type Verdict,
+} from "../netfilter.ts";
 import { formatIpv4 } from "../packet/address.ts";
 import type { Packet } from "../packet/packet.ts";
-import { tcpPayload } from "../packet/tcp.ts";
+import { tcpPayload, tcpSeq } from "../packet/tcp.ts";
+import { DCC_OFFER, DCC_PARTIAL, DCC_PORT, DccLine } from "./dcc.ts";
+import { PartialLines } from "./partial_lines.ts";
 import { type HelperPolicy, limitsOf, onFailureOf, portsOf } from "./policy.ts";
 
 /**
@@ -38,6 +53,17 @@ export type NatIrc = (
   exp: number,
 ) => Verdict;
 
+/** The NAT half of RESUME and ACCEPT: the port of an offer, as the receiver of this packet knows it. */
+export type NatIrcPort = (
+  conntrack: Conntrack,
+  p: Packet,
+  ct: number,
+  ctinfo: number,
+  offset: number,
+  length: number,
+  port: number,
+) => Verdict;
+
 /** How to listen for IRC. */
 export interface ConntrackIrcOptions extends HelperPolicy {
   /** Server ports, 6667 by default; eight at most. */
@@ -46,8 +72,15 @@ export interface ConntrackIrcOptions extends HelperPolicy {
   maxDccChannels?: number;
   /** Seconds that an offer stays open, 300 by default. */
   dccTimeout?: number;
+  /**
+   * True by default: read what Linux reads. False: also offers behind another line and split over segments, file names
+   * in quotes, passive offers, RESUME and ACCEPT.
+   */
+  strict?: boolean;
   /** The NAT half, without which payloads stay as they are. */
   nat?: NatIrc;
+  /** Its part for RESUME and ACCEPT. */
+  natPort?: NatIrcPort;
 }
 
 const IRC_PORT = 6667;
@@ -75,6 +108,10 @@ class IrcHelper implements ConntrackHelper {
   readonly onFailure: OnFailure;
   readonly policies: readonly ExpectPolicy[];
   readonly #nat: NatIrc | null;
+  readonly #natPort: NatIrcPort | null;
+  /** Null: strict. */
+  readonly #partial: PartialLines | null;
+  readonly #line = new DccLine();
   /** What an offer says, and where its numbers are in the payload; valid after `#find`. */
   #address = 0;
   #port = 0;
@@ -94,21 +131,82 @@ class IrcHelper implements ConntrackHelper {
     this.onFailure = onFailureOf("irc", o);
     this.policies = [{ name: "irc", maxExpected, timeout }];
     this.#nat = o.nat ?? null;
+    this.#natPort = o.natPort ?? null;
+    this.#partial = o.strict ?? true ? null : new PartialLines();
   }
 
   help(conntrack: Conntrack, p: Packet, ct: number, ctinfo: number): Verdict {
+    if (this.#partial !== null) return this.#lines(this.#partial, conntrack, p, ct, ctinfo);
     if (ctinfo !== ESTABLISHED) return ACCEPT; // what comes from the server is not believed
     const from = tcpPayload(p);
     if (from >= p.length || !this.#find(p.bytes, from, Math.min(p.length, from + MAX_SEARCH))) return ACCEPT;
+    return this.#isForged(conntrack, ct) ? ACCEPT : this.#expect(conntrack, p, ct, ctinfo);
+  }
+
+  /** An offer that is not for the client's own address, or for no port. */
+  #isForged(conntrack: Conntrack, ct: number): boolean {
     const w = conntrack.flows.words, own = tupleAt(ct, ORIGINAL) + SRC, seen = tupleAt(ct, REPLY) + DST;
-    if ((this.#address !== w[own] && this.#address !== w[seen]) || this.#port === 0) {
-      conntrack.log(
-        `nf_conntrack_irc: Forged DCC command from ${formatIpv4(w[own])}: ` +
-          `${formatIpv4(this.#address)}:${this.#port}`,
-      );
-      return ACCEPT;
+    if ((this.#address === w[own] || this.#address === w[seen]) && this.#port !== 0) return false;
+    conntrack.log(
+      `nf_conntrack_irc: Forged DCC command from ${formatIpv4(w[own])}: ` +
+        `${formatIpv4(this.#address)}:${this.#port}`,
+    );
+    return true;
+  }
+
+  /** Reads every line of a segment; of the server's, where the flow is translated, those about offers. */
+  #lines(partial: PartialLines, conntrack: Conntrack, p: Packet, ct: number, ctinfo: number): Verdict {
+    if (ctinfo !== ESTABLISHED && ctinfo !== ESTABLISHED_REPLY) return ACCEPT;
+    const translated = this.#nat !== null &&
+      (conntrack.flows.words[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0;
+    const client = ctinfo === ESTABLISHED, from = tcpPayload(p);
+    if (from >= p.length || (!client && !translated)) return ACCEPT;
+    let bytes: Uint8Array = p.bytes, at = from, end = p.length, first = tcpSeq(p);
+    const held = client ? partial.endingAt(conntrack, ct, ORIGINAL, first) : -1;
+    if (held >= 0 && (partial.isHeld(held) || !translated)) {
+      first = partial.start(held);
+      if (partial.isHeld(held)) {
+        if (!partial.prepend(held, p, from)) return ACCEPT;
+        end = p.length;
+      } else {
+        partial.join(held, bytes, from, end);
+        bytes = partial.joined;
+        at = 0;
+        end = partial.joinedLength;
+      }
     }
-    return this.#expect(conntrack, p, ct, ctinfo);
+    const start = at, line = this.#line;
+    end = Math.min(end, start + MAX_SEARCH);
+    while (at < end) {
+      let behind = at;
+      while (behind < end && bytes[behind] !== LF) behind++;
+      if (behind < end) behind++;
+      const kind = line.read(bytes, at, behind, !client);
+      if (kind === DCC_PARTIAL && client && end - start < MAX_SEARCH) {
+        const seq = (first + at - start) | 0;
+        if (!translated) partial.remember(conntrack, ct, ORIGINAL, seq, bytes, at, end);
+        else if (partial.hold(conntrack, p, ct, ORIGINAL, seq, at, from)) {
+          return p.drop(Reason["helper-partial"]);
+        }
+        return ACCEPT;
+      }
+      this.#offset = bytes === p.bytes ? line.at - from : 0;
+      this.#length = bytes === p.bytes ? line.end - line.at : p.length - from;
+      if (kind === DCC_PORT && translated && this.#natPort !== null) {
+        return this.#natPort(conntrack, p, ct, ctinfo, this.#offset, this.#length, line.port);
+      }
+      if (kind === DCC_OFFER && client && !line.passive) {
+        this.#address = line.address;
+        this.#port = line.port;
+        if (!this.#isForged(conntrack, ct)) {
+          const verdict = this.#expect(conntrack, p, ct, ctinfo);
+          // One change of length can be noted per segment.
+          if (translated || verdict !== ACCEPT) return verdict;
+        }
+      }
+      at = behind;
+    }
+    return ACCEPT;
   }
 
   /** Looks for an offer and reads its numbers. */
@@ -167,6 +265,11 @@ class IrcHelper implements ConntrackHelper {
       return p.drop(Reason["helper-expect-refused"]);
     }
     conntrack.expectInit(exp, 0, 4, null, 0, w, reply + DST, TCP, -1, this.#port);
+    const payload = tcpPayload(p);
+    if (!conntrack.expectAllowed(exp, payload + this.#offset, payload + this.#offset + this.#length)) {
+      conntrack.expectPut(exp);
+      return ACCEPT;
+    }
     let verdict: Verdict = ACCEPT;
     if (this.#nat !== null && (w[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0) {
       verdict = this.#nat(conntrack, p, ct, ctinfo, this.#offset, this.#length, exp);

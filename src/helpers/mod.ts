@@ -15,7 +15,11 @@
  * Life-cycle: a factory is called in the user's configuration and makes a `ConntrackHelper`; conntrack attaches it to
  * flows, by port or by a rule, and calls it for every packet of theirs, after NAT has rewritten the headers.
  *
- * Limits: payloads are read as they pass, packet by packet; nothing is put together from several segments.
+ * Limits: payloads are read as they pass, packet by packet; nothing is put together from several segments, unless a
+ * helper is asked to (`strict: false`). What a helper may open can be limited (`HelperPolicy`), and one that fails is
+ * contained (`conntrack/helping.ts`).
+ *
+ * Helpers of your own are made by `defineHelper`; README.md is the guide, `weir/testing` the test kit.
  *
  * @module
  */
@@ -27,17 +31,21 @@ import { conntrackSane, type ConntrackSaneOptions } from "./conntrack_sane.ts";
 import { conntrackTftp, type ConntrackTftpOptions } from "./conntrack_tftp.ts";
 import { natAmanda } from "./nat_amanda.ts";
 import { natFtp } from "./nat_ftp.ts";
-import { natIrc } from "./nat_irc.ts";
+import { natIrc, natIrcPort } from "./nat_irc.ts";
 import { natTftp } from "./nat_tftp.ts";
 
 export { conntrackAmanda, type ConntrackAmandaOptions, natAmanda };
 export { conntrackFtp, type ConntrackFtpOptions, natFtp };
-export { conntrackIrc, type ConntrackIrcOptions, natIrc };
+export { conntrackIrc, type ConntrackIrcOptions, natIrc, natIrcPort };
 export { conntrackSane, type ConntrackSaneOptions };
 export { conntrackTftp, type ConntrackTftpOptions, natTftp };
+export { defineHelper, type HelperDefinition, type HelperOptions } from "./define.ts";
+export type { Announcement, Payload } from "./payload.ts";
+export type { HelperPolicy } from "./policy.ts";
+export type { Granted, NatHalf, Writer } from "./rewriting.ts";
 export type { NatAmanda } from "./conntrack_amanda.ts";
 export type { NatFtp } from "./conntrack_ftp.ts";
-export type { NatIrc } from "./conntrack_irc.ts";
+export type { NatIrc, NatIrcPort } from "./conntrack_irc.ts";
 export type { NatTftp } from "./conntrack_tftp.ts";
 
 /** FTP, both halves: data connections are RELATED, and work through NAT in either direction. */
@@ -46,8 +54,8 @@ export function ftp(o: Omit<ConntrackFtpOptions, "nat"> = {}): ConntrackHelper {
 }
 
 /** IRC, both halves: DCC connections to the client are RELATED, and work through NAT. IPv4 only. */
-export function irc(o: Omit<ConntrackIrcOptions, "nat"> = {}): ConntrackHelper {
-  return conntrackIrc({ ...o, nat: natIrc });
+export function irc(o: Omit<ConntrackIrcOptions, "nat" | "natPort"> = {}): ConntrackHelper {
+  return conntrackIrc({ ...o, nat: natIrc, natPort: natIrcPort });
 }
 
 /** TFTP, both halves: the server's answers from another port are RELATED, and work through NAT in either direction. */

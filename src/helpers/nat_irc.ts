@@ -3,13 +3,22 @@
  * the DCC connection follow the IRC connection's translation.
  */
 import type { Conntrack } from "../conntrack/core.ts";
-import { EXP_DIR, EXP_FN, EXP_SAVED_PORT, EXP_TUPLE, EXP_WORDS } from "../conntrack/expect.ts";
+import {
+  EXP_DIR,
+  EXP_FN,
+  EXP_LINKED,
+  EXP_MASTER,
+  EXP_SAVED_PORT,
+  EXP_STATE,
+  EXP_TUPLE,
+  EXP_WORDS,
+} from "../conntrack/expect.ts";
 import { tupleAt } from "../conntrack/flow.ts";
 import { DST, PORTS } from "../conntrack/tuple.ts";
-import { ACCEPT, Reason, REPLY, type Verdict } from "../netfilter.ts";
+import { ACCEPT, ctinfoDir, ORIGINAL, Reason, REPLY, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { EXPECT_FOLLOW_MASTER, findExpectPort, mangleTcpPacket } from "../nat/helper.ts";
-import type { NatIrc } from "./conntrack_irc.ts";
+import type { NatIrc, NatIrcPort } from "./conntrack_irc.ts";
 
 const SPACE = 0x20, ZERO = 0x30;
 
@@ -42,6 +51,33 @@ export const natIrc: NatIrc = (
   conntrack.log("nf_ct_irc: dropping packet: cannot mangle packet");
   conntrack.unexpectRelated(exp);
   return p.drop(Reason["helper-mangle-failed"]);
+};
+
+/**
+ * Where an offer was rewritten to another port, the two sides know it by different ones: the client's word about it
+ * gets the port that the others were told, theirs the port where the client listens.
+ */
+export const natIrcPort: NatIrcPort = (
+  conntrack: Conntrack,
+  p: Packet,
+  ct: number,
+  ctinfo: number,
+  offset: number,
+  length: number,
+  port: number,
+): Verdict => {
+  const e = conntrack.expects.words, fromClient = ctinfoDir(ctinfo) === ORIGINAL;
+  for (let exp = 0, high = conntrack.expects.high; exp < high; exp++) {
+    const at = exp * EXP_WORDS;
+    if ((e[at + EXP_STATE] & EXP_LINKED) === 0 || e[at + EXP_MASTER] !== ct + 1) continue;
+    const own = e[at + EXP_SAVED_PORT], told = e[at + EXP_TUPLE + PORTS] & 0xffff;
+    if (own === told || port !== (fromClient ? own : told)) continue;
+    const size = decimal(0, fromClient ? told : own);
+    if (mangleTcpPacket(conntrack, p, ct, ctinfo, offset, length, text, size)) return ACCEPT;
+    conntrack.log("nf_ct_irc: dropping packet: cannot mangle packet");
+    return p.drop(Reason["helper-mangle-failed"]);
+  }
+  return ACCEPT;
 };
 
 /** A number below 2³² without leading zeros. Returns the place behind it. */

@@ -106,7 +106,7 @@ class AddrtypeMatch implements Match {
     } else {
       if (words[0] >>> 24 === 0xff) return MULTICAST;
       if (words[0] === 0 && words[1] === 0 && words[2] === 0 && words[3] === 0) return UNSPEC;
-      if (own.isAnycast(words, 0, iface)) return ANYCAST | LOCAL;
+      if (own.isAnycast(words, 0, iface)) return ANYCAST;
     }
     if (!own.isLocal(words, 0, family, iface)) return UNICAST;
     return iface === 0 || own.interfaceOf(words, 0, family) === iface ? LOCAL : UNICAST;

@@ -58,7 +58,8 @@ function manipTransport(
   change: number,
   port: number,
 ): boolean {
-  p.drawTogether(l4 + (protocol === TCP ? TCP_HEADER : protocol === SCTP ? SCTP_HEADER : 8));
+  const header = headerOf(protocol);
+  if (header !== 0) p.drawTogether(l4 + header);
   switch (protocol) {
     case TCP:
       return tcp.manipPacket(p, ip, l4, manip, change, port);
@@ -75,5 +76,23 @@ function manipTransport(
       return gre.manipPacket(p, l4, manip, port);
     default:
       return true; // nothing known, nothing to do but the address
+  }
+}
+
+/** Bytes of the transport header that Linux makes writable first; 0 for protocols that it leaves alone. */
+function headerOf(protocol: number): number {
+  switch (protocol) {
+    case TCP:
+      return TCP_HEADER;
+    case SCTP:
+      return SCTP_HEADER;
+    case UDP:
+    case UDPLITE:
+    case ICMP:
+    case ICMPV6:
+    case GRE:
+      return 8;
+    default:
+      return 0;
   }
 }

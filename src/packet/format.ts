@@ -3,7 +3,7 @@ import { AH, DCCP, ESP, GRE, ICMP, ICMPV6, IGMP, REASONS, SCTP, TCP, UDP, UDPLIT
 import { formatAddress, readAddress } from "./address.ts";
 import { ICMP_HEADER, icmpCode, icmpId, icmpSeq, icmpType, isIcmp } from "./icmp.ts";
 import { ident, IPV4_DESTINATION, IPV4_SOURCE } from "./ipv4.ts";
-import { IPV6_DESTINATION, IPV6_SOURCE } from "./ipv6.ts";
+import { FRAGMENT_HEADER, IPV6_DESTINATION, IPV6_SOURCE } from "./ipv6.ts";
 import { GSO_NONE, type Packet } from "./packet.ts";
 import * as tcp from "./tcp.ts";
 import { UDP_HEADER } from "./udp.ts";
@@ -100,7 +100,8 @@ export function describe(p: Packet): string {
   if (p.fragmentOffset === 0) text += describeTransport(p, rest);
   else text += ` len ${rest}`;
   if (p.fragmentOffset !== 0 || p.moreFragments) {
-    const id = p.family === 4 ? ident(p) : view.getUint32(p.fragmentHeader + 4);
+    const cut = p.family === 6 && p.fragmentHeader + FRAGMENT_HEADER > p.length;
+    const id = p.family === 4 ? ident(p) : cut ? "?" : view.getUint32(p.fragmentHeader + 4);
     text += ` frag ${id}:${p.fragmentOffset}${p.moreFragments ? "+" : ""}`;
   }
   if (p.gsoType !== GSO_NONE) text += ` gso ${p.gsoSize}`;

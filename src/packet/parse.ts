@@ -131,6 +131,8 @@ function parse6(p: Packet): void {
       at = p.length;
       break;
     }
+    // The tables look at more of it than others do, and drop the packet (ipv6_find_hdr).
+    if (header === ipv6.ROUTING && at + 4 > p.length) p.headerChainCut = true;
     next = view.getUint8(at);
     if (header === ipv6.FRAGMENT) {
       const word = view.getUint16(at + 2);

@@ -63,7 +63,7 @@ export function readNetwork(input: unknown, family: Family): Network {
   if (slash >= 0) {
     const text = input.slice(slash + 1);
     const length = wholeNumber(text, 0, bits);
-    const full = length === null && /[.:]/.test(text) ? addressWords(text, family) : null;
+    const full = length === null && /:|\..*\..*\./.test(text) ? addressWords(text, family) : null;
     if (length !== null) mask = prefixMask(family, length);
     else if (full !== null) mask = full;
     else {throw new OptionError(

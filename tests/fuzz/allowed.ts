@@ -40,6 +40,14 @@ export class Judge {
   /** The same for ids of IPv6 datagrams. */
   readonly #ids = new Map<number, number>();
 
+  /** Rules draw destination ports, too. */
+  readonly #drawn: boolean;
+
+  /** `rules`: the texts in force. */
+  constructor(...rules: string[]) {
+    this.#drawn = /-j (DNAT|REDIRECT).* --random/.test(rules.join("\n"));
+  }
+
   #allow(name: AllowedName): true {
     this.met.set(name, (this.met.get(name) ?? 0) + 1);
     return true;
@@ -70,7 +78,8 @@ export class Judge {
       this.#own.add(`${f.protocol} ${addressAt(sent, f, f.src).join(".")} ${read16(sent, f.sport)}`);
     }
     if (kernel.length === 1 && weir.length === 1 && kernel[0].iface === weir[0].iface) {
-      return equal(kernel[0].bytes, weir[0].bytes) || this.#same(sent, sentToWeir, kernel[0].bytes, weir[0].bytes)
+      return equal(kernel[0].bytes, weir[0].bytes) ||
+          this.#same(sent, sentToWeir, kernel[0].bytes, weir[0].bytes)
         ? null
         : [kernel[0], weir[0]];
     }
@@ -125,11 +134,17 @@ export class Judge {
     if (zeroed) {
       // What is wrong about one packet must be wrong about the other: then the checksums say nothing more.
       if (parse(kernel).errors.join() !== parse(weir).errors.join()) return false;
-      for (const [at, length] of sumsOf(k, 0)) for (const b of [k, w]) b.fill(0, at, Math.min(b.length, at + length));
+      for (const [at, length] of sumsOf(k, 0)) {
+        for (const b of [k, w]) b.fill(0, at, Math.min(b.length, at + length));
+      }
     }
     if (f.family === 4) {
-      const a = read16(kernel, 4), b = read16(weir, 4), own = s === null || s.family !== 4 ? -1 : read16(sent, 4);
-      if (a !== b && a !== own && b !== own && (a === 0) === (b === 0) && sumsRight(kernel) === sumsRight(weir)) {
+      const a = read16(kernel, 4),
+        b = read16(weir, 4),
+        own = s === null || s.family !== 4 ? -1 : read16(sent, 4);
+      if (
+        a !== b && a !== own && b !== own && (a === 0) === (b === 0) && sumsRight(kernel) === sumsRight(weir)
+      ) {
         for (const x of [k, w]) x.fill(0, 4, 6), x.fill(0, 10, 12);
         this.#allow("router's id");
       }
@@ -174,7 +189,9 @@ export class Judge {
       }
       // The nearest, so that equal lines do not take each other's.
       let best = 0;
-      for (let i = 1; i < timers.length; i++) if (Math.abs(timers[i] - timer) < Math.abs(timers[best] - timer)) best = i;
+      for (let i = 1; i < timers.length; i++) {
+        if (Math.abs(timers[i] - timer) < Math.abs(timers[best] - timer)) best = i;
+      }
       const [found] = timers.splice(best, 1);
       if (found === timer || (Number.isNaN(found) && Number.isNaN(timer))) continue;
       if (Math.abs(found - timer) <= 1) this.#allow("timer");
@@ -183,8 +200,8 @@ export class Judge {
     const rest = [...left].flatMap(([text, timers]) => timers.map(() => text));
     // Ports that were drawn and never left: lines that are alike but for a reply's port.
     for (let i = missing.length - 1; i >= 0; i--) {
-      const shape = shapeOf(plain(missing[i], null).text);
-      const found = rest.findIndex((line) => shapeOf(line) === shape);
+      const shape = shapeOf(plain(missing[i], null).text, this.#drawn);
+      const found = rest.findIndex((line) => shapeOf(line, this.#drawn) === shape);
       if (found < 0 || missing[i].includes("(weir's")) continue;
       missing.splice(i, 1);
       rest.splice(found, 1);
@@ -198,7 +215,8 @@ export class Judge {
   #tables(what: string, kernel: string, weir: string, out: string[]): void {
     if (kernel === weir) return;
     const k = readTables(kernel), w = readTables(weir);
-    const empty = (list: string[] | undefined) => list === undefined || list.every((l) => /^:\S+ ACCEPT /.test(l));
+    const empty = (list: string[] | undefined) =>
+      list === undefined || list.every((l) => /^:\S+ ACCEPT /.test(l));
     for (const name of new Set([...k.keys(), ...w.keys()])) {
       const a = k.get(name), b = w.get(name);
       if ((a === undefined || b === undefined) && empty(a) && empty(b)) {
@@ -230,27 +248,35 @@ function plain(line: string, there: ReadonlyMap<string, number> | null): { text:
   if (there === null || there.size === 0) return { text, timer };
   const protocol = /^\S+\s+(\d+)/.exec(text)?.[1] ?? /proto=(\d+)/.exec(text)?.[1];
   text = text.replace(/src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+)/g, (_, src, dst, sport, dport) => {
-    const s = there.get(`${protocol} ${long(src)} ${sport}`) ?? sport, d = there.get(`${protocol} ${long(dst)} ${dport}`) ?? dport;
+    const s = there.get(`${protocol} ${long(src)} ${sport}`) ?? sport,
+      d = there.get(`${protocol} ${long(dst)} ${dport}`) ?? dport;
     return `src=${src} dst=${dst} sport=${s} dport=${d}`;
   }).replace(/src=(\S+) dst=(\S+) type=(\d+) code=(\d+) id=(\d+)/g, (_, src, dst, type, code, id) => {
-    const i = there.get(`${protocol} ${long(src)} ${id}`) ?? there.get(`${protocol} ${long(dst)} ${id}`) ?? id;
+    const i = there.get(`${protocol} ${long(src)} ${id}`) ?? there.get(`${protocol} ${long(dst)} ${id}`) ??
+      id;
     return `src=${src} dst=${dst} type=${type} code=${code} id=${i}`;
   });
   return { text, timer };
 }
 
-/** A line without the port that NAT may have drawn for the reply's destination. */
-function shapeOf(line: string): string {
+/** A line without the port that NAT may have drawn for the reply's destination, and if `drawn` for its source. */
+function shapeOf(line: string, drawn: boolean): string {
   let n = 0;
-  return line.replace(/dport=(\d+)|\bid=(\d+)/g, (all, port) =>
-    ++n === 2 ? (port === undefined ? "id=*" : `dport=*${portClass(Number(port))}`) : all);
+  const shape = line.replace(
+    /dport=(\d+)|\bid=(\d+)/g,
+    (all, port) => ++n === 2 ? (port === undefined ? "id=*" : `dport=*${portClass(Number(port))}`) : all,
+  );
+  if (!drawn) return shape;
+  let m = 0;
+  return shape.replace(/sport=(\d+)/g, (all, port) => ++m === 2 ? `sport=*${portClass(Number(port))}` : all);
 }
 
 /** An address as the key of a port: the bytes, so that every spelling is the same. */
 function long(address: string): string {
   if (!address.includes(":")) return address;
   const [head, tail] = address.split("::");
-  const words = (s: string | undefined) => s === undefined || s === "" ? [] : s.split(":").map((w) => parseInt(w, 16));
+  const words = (s: string | undefined) =>
+    s === undefined || s === "" ? [] : s.split(":").map((w) => parseInt(w, 16));
   const a = words(head), b = words(tail);
   const all = tail === undefined ? a : [...a, ...Array(8 - a.length - b.length).fill(0), ...b];
   return all.flatMap((w) => [w >> 8, w & 255]).join(".");
@@ -289,7 +315,9 @@ function timesOf(b: Uint8Array, base = 0): number[] {
   const part = base === 0 ? b : b.subarray(base), f = fields(part);
   if (f === null || f.family !== 4) return [];
   const out: number[] = [];
-  if (f.protocol === 1 && !f.later && part[f.l4] === 14 && f.l4 + 20 <= part.length) out.push(base + f.l4 + 12, base + f.l4 + 16);
+  if (f.protocol === 1 && !f.later && part[f.l4] === 14 && f.l4 + 20 <= part.length) {
+    out.push(base + f.l4 + 12, base + f.l4 + 16);
+  }
   for (let at = 20; at + 4 <= f.l4 && part[at] !== 0;) {
     if (part[at] === 1) {
       at++;
@@ -298,7 +326,7 @@ function timesOf(b: Uint8Array, base = 0): number[] {
     const length = part[at + 1];
     if (length < 2) break;
     const step = (part[at + 3] & 15) === 0 ? 4 : 8;
-    if (part[at] === 68) for (let t = at + step; t + 4 <= at + length; t += step) out.push(base + t);
+    if (part[at] === 68) { for (let t = at + step; t + 4 <= at + length; t += step) out.push(base + t); }
     at += length;
   }
   if (base === 0 && quotes(part)) out.push(...timesOf(b, f.l4 + 8));

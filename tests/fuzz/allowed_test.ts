@@ -14,7 +14,13 @@ const sent = (...packets: (Uint8Array<ArrayBuffer> | [string, Uint8Array<ArrayBu
 type Packets = Parameters<typeof sent>;
 
 /** Both agree, by this allowance and no other. */
-function agree(name: AllowedName, came: Uint8Array, kernel: Packets, weir: Packets, judge = new Judge()): void {
+function agree(
+  name: AllowedName,
+  came: Uint8Array,
+  kernel: Packets,
+  weir: Packets,
+  judge = new Judge(),
+): void {
   judge.met.clear();
   assertEquals(judge.packets(came, sent(...kernel), sent(...weir)), null);
   assertEquals([...judge.met.keys()], [name]);
@@ -63,8 +69,10 @@ Deno.test("allowed random port: one to one, in the same class, not what came in,
 });
 
 Deno.test("allowed random port: the same ports in quoted packets and in the listings", () => {
-  const error = (port: number) => icmpError({ src: S, dst: WAN, type: 3, code: 3, id: 5, quoted: out({ sport: port }) });
-  const back = (port: number) => icmpError({ src: S, dst: C, type: 3, code: 3, id: 5, ttl: 63, quoted: query({ sport: port }) });
+  const error = (port: number) =>
+    icmpError({ src: S, dst: WAN, type: 3, code: 3, id: 5, quoted: out({ sport: port }) });
+  const back = (port: number) =>
+    icmpError({ src: S, dst: C, type: 3, code: 3, id: 5, ttl: 63, quoted: query({ sport: port }) });
   const judge = new Judge();
   agree("random port", query(), [out({ sport: 40001 })], [out({ sport: 50001 })], judge);
   assertEquals(judge.packets(error(40001), sent(back(2000)), sent(back(2000))), null);
@@ -74,6 +82,14 @@ Deno.test("allowed random port: the same ports in quoted packets and in the list
   assertEquals(dumps({ conntrack: [line(40001)] }, { conntrack: [line(50001)] }, judge), []);
   assert(dumps({ conntrack: [line(40001)] }, { conntrack: [line(50)] }, judge).length > 0);
   assert(dumps({ conntrack: [line(40001)] }, { conntrack: [] }, judge).length > 0);
+  const redirected = (port: number) =>
+    `udp      17 29 src=${S} dst=${WAN} sport=2000 dport=53 [UNREPLIED] src=${WAN} dst=${S} sport=${port} dport=2000 mark=0 use=1`;
+  const one = { conntrack: [redirected(1001)] }, other = { conntrack: [redirected(1002)] };
+  assert(dumps(one, other).length > 0);
+  assertEquals(
+    dumps(one, other, new Judge("-A PREROUTING -p udp -j REDIRECT --to-ports 1000-1999 --random")),
+    [],
+  );
 });
 
 Deno.test("allowed router's id: of packets that nobody sent so", () => {
@@ -87,7 +103,8 @@ Deno.test("allowed router's id: of packets that nobody sent so", () => {
 });
 
 Deno.test("allowed flow label: of packets that nobody sent so", () => {
-  const reset = (flowLabel: number) => tcp({ src: S6, sport: 80, dst: C6, dport: 2000, flags: "R", flowLabel });
+  const reset = (flowLabel: number) =>
+    tcp({ src: S6, sport: 80, dst: C6, dport: 2000, flags: "R", flowLabel });
   const came = tcp({ src: C6, sport: 2000, dst: S6, dport: 80, flags: "A", flowLabel: 7 });
   agree("flow label", came, [reset(5)], [reset(6)]);
   differ(came, [reset(5)], [reset(0)]);
@@ -111,17 +128,20 @@ Deno.test("allowed fragment id: of IPv6 datagrams that are cut, each its own", (
 });
 
 Deno.test("allowed clock: what the router writes down, a second apart", () => {
-  const stamp = (ms: number) => icmp({ src: LAN, dst: C, type: 14, id: 3, payload: [0, 0, 0, 1, ...be(ms, 4), ...be(ms, 4)] });
+  const stamp = (ms: number) =>
+    icmp({ src: LAN, dst: C, type: 14, id: 3, payload: [0, 0, 0, 1, ...be(ms, 4), ...be(ms, 4)] });
   agree("clock", query(), [stamp(5000)], [stamp(6000)]);
   differ(query(), [stamp(5000)], [stamp(6001)]);
-  const echo = (ms: number) => icmpEcho({ src: LAN, dst: C, reply: true, id: 3, ipOptions: [68, 8, 9, 0, ...be(ms, 4)] });
+  const echo = (ms: number) =>
+    icmpEcho({ src: LAN, dst: C, reply: true, id: 3, ipOptions: [68, 8, 9, 0, ...be(ms, 4)] });
   agree("clock", query(), [echo(5000)], [echo(4990)]);
   const data = (ms: number) => icmpEcho({ src: LAN, dst: C, reply: true, id: 3, payload: be(ms, 4) });
   differ(query(), [data(5000)], [data(5001)]);
 });
 
 Deno.test("allowed order: of different interfaces only", () => {
-  const a: [string, Uint8Array<ArrayBuffer>] = ["lan", out()], b: [string, Uint8Array<ArrayBuffer>] = ["wan", out({ id: 78 })];
+  const a: [string, Uint8Array<ArrayBuffer>] = ["lan", out()],
+    b: [string, Uint8Array<ArrayBuffer>] = ["wan", out({ id: 78 })];
   agree("order", query(), [a, b], [b, a]);
   differ(query(), [a, ["lan", b[1]]], [["lan", b[1]], a]);
 });
@@ -146,10 +166,15 @@ Deno.test("allowed empty table: without rules and policies", () => {
   assertEquals([...judge.met.keys()], ["empty table"]);
   assert(dumps({ iptables: table(":INPUT DROP [0:0]") }, {}).length > 0);
   assert(dumps({ iptables: table(":INPUT ACCEPT [1:40]") }, { iptables: plain }).length > 0);
-  assert(dumps({ ip6tables: table(":INPUT ACCEPT [0:0]", "[0:0] -A INPUT -j DROP") }, { ip6tables: plain }).length > 0);
+  assert(
+    dumps({ ip6tables: table(":INPUT ACCEPT [0:0]", "[0:0] -A INPUT -j DROP") }, { ip6tables: plain })
+      .length > 0,
+  );
 });
 
 Deno.test("allowed: every difference in the list is named by a test here", async () => {
   const text = await Deno.readTextFile(new URL(import.meta.url));
-  for (const name of Object.keys(ALLOWED)) assert(new RegExp(`Deno\\.test\\("allowed [^:]*${name}`).test(text), name);
+  for (const name of Object.keys(ALLOWED)) {
+    assert(new RegExp(`Deno\\.test\\("allowed [^:]*${name}`).test(text), name);
+  }
 });

@@ -10,8 +10,22 @@ import type { Step } from "./steps.ts";
 
 /** A plan as text. */
 export function writePlan(plan: Plan, difference?: Difference): string {
-  const steps = plan.steps.map((s) => ({ ...s, says: s.bytes.length ? show(s.bytes) : "an ICMP error", bytes: hex(s.bytes) }));
-  return JSON.stringify({ difference, ...plan, iptables: plan.iptables.split("\n"), ip6tables: plan.ip6tables.split("\n"), steps }, null, 1);
+  const steps = plan.steps.map((s) => ({
+    ...s,
+    says: s.bytes.length ? show(s.bytes) : "an ICMP error",
+    bytes: hex(s.bytes),
+  }));
+  return JSON.stringify(
+    {
+      difference,
+      ...plan,
+      iptables: plan.iptables.split("\n"),
+      ip6tables: plan.ip6tables.split("\n"),
+      steps,
+    },
+    null,
+    1,
+  );
 }
 
 /** The plan of a text. */
@@ -22,17 +36,24 @@ export function readPlan(text: string): Plan {
     sysctl,
     iptables: iptables.join("\n"),
     ip6tables: ip6tables.join("\n"),
-    steps: steps.map(({ says: _, bytes, ...s }: Step & { says: string; bytes: string }) => ({ ...s, bytes: unhex(bytes) })),
+    steps: steps.map(({ says: _, bytes, ...s }: Step & { says: string; bytes: string }) => ({
+      ...s,
+      bytes: unhex(bytes),
+    })),
   };
 }
 
 /** A plan for people: the rules and knobs that are left, and everything that passes. */
 export function describePlan(plan: Plan, trace: readonly string[], difference: Difference): string {
   const rules = (name: string, text: string) => {
-    const kept = text.split("\n").filter((l) => l.startsWith("-A ") || l.startsWith("*") || /^:\S+ (DROP|-)/.test(l));
+    const kept = text.split("\n").filter((l) =>
+      l.startsWith("-A ") || l.startsWith("*") || /^:\S+ (DROP|-)/.test(l)
+    );
     return kept.some((l) => !l.startsWith("*")) ? [`${name}:`, ...kept.map((l) => `  ${l}`)] : [];
   };
-  const knobs = Object.entries(plan.sysctl).filter(([name]) => !name.includes("icmp_msgs")).map(([name, value]) => `${name} = ${value}`);
+  const knobs = Object.entries(plan.sysctl).filter(([name]) => !name.includes("icmp_msgs")).map((
+    [name, value],
+  ) => `${name} = ${value}`);
   const mtus = Object.entries(plan.mtu).map(([name, value]) => `mtu of ${name}: ${value}`);
   return [
     ...rules("iptables", plan.iptables),

@@ -46,7 +46,7 @@ export function scenarioOf(plan: Plan): Scenario {
 
 /** Runs a plan; `trace` gets a line for everything that passes. */
 export function run(plan: Plan, seed: number, trace?: (line: string) => void): Result {
-  const scenario = scenarioOf(plan), judge = new Judge();
+  const scenario = scenarioOf(plan), judge = new Judge(plan.iptables, plan.ip6tables);
   let weir: WeirSide | null = null, refusal = "";
   try {
     weir = new WeirSide(scenario, seed);
@@ -59,11 +59,16 @@ export function run(plan: Plan, seed: number, trace?: (line: string) => void): R
     try {
       try {
         kernel.rules(plan.iptables, plan.ip6tables);
+        kernel.rules(plan.onlyLinux);
       } catch {
         return { packets: 0, judge, difference: null }; // no rules, no question
       }
       if (weir === null) {
-        return { packets: 0, judge, difference: { kind: "rules that weir refuses", step: -1, report: [refusal] } };
+        return {
+          packets: 0,
+          judge,
+          difference: { kind: "rules that weir refuses", step: -1, report: [refusal] },
+        };
       }
       const hosts = { kernel: new Hosts(), weir: new Hosts() };
       const begin = performance.now(), wall = Date.now();
@@ -73,7 +78,10 @@ export function run(plan: Plan, seed: number, trace?: (line: string) => void): R
         kernel.emitted.length = 0;
         kernel.packet(k.iface, k.bytes, i);
         const now = performance.now() - begin;
-        const a: Sent[] = kernel.emitted.map(({ iface, bytes }) => ({ iface, bytes: bytes as Uint8Array<ArrayBuffer> }));
+        const a: Sent[] = kernel.emitted.map(({ iface, bytes }) => ({
+          iface,
+          bytes: bytes as Uint8Array<ArrayBuffer>,
+        }));
         weir.guide.watch(k.bytes, a);
         const b = weir.packet(w.iface, w.bytes, wall + now);
         if (trace) {

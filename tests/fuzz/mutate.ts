@@ -228,7 +228,9 @@ function change(c: Chance, old: Bytes): Bytes | null {
     }],
     // Payload
     [1, () => {
-      for (let n = c.between(1, 4); n > 0 && b.length > f.l4 + 8; n--) b[c.between(f.l4 + 8, b.length - 1)] = c.below(256);
+      for (let n = c.between(1, 4); n > 0 && b.length > f.l4 + 8; n--) {
+        b[c.between(f.l4 + 8, b.length - 1)] = c.below(256);
+      }
       return repair(b);
     }],
   ])();
@@ -241,7 +243,8 @@ function split(c: Chance, old: Bytes): Bytes[] | null {
   const from = f.l4 + (old[f.l4 + 12] >> 4) * 4, size = old.length - from;
   if (size < 2) return null;
   const at = c.between(1, size - 1);
-  const first = repair(old.slice(0, from + at)), second = insert(old.slice(0, from), from, [...old.subarray(from + at)]);
+  const first = repair(old.slice(0, from + at)),
+    second = insert(old.slice(0, from), from, [...old.subarray(from + at)]);
   const view = new DataView(second.buffer);
   view.setUint32(f.l4 + 4, (view.getUint32(f.l4 + 4) + at) >>> 0);
   return [first, repair(second)];
@@ -256,7 +259,15 @@ export function mutate(c: Chance, steps: readonly Step[], times: number): Step[]
       [8, () => {
         if (step.about !== undefined) {
           const wrong = [[c.below(60), 1 << c.below(8)] as const];
-          out[i] = { ...step, about: { ...step.about, quote: c.below(40), wrong: c.is(0.5) ? wrong : undefined, badChecksum: c.is(0.1) } };
+          out[i] = {
+            ...step,
+            about: {
+              ...step.about,
+              quote: c.below(40),
+              wrong: c.is(0.5) ? wrong : undefined,
+              badChecksum: c.is(0.1),
+            },
+          };
           return;
         }
         const bytes = change(c, step.bytes);
@@ -273,20 +284,29 @@ export function mutate(c: Chance, steps: readonly Step[], times: number): Step[]
       }],
       [1, () => {
         const two = split(c, step.bytes);
-        if (two !== null) out.splice(i, 1, ...(c.is(0.8) ? two : two.reverse()).map((bytes) => ({ ...step, bytes })));
+        if (two !== null) {
+          out.splice(i, 1, ...(c.is(0.8) ? two : two.reverse()).map((bytes) => ({ ...step, bytes })));
+        }
       }],
       [1.5, () => {
         const f = fields(step.bytes);
-        if (f === null || f.later || step.bytes.length < f.l4 + 9 || step.bytes[step.bytes.length - 1] === undefined) return;
+        if (
+          f === null || f.later || step.bytes.length < f.l4 + 9 ||
+          step.bytes[step.bytes.length - 1] === undefined
+        ) return;
         if (f.family === 4 && (read16(step.bytes, 6) & 0x3fff) !== 0) return;
         if (f.family === 6 && step.bytes[6] === 44) return;
         const rest = step.bytes.length - (f.family === 4 ? f.l4 : 40);
         const size = Math.max(8, (c.between(8, rest) >> 3) * 8);
-        let pieces = fragments(step.bytes, rest / size > 20 ? 512 : size, c.between(1, 65535)).map((bytes) => ({ ...step, bytes }));
+        let pieces = fragments(step.bytes, rest / size > 20 ? 512 : size, c.between(1, 65535)).map((
+          bytes,
+        ) => ({ ...step, bytes }));
         if (c.is(0.3)) pieces.reverse();
         if (c.is(0.15)) pieces = c.some(pieces, pieces.length - 1);
         if (c.is(0.15) && pieces.length > 0) pieces.push(c.pick(pieces));
-        if (c.is(0.15)) pieces = pieces.map((p) => c.is(0.3) ? { ...p, bytes: change(c, p.bytes) ?? p.bytes } : p);
+        if (c.is(0.15)) {
+          pieces = pieces.map((p) => c.is(0.3) ? { ...p, bytes: change(c, p.bytes) ?? p.bytes } : p);
+        }
         out.splice(i, 1, ...pieces);
       }],
       [0.5, () => {

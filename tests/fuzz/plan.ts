@@ -17,6 +17,8 @@ export interface Plan {
   ip6tables: string;
   sysctl: Record<string, number>;
   steps: Step[];
+  /** IPv4 rules that only Linux gets: a lie, to test those who look for differences. */
+  onlyLinux?: string;
 }
 
 /** How a plan is to be. */
@@ -54,7 +56,11 @@ export function makePlan(o: PlanOptions): Plan {
   if (knobs.is(0.1)) mtu.lan = 9000;
 
   const choices = Object.entries(KINDS).filter(([kind]) => o.only === undefined || kind === o.only);
-  if (choices.length === 0) throw new RangeError(`no kind of conversation called ${o.only}; there are ${Object.keys(KINDS).join(", ")}`);
+  if (choices.length === 0) {
+    throw new RangeError(
+      `no kind of conversation called ${o.only}; there are ${Object.keys(KINDS).join(", ")}`,
+    );
+  }
   const weighted = choices.map(([kind, [weight]]) => [weight, kind] as const);
   const running: Step[][] = [];
   const steps: Step[] = [];

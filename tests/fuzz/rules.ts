@@ -5,7 +5,7 @@
  * @module
  */
 import type { Chance } from "./chance.ts";
-import { type Family, HOSTS, type InterfaceName, INTERFACES, OWN, SERVICES } from "./net.ts";
+import { type Family, HOSTS, INTERFACES, OWN, SERVICES } from "./net.ts";
 
 const STATES = ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"] as const;
 const IN: readonly string[] = ["PREROUTING", "INPUT", "FORWARD"];
@@ -41,8 +41,26 @@ function address(c: Chance, family: Family, holes = false): string {
 }
 
 const ICMP_TYPES: Readonly<Record<Family, readonly string[]>> = {
-  4: ["echo-request", "echo-reply", "destination-unreachable", "port-unreachable", "time-exceeded", "3/4", "any", "13"],
-  6: ["echo-request", "echo-reply", "destination-unreachable", "packet-too-big", "time-exceeded", "1/4", "133", "2"],
+  4: [
+    "echo-request",
+    "echo-reply",
+    "destination-unreachable",
+    "port-unreachable",
+    "time-exceeded",
+    "3/4",
+    "any",
+    "13",
+  ],
+  6: [
+    "echo-request",
+    "echo-reply",
+    "destination-unreachable",
+    "packet-too-big",
+    "time-exceeded",
+    "1/4",
+    "133",
+    "2",
+  ],
 };
 
 function tcpMatch(c: Chance): string {
@@ -84,33 +102,51 @@ function matches(c: Chance, family: Family, chain: string, want: Want = {}): str
   if (protocol !== "") parts.push(protocol.startsWith("!") ? `! -p ${protocol.slice(2)}` : `-p ${protocol}`);
   if ((protocol === "tcp" || protocol === "udp") && c.is(0.15)) {
     const ports = Array.from({ length: c.between(1, 6) }, () => c.is(0.7) ? `${port(c)}` : "30000:40000");
-    parts.push(`-m multiport ${not(c)}--${c.pick(["dports", "sports", "ports"])} ${[...new Set(ports)].join(",")}`);
+    parts.push(
+      `-m multiport ${not(c)}--${c.pick(["dports", "sports", "ports"])} ${[...new Set(ports)].join(",")}`,
+    );
   } else if (protocol === "tcp" && c.is(0.7)) parts.push(tcpMatch(c));
   else if (protocol === "udp" && c.is(0.7)) {
     parts.push(`-m udp ${not(c)}--${c.pick(["dport", "dport", "sport"])} ${portRange(c)}`);
-  } else if (protocol === "icmp" && c.is(0.7)) parts.push(`-m icmp ${not(c)}--icmp-type ${c.pick(ICMP_TYPES[4])}`);
-  else if (protocol === "ipv6-icmp" && c.is(0.7)) {
+  } else if (protocol === "icmp" && c.is(0.7)) {
+    parts.push(`-m icmp ${not(c)}--icmp-type ${c.pick(ICMP_TYPES[4])}`);
+  } else if (protocol === "ipv6-icmp" && c.is(0.7)) {
     parts.push(`-m icmp6 ${not(c)}--icmpv6-type ${c.pick(ICMP_TYPES[6])}`);
   }
-  while (left-- > 0) parts.push(extension(c, family, chain));
+  while (left-- > 0) parts.push(extension(c, family));
   return parts.filter((p) => p !== "").join(" ");
 }
 
 /** One condition by a match extension. */
-function extension(c: Chance, family: Family, chain: string): string {
+function extension(c: Chance, family: Family): string {
   const states = () => c.some(STATES, c.between(1, 3)).join(",");
   const range = (a: number, b: number) => c.is(0.3) ? `${a}` : `${a}:${b}`;
   return c.weighted<() => string>([
     [5, () => `-m conntrack ${not(c)}--ctstate ${states()}`],
     [1, () => `-m conntrack ${not(c)}--ctstate ${c.pick(["SNAT", "DNAT", "SNAT,DNAT", "NEW,DNAT"])}`],
     [1, () => `-m state ${not(c)}--state ${states()}`],
-    [1, () =>
-      `-m conntrack ${not(c)}--ctstatus ${c.pick(["NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED", "SEEN_REPLY,ASSURED"])}`],
+    [
+      1,
+      () =>
+        `-m conntrack ${not(c)}--ctstatus ${
+          c.pick(["NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED", "SEEN_REPLY,ASSURED"])
+        }`,
+    ],
     [1, () => `-m conntrack --ctdir ${c.pick(["ORIGINAL", "REPLY"])}`],
-    [1, () =>
-      `-m conntrack ${not(c)}--${c.pick(["ctorigsrc", "ctorigdst", "ctreplsrc", "ctrepldst"])} ${address(c, family)}`],
-    [0.7, () =>
-      `-m conntrack ${not(c)}--${c.pick(["ctorigdstport", "ctreplsrcport", "ctorigsrcport"])} ${portRange(c).replace(/^:|:$/, "")}`],
+    [
+      1,
+      () =>
+        `-m conntrack ${not(c)}--${c.pick(["ctorigsrc", "ctorigdst", "ctreplsrc", "ctrepldst"])} ${
+          address(c, family)
+        }`,
+    ],
+    [
+      0.7,
+      () =>
+        `-m conntrack ${not(c)}--${c.pick(["ctorigdstport", "ctreplsrcport", "ctorigsrcport"])} ${
+          portRange(c).replace(/^:|:$/, "")
+        }`,
+    ],
     [0.4, () => `-m conntrack ${not(c)}--ctproto ${c.pick([1, 6, 17, 47, 58, 132])}`],
     [2, () => `-m mark ${not(c)}--mark ${c.pick(["0x1", "0x0", "0x2/0x3", "0x10/0xf0"])}`],
     [1, () => `-m connmark ${not(c)}--mark ${c.pick(["0x1", "0x0", "0x2/0x3"])}`],
@@ -118,11 +154,17 @@ function extension(c: Chance, family: Family, chain: string): string {
     [1, () => `-m length ${not(c)}--length ${range(c.between(20, 60), c.between(60, 1500))}`],
     [1, () => {
       const [name, option] = family === 4 ? ["ttl", "--ttl"] : ["hl", "--hl"];
-      return `-m ${name} ${c.pick([`${not(c)}${option}-eq`, `${option}-lt`, `${option}-gt`])} ${c.pick([1, 2, 63, 64, 128])}`;
+      return `-m ${name} ${c.pick([`${not(c)}${option}-eq`, `${option}-lt`, `${option}-gt`])} ${
+        c.pick([1, 2, 63, 64, 128])
+      }`;
     }],
     [0.5, () => `-m tos ${not(c)}--tos ${c.pick(["0x10/0x3f", "0x00/0xff", "0x08"])}`],
     [0.5, () => `-m dscp ${not(c)}--dscp ${c.pick(["0x00", "0x0a", "0x2e"])}`],
-    [0.7, () => `-m addrtype ${not(c)}--${c.pick(["src", "dst"])}-type ${c.pick(["LOCAL", "UNICAST", "MULTICAST"])}`],
+    [
+      0.7,
+      () =>
+        `-m addrtype ${not(c)}--${c.pick(["src", "dst"])}-type ${c.pick(["LOCAL", "UNICAST", "MULTICAST"])}`,
+    ],
     [1, () => `-m helper ${not(c)}--helper ${c.is(0.9) ? "ftp" : '""'}`],
     [0.3, () => `-m comment --comment ${c.pick(["word", '"two words"'])}`],
   ])();
@@ -146,7 +188,9 @@ class Maker {
   text(): string {
     const lines = [`*${this.table}`];
     for (const [name, { policy }] of this.#chains) lines.push(`:${name} ${policy} [0:0]`);
-    for (const [name, { rules }] of this.#chains) for (const rule of rules) lines.push(`-A ${name} ${rule}`.trim());
+    for (const [name, { rules }] of this.#chains) {
+      for (const rule of rules) lines.push(`-A ${name} ${rule}`.trim());
+    }
     return [...lines, "COMMIT", ""].join("\n");
   }
 }
@@ -162,13 +206,21 @@ function rawTable(c: Chance, family: Family): string {
   if (c.is(0.25)) {
     // A zone of one direction only stands for all that comes in by an interface, so that answers can find their flow.
     if (c.is(0.2)) m.add("PREROUTING", `-i ${c.pick(INTERFACES)} -j CT --zone-orig 4`);
-    else m.add("PREROUTING", matches(c, family, "PREROUTING"), "-j CT", c.is(0.75) ? `--zone ${c.between(1, 3)}` : "--zone mark");
+    else {m.add(
+        "PREROUTING",
+        matches(c, family, "PREROUTING"),
+        "-j CT",
+        c.is(0.75) ? `--zone ${c.between(1, 3)}` : "--zone mark",
+      );}
   }
   if (c.is(0.8)) {
     const where = c.weighted([[4, ""], [1, "-i lan"], [1, "-i wan"]]);
     m.add("PREROUTING", where, "-p tcp -m tcp --dport 21 -j CT --helper ftp");
     if (c.is(0.3)) m.add("PREROUTING", "-p tcp -m tcp --dport 2121 -j CT --helper ftp");
   }
+  if (c.is(0.7)) m.add("PREROUTING", "-p udp -m udp --dport 69 -j CT --helper tftp");
+  if (c.is(0.7)) m.add("PREROUTING", "-p udp -m udp --dport 10080 -j CT --helper amanda");
+  if (family === 4 && c.is(0.7)) m.add("PREROUTING", "-p tcp -m tcp --dport 6667 -j CT --helper irc");
   return m.text();
 }
 
@@ -184,15 +236,32 @@ function mangleTable(c: Chance, family: Family): string {
         c.weighted<string>([
           [4, `-j MARK --set-xmark ${c.pick(["0x1/0xffffffff", "0x2/0x3", "0x10/0xf0", "0x0/0xff"])}`],
           [1, `-j MARK --${c.pick(["and", "or", "xor"])}-mark ${c.pick(["0x1", "0x3"])}`],
-          [2, `-j CONNMARK ${c.pick(["--save-mark", "--restore-mark", "--set-xmark 0x1/0xffffffff", "--set-mark 0x2/0x3"])}`],
+          [
+            2,
+            `-j CONNMARK ${
+              c.pick(["--save-mark", "--restore-mark", "--set-xmark 0x1/0xffffffff", "--set-mark 0x2/0x3"])
+            }`,
+          ],
           // Linux loses long IPv6 datagrams to itself when a rule on their way in has changed the header.
           [
             family === 6 && (chain === "PREROUTING" || chain === "INPUT") ? 0 : 1,
             family === 4
-              ? `-j TTL ${c.pick(["--ttl-set 64", "--ttl-inc 1", "--ttl-dec 1", "--ttl-dec 5", "--ttl-set 2"])}`
+              ? `-j TTL ${
+                c.pick(["--ttl-set 64", "--ttl-inc 1", "--ttl-dec 1", "--ttl-dec 5", "--ttl-set 2"])
+              }`
               : `-j HL ${c.pick(["--hl-set 64", "--hl-inc 1", "--hl-dec 1", "--hl-dec 5", "--hl-set 2"])}`,
           ],
-          [family === 6 && (chain === "PREROUTING" || chain === "INPUT") ? 0 : 1, `-j ${c.pick(["DSCP --set-dscp 0x0a", "DSCP --set-dscp-class EF", "TOS --set-tos 0x10/0x3f", "TOS --set-tos 0x00/0xff"])}`],
+          [
+            family === 6 && (chain === "PREROUTING" || chain === "INPUT") ? 0 : 1,
+            `-j ${
+              c.pick([
+                "DSCP --set-dscp 0x0a",
+                "DSCP --set-dscp-class EF",
+                "TOS --set-tos 0x10/0x3f",
+                "TOS --set-tos 0x00/0xff",
+              ])
+            }`,
+          ],
           [1, "-j ACCEPT"],
           [1, "-j RETURN"],
           [0.3, "-j DROP"],
@@ -202,7 +271,11 @@ function mangleTable(c: Chance, family: Family): string {
     }
   }
   if (c.is(0.3)) {
-    m.add("FORWARD", "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS", c.pick(["--clamp-mss-to-pmtu", "--set-mss 1200"]));
+    m.add(
+      "FORWARD",
+      "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS",
+      c.pick(["--clamp-mss-to-pmtu", "--set-mss 1200"]),
+    );
   }
   return m.text();
 }
@@ -214,19 +287,28 @@ const POOL: Readonly<Record<Family, readonly string[]>> = {
 };
 
 function withPorts(family: Family, addresses: string, ports: string): string {
-  return ports === "" ? addresses : family === 4 || addresses === "" ? `${addresses}:${ports}` : `[${addresses}]:${ports}`;
+  return ports === ""
+    ? addresses
+    : family === 4 || addresses === ""
+    ? `${addresses}:${ports}`
+    : `[${addresses}]:${ports}`;
 }
 
 /** SNAT, MASQUERADE or NETMAP in POSTROUTING (or INPUT). */
 function sourceNat(c: Chance, family: Family, chain: string): string[] {
-  const protocol = c.weighted<Want["protocol"] | "">([[5, ""], [2, "tcp"], [2, "udp"], [1, "icmp"]]) || undefined;
-  const where = chain === "POSTROUTING" ? c.weighted([[6, "-o wan"], [2, ""], [1, "-o dmz"], [1, "-o lan"]]) : "";
+  const protocol = c.weighted<Want["protocol"] | "">([[5, ""], [2, "tcp"], [2, "udp"], [1, "icmp"]]) ||
+    undefined;
+  const where = chain === "POSTROUTING"
+    ? c.weighted([[6, "-o wan"], [2, ""], [1, "-o dmz"], [1, "-o lan"]])
+    : "";
   const what = matches(c, family, "", { protocol: protocol ?? undefined, conditions: c.is(0.6) ? 0 : 2 });
   const exact = /(^| )-p (tcp|udp|icmp|ipv6-icmp)\b/.test(what) && !what.includes("! -p") &&
     (family === 4 || !what.includes("ipv6-icmp"));
   const ports = exact && c.is(0.5) ? c.pick(["40000-49999", "50000-50999", "7000", "1024-65535"]) : "";
   // What is drawn for a flow to the router itself shows nowhere but in rules, so it would look like a difference there.
-  const flags = chain === "INPUT" ? "" : c.weighted([[6, ""], [1, "--random"], [1, "--random-fully"], [1, "--persistent"]]);
+  const flags = chain === "INPUT"
+    ? ""
+    : c.weighted([[6, ""], [1, "--random"], [1, "--random-fully"], [1, "--persistent"]]);
   if (chain === "POSTROUTING" && c.is(0.45)) {
     const flag = flags === "--persistent" ? "" : flags;
     return [where || "-o wan", what, "-j MASQUERADE", ports === "" ? "" : `--to-ports ${ports}`, flag];
@@ -236,7 +318,9 @@ function sourceNat(c: Chance, family: Family, chain: string): string[] {
       where,
       what,
       "-j NETMAP --to",
-      family === 4 ? c.pick(["203.0.113.64/26", "10.1.0.0/16"]) : c.pick(["2001:db8:3:1::/64", "2001:db8:aaaa::/48"]),
+      family === 4
+        ? c.pick(["203.0.113.64/26", "10.1.0.0/16"])
+        : c.pick(["2001:db8:3:1::/64", "2001:db8:aaaa::/48"]),
     ];
   }
   // Not an address of the router's own for who speaks to it: Linux would answer by its loopback interface.
@@ -253,15 +337,37 @@ function destinationNat(c: Chance, family: Family): string[] {
     if (c.is(0.3)) {
       return [to || "-i wan", "-j NETMAP --to", family === 4 ? "192.0.2.0/24" : "2001:db8:1::/64"];
     }
-    return [to, matches(c, family, "PREROUTING", { conditions: to === "" ? 1 : 0 }), `-j DNAT --to-destination ${target}`];
+    return [
+      to,
+      matches(c, family, "PREROUTING", { conditions: to === "" ? 1 : 0 }),
+      `-j DNAT --to-destination ${target}`,
+    ];
   }
-  const dport = c.weighted([[4, `--dport ${c.pick(SERVICES)}`], [1, "--dport 8000:8100"], [1, "--dport 1:1023"]]);
+  const dport = c.weighted([[4, `--dport ${c.pick(SERVICES)}`], [1, "--dport 8000:8100"], [
+    1,
+    "--dport 1:1023",
+  ]]);
   const what = `-p ${protocol} -m ${protocol} ${dport}`;
   const random = c.is(0.1) ? "--random" : "";
-  if (c.is(0.15)) return [to, what, "-j REDIRECT", c.is(0.6) ? `--to-ports ${c.pick(["80", "3128", "1000-1999"])}` : "", random];
+  if (c.is(0.15)) {
+    return [
+      to,
+      what,
+      "-j REDIRECT",
+      c.is(0.6) ? `--to-ports ${c.pick(["80", "3128", "1000-1999"])}` : "",
+      random,
+    ];
+  }
   const ports = c.weighted([[3, ""], [4, String(c.pick(SERVICES))], [1, "8000-8010"], [1, "2000-2100/8000"]]);
   const range = c.is(0.15) ? (family === 4 ? "192.0.2.2-192.0.2.4" : "2001:db8:1::2-2001:db8:1::4") : target;
-  return [to, what, "-j DNAT --to-destination", withPorts(family, range, ports), random, c.is(0.1) ? "--persistent" : ""];
+  return [
+    to,
+    what,
+    "-j DNAT --to-destination",
+    withPorts(family, range, ports),
+    random,
+    c.is(0.1) ? "--persistent" : "",
+  ];
 }
 
 function natTable(c: Chance, family: Family): string {
@@ -281,12 +387,29 @@ function natTable(c: Chance, family: Family): string {
 function filterTable(c: Chance, family: Family): string {
   const m = new Maker("filter");
   const users = ["one", "two", "a-long_name.3"].slice(0, c.below(4));
-  for (const chain of ["INPUT", "FORWARD", "OUTPUT"]) m.chain(chain, c.is(chain === "FORWARD" ? 0.25 : 0.1) ? "DROP" : "ACCEPT");
+  for (const chain of ["INPUT", "FORWARD", "OUTPUT"]) {
+    m.chain(chain, c.is(chain === "FORWARD" ? 0.25 : 0.1) ? "DROP" : "ACCEPT");
+  }
   for (const user of users) m.chain(user, "-");
   const reject = () => {
     const kinds = family === 4
-      ? ["icmp-net-unreachable", "icmp-host-unreachable", "icmp-proto-unreachable", "icmp-port-unreachable", "icmp-net-prohibited", "icmp-host-prohibited", "icmp-admin-prohibited"]
-      : ["icmp6-no-route", "icmp6-adm-prohibited", "icmp6-addr-unreachable", "icmp6-port-unreachable", "icmp6-policy-fail", "icmp6-reject-route"];
+      ? [
+        "icmp-net-unreachable",
+        "icmp-host-unreachable",
+        "icmp-proto-unreachable",
+        "icmp-port-unreachable",
+        "icmp-net-prohibited",
+        "icmp-host-prohibited",
+        "icmp-admin-prohibited",
+      ]
+      : [
+        "icmp6-no-route",
+        "icmp6-adm-prohibited",
+        "icmp6-addr-unreachable",
+        "icmp6-port-unreachable",
+        "icmp6-policy-fail",
+        "icmp6-reject-route",
+      ];
     return c.is(0.5) ? "-j REJECT" : `-j REJECT --reject-with ${c.pick(kinds)}`;
   };
   if (c.is(0.3)) m.add("INPUT", "-m conntrack --ctstate INVALID -j DROP");
@@ -301,15 +424,29 @@ function filterTable(c: Chance, family: Family): string {
         [4, ""],
         [3, "-j ACCEPT"],
         [1, "-j DROP"],
-        [2, deeper.length && deeper[0] !== chain ? `${c.is(0.8) ? "-j" : "-g"} ${c.pick(deeper.filter((d) => d !== chain))}` : ""],
+        [
+          2,
+          deeper.length && deeper[0] !== chain
+            ? `${c.is(0.8) ? "-j" : "-g"} ${c.pick(deeper.filter((d) => d !== chain))}`
+            : "",
+        ],
         [user ? 2 : 0.3, "-j RETURN"],
         // Not in OUTPUT, nor in what it calls: Linux would tell itself, by its loopback interface.
         [chain === "OUTPUT" ? 0 : 1.5, "reject"],
         [chain === "OUTPUT" ? 0 : 0.5, "reset"],
-        [0.5, "-j LOG --log-prefix \"a packet: \""],
+        [0.5, '-j LOG --log-prefix "a packet: "'],
       ]);
-      if (action === "reset") m.add(chain, matches(c, family, user ? "" : chain, { protocol: "tcp" }), "-j REJECT --reject-with tcp-reset");
-      else m.add(chain, matches(c, family, user ? "" : chain, { conditions: 4 }), action === "reject" ? reject() : action);
+      if (action === "reset") {
+        m.add(
+          chain,
+          matches(c, family, user ? "" : chain, { protocol: "tcp" }),
+          "-j REJECT --reject-with tcp-reset",
+        );
+      } else {m.add(
+          chain,
+          matches(c, family, user ? "" : chain, { conditions: 4 }),
+          action === "reject" ? reject() : action,
+        );}
     }
   }
   return m.text();
@@ -327,5 +464,3 @@ export function makeRules(c: Chance, family: Family): string {
 export function ruleLines(text: string): number[] {
   return text.split("\n").flatMap((line, i) => line.startsWith("-A ") ? [i] : []);
 }
-
-export type { InterfaceName };

@@ -23,7 +23,8 @@ const HELP = `Random rules and conversations through Linux and Weir, side by sid
   --seed S         where chance begins (1)
   --scenarios N    how many scenarios, with seeds S, S+1, … (20)
   --packets N      packets of each (1000)
-  --only KIND      only conversations of this kind: tcp, ftp, udp, echo, sctp, rare, fragment, stray
+  --only KIND      only conversations of this kind: tcp, ftp, udp, echo, sctp, rare, fragment, stray,
+                   tftp, irc, amanda
   --valid          no mutations
   --no-shrink      do not make failing cases small
   --keep-going N   stop after N differences (10)

@@ -18,7 +18,7 @@ export interface Announcement {
   port: number;
 }
 
-/** The announcement of an FTP line, or null. */
+/** The announcement of a line of FTP or IRC, or null. */
 export function announced(bytes: Uint8Array, f: Field): Announcement | null {
   if (f.protocol !== 6 || f.later || f.l4 + 20 > bytes.length) return null;
   const from = f.l4 + (bytes[f.l4 + 12] >> 4) * 4, first = bytes[from] | 0x20;
@@ -27,6 +27,12 @@ export function announced(bytes: Uint8Array, f: Field): Announcement | null {
   if (first !== 0x70 && first !== 0x65 && first !== 0x32) return null;
   let line = "";
   for (let i = from; i < bytes.length; i++) line += String.fromCharCode(bytes[i]);
+  // deno-lint-ignore no-control-regex
+  const dcc = /^PRIVMSG [^:]*:\x01DCC \w+ \S+ (\d+) (\d+)/.exec(line);
+  if (dcc !== null) {
+    const n = Number(dcc[1]) >>> 0;
+    return { address: Uint8Array.of(n >>> 24, n >>> 16, n >>> 8, n), port: Number(dcc[2]) & 0xffff };
+  }
   if (!/^(PORT|EPRT|227|229)/i.test(line)) return null;
   const six = /(\d+),(\d+),(\d+),(\d+),(\d+),(\d+)/.exec(line);
   if (six !== null) {

@@ -13,7 +13,11 @@ import { fields } from "./wire.ts";
 /** Leaves out as many items as it can (Zeller's ddmin, without complements of halves). */
 function without<T>(items: readonly T[], fails: (rest: T[]) => boolean, budget: Budget): T[] {
   let left = [...items];
-  for (let size = left.length >> 1 || 1; size >= 1 && left.length > 0 && budget.left > 0; size = size === 1 ? 0 : size >> 1) {
+  for (
+    let size = left.length >> 1 || 1;
+    size >= 1 && left.length > 0 && budget.left > 0;
+    size = size === 1 ? 0 : size >> 1
+  ) {
     for (let at = left.length - size; at > -size && budget.left > 0; at -= size) {
       const from = Math.max(0, at), rest = [...left.slice(0, from), ...left.slice(at + size)];
       if (rest.length < left.length && fails(rest)) left = rest;
@@ -33,7 +37,12 @@ function sort(d: Difference): string {
 }
 
 /** A small plan with a difference of the same sort. */
-export function shrink(plan: Plan, found: Difference, seed: number, runs = 1500): { plan: Plan; difference: Difference } {
+export function shrink(
+  plan: Plan,
+  found: Difference,
+  seed: number,
+  runs = 1500,
+): { plan: Plan; difference: Difference } {
   const budget: Budget = { left: runs };
   let best = plan, difference = found;
   const attempt = (candidate: Plan): boolean => {
@@ -62,7 +71,10 @@ export function shrink(plan: Plan, found: Difference, seed: number, runs = 1500)
       const lines = best[family].split("\n");
       without(ruleLines(best[family]), (rest) => {
         const kept = new Set(rest);
-        return attempt({ ...best, [family]: lines.filter((l, i) => !l.startsWith("-A ") || kept.has(i)).join("\n") });
+        return attempt({
+          ...best,
+          [family]: lines.filter((l, i) => !l.startsWith("-A ") || kept.has(i)).join("\n"),
+        });
       }, budget);
     }
     without(best.steps, (steps) => attempt({ ...best, steps }), budget);

@@ -70,12 +70,17 @@ export class Hosts {
     const key = step.talk * 2 + step.from, seen = this.#seen.get(key);
     if (step.about !== undefined) return seen === undefined ? step : this.#report(step.about, seen);
     // The router's own addresses are nobody else's: Linux would answer itself by its loopback interface.
-    if ((seen === undefined || step.from === 0) && isOwn(step.bytes)) return { iface: step.iface, bytes: NOTHING };
+    if ((seen === undefined || step.from === 0) && isOwn(step.bytes)) {
+      return { iface: step.iface, bytes: NOTHING };
+    }
     if (seen === undefined && step.dial === undefined) return step;
     const bytes = step.bytes.slice(), f = fields(bytes);
     if (f === null) return step;
     if (step.dial !== undefined) {
-      const told = this.#announced.get(step.dial * 2 + (step.told ?? 0));
+      const other = step.dial * 2 + (step.told ?? 0), peer = this.#seen.get(other);
+      // Who was told nothing calls back whom it has seen: TFTP.
+      const told = this.#announced.get(other) ??
+        (f.protocol === 17 && peer !== undefined ? { address: peer.peer, port: peer.peerPort } : undefined);
       if (told !== undefined && told.address.length === f.addressLength) {
         write(bytes, f, f.dst, told.address);
         if (f.dport) write16(bytes, f, f.dport, told.port);
@@ -175,5 +180,7 @@ function acknowledge(bytes: Uint8Array, f: Field, shift: number): void {
 
 function text(address: Uint8Array): string {
   if (address.length === 4) return address.join(".");
-  return Array.from({ length: 8 }, (_, i) => ((address[2 * i] << 8) | address[2 * i + 1]).toString(16)).join(":");
+  return Array.from({ length: 8 }, (_, i) => ((address[2 * i] << 8) | address[2 * i + 1]).toString(16)).join(
+    ":",
+  );
 }

@@ -7,7 +7,7 @@ import type { Clock } from "../../src/clock.ts";
 import { saveRules } from "../../src/config/iptables_save.ts";
 import { validate, type ValidConfig } from "../../src/config/validate.ts";
 import { listExpects, listFlows } from "../../src/conntrack/format.ts";
-import { ftp } from "../../src/helpers/mod.ts";
+import { amanda, ftp, irc, tftp } from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
 import { geometryOf, Router } from "../../src/router.ts";
 import { type Dump, type Scenario, SCENARIO_SYSCTLS } from "../oracle/scenario.ts";
@@ -31,7 +31,7 @@ export function configure(scenario: Scenario): ValidConfig {
     iptables,
     ip6tables,
     // As in Linux, a helper does nothing without a rule.
-    helpers: [ftp({ autoAssign: false })],
+    helpers: [ftp, irc, tftp, amanda].map((helper) => helper({ autoAssign: false })),
     sysctl: { ...SCENARIO_SYSCTLS, ...SIZES, ...sysctl },
   });
 }
@@ -57,7 +57,8 @@ export class WeirSide {
       clock: this.#clock,
       random: this.guide,
       memory: this.#memory,
-      emit: (iface, p) => this.#out.push({ iface: this.#names[iface - 1], bytes: p.bytes.slice(0, p.length) }),
+      emit: (iface, p) =>
+        this.#out.push({ iface: this.#names[iface - 1], bytes: p.bytes.slice(0, p.length) }),
       log: () => {},
     });
   }

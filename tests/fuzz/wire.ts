@@ -37,7 +37,10 @@ export function fields(b: Uint8Array): Field | null {
   } else if (family === 6 && b.length >= 40) {
     protocol = b[6];
     l4 = 40;
-    while ((protocol === 0 || protocol === 43 || protocol === 44 || protocol === 60) && l4 + 8 <= b.length && !later) {
+    while (
+      (protocol === 0 || protocol === 43 || protocol === 44 || protocol === 60) && l4 + 8 <= b.length &&
+      !later
+    ) {
       const fragment = protocol === 44;
       if (fragment) later = (read16(b, l4 + 2) & 0xfff8) !== 0, first = (b[l4 + 3] & 1) !== 0;
       protocol = b[l4];

@@ -5,6 +5,7 @@
 /** Program → Debian package. `needs` names programs, because that is what a test runs. */
 export const PACKAGES: Readonly<Record<string, string>> = {
   "ip": "iproute2",
+  "ss": "iproute2",
   "unshare": "util-linux",
   "nsenter": "util-linux",
   "setpriv": "util-linux",
@@ -20,6 +21,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "atftp": "atftp",
   "in.tftpd": "tftpd-hpa",
   "atftpd": "libpcre2-8-0 libwrap0",
+  "inetd": "openbsd-inetd",
   "ngircd": "ngircd",
   "weechat-headless": "weechat-headless weechat-plugins",
   "amdump": "amanda-server",

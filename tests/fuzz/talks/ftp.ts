@@ -22,7 +22,14 @@ function spelled(c: Chance, address: string): string {
 }
 
 /** A line by the client or the server that announces where it listens; `odd` breaks it somehow. */
-function announcement(c: Chance, family: Family, from: End, address: string, port: number, odd: boolean): string {
+function announcement(
+  c: Chance,
+  family: Family,
+  from: End,
+  address: string,
+  port: number,
+  odd: boolean,
+): string {
   const line = from === 0
     ? c.weighted<() => string>([
       [family === 4 ? 5 : 0.2, () => `PORT ${six(family === 4 ? address : "192.0.2.2", port)}\r\n`],
@@ -34,7 +41,10 @@ function announcement(c: Chance, family: Family, from: End, address: string, por
       [0.2, () => `LPRT 6,16,32,1\r\n`],
     ])()
     : c.weighted<() => string>([
-      [family === 4 ? 5 : 0.2, () => `227 Entering Passive Mode (${six(family === 4 ? address : "1.2.3.4", port)}).\r\n`],
+      [
+        family === 4 ? 5 : 0.2,
+        () => `227 Entering Passive Mode (${six(family === 4 ? address : "1.2.3.4", port)}).\r\n`,
+      ],
       [0.5, () => `227 Entering Passive Mode. ${six(family === 4 ? address : "1.2.3.4", port)}\r\n`],
       [0.3, () => `227 =${six(family === 4 ? address : "1.2.3.4", port)}\r\n`],
       [family === 4 ? 2 : 5, () => `229 Entering Extended Passive Mode (|||${port}|)\r\n`],
@@ -57,8 +67,24 @@ function announcement(c: Chance, family: Family, from: End, address: string, por
   ])();
 }
 
-const CHATTER = ["USER anonymous\r\n", "PASS me@\r\n", "SYST\r\n", "TYPE I\r\n", "NOOP\r\n", "RETR file\r\n", "LIST\r\n"];
-const REPLIES = ["220 ready\r\n", "331 password\r\n", "230 in\r\n", "200 ok\r\n", "150 coming\r\n", "226 done\r\n", "425 no\r\n"];
+const CHATTER = [
+  "USER anonymous\r\n",
+  "PASS me@\r\n",
+  "SYST\r\n",
+  "TYPE I\r\n",
+  "NOOP\r\n",
+  "RETR file\r\n",
+  "LIST\r\n",
+];
+const REPLIES = [
+  "220 ready\r\n",
+  "331 password\r\n",
+  "230 in\r\n",
+  "200 ok\r\n",
+  "150 coming\r\n",
+  "226 done\r\n",
+  "425 no\r\n",
+];
 
 /** A session. Takes the numbers `number` … `number + 5`: the control connection and its data connections. */
 export function ftpTalk(c: Chance, number: number, family: Family): Step[] {
@@ -73,7 +99,10 @@ export function ftpTalk(c: Chance, number: number, family: Family): Step[] {
     if (c.is(0.4)) t.data(1, c.pick(REPLIES));
     if (c.is(0.15)) continue;
     const from: End = c.is(0.5) ? 0 : 1;
-    const address = c.weighted([[10, sides[from].address], [1, sides[1 - from].address], [1, c.pick(HOSTS[family].lan)]]);
+    const address = c.weighted([[10, sides[from].address], [1, sides[1 - from].address], [
+      1,
+      c.pick(HOSTS[family].lan),
+    ]]);
     const port = c.weighted<() => number>([
       [6, () => c.between(20000, 60000)],
       [2, () => c.pick([5001, 5002])],
@@ -86,7 +115,9 @@ export function ftpTalk(c: Chance, number: number, family: Family): Step[] {
       t.data(from, line.slice(cut));
     } else t.data(from, line);
     if (c.is(0.1)) t.complain((1 - from) as End);
-    if (c.is(0.85) && data < number + 6) t.steps.push(...dataConnection(c, family, number, data++, sides, from, port));
+    if (c.is(0.85) && data < number + 6) {
+      t.steps.push(...dataConnection(c, family, number, data++, sides, from, port));
+    }
     if (c.is(0.3)) t.data(1, c.pick(REPLIES));
   }
   t.close();
@@ -103,12 +134,17 @@ function dataConnection(
   listener: End,
   port: number,
 ): Step[] {
-  const caller = { ...sides[1 - listener], port: listener === 0 ? c.pick([20, 20, 3000]) : c.between(20000, 30000) };
+  const caller = {
+    ...sides[1 - listener],
+    port: listener === 0 ? c.pick([20, 20, 3000]) : c.between(20000, 30000),
+  };
   const t = new Tcp(c, number, family, [caller, { ...sides[listener], port }]);
   t.open();
   for (let n = c.below(4); n > 0; n--) t.data(c.pick([0, 1]), c.pick([10, 500, 1000]));
   if (c.is(0.2)) t.complain(c.pick([0, 1]));
   t.close();
   // Its end 0 is the control connection's end `1 - listener`: that is who was told.
-  return t.steps.map((step) => step.from === 0 ? { ...step, dial: control, told: (1 - listener) as End } : step);
+  return t.steps.map((step) =>
+    step.from === 0 ? { ...step, dial: control, told: (1 - listener) as End } : step
+  );
 }

@@ -3,7 +3,18 @@
  *
  * @module
  */
-import { gre, icmp, icmpEcho, ip, sctp, SCTP_CHUNK, type SctpChunk, sctpInit, udp, udplite } from "../../kit/packets.ts";
+import {
+  gre,
+  icmp,
+  icmpEcho,
+  ip,
+  sctp,
+  SCTP_CHUNK,
+  type SctpChunk,
+  sctpInit,
+  udp,
+  udplite,
+} from "../../kit/packets.ts";
 import type { Chance } from "../chance.ts";
 import type { Family } from "../net.ts";
 import type { End, Step } from "../steps.ts";
@@ -18,7 +29,10 @@ export function udpTalk(c: Chance, number: number, family: Family): Step[] {
   for (let n = c.between(1, 8), first = true; n > 0; n--, first = false) {
     const from: End = first || c.is(0.5) ? 0 : 1;
     const none = make === udp && family === 4 && c.is(0.1);
-    t.send(from, make({ ...t.head(from), payload: c.pick(LENGTHS), ...(none ? { checksum: 0 } : {}), df: c.is(0.7) }));
+    t.send(
+      from,
+      make({ ...t.head(from), payload: c.pick(LENGTHS), ...(none ? { checksum: 0 } : {}), df: c.is(0.7) }),
+    );
     if (c.is(0.12)) t.complain((1 - from) as End);
   }
   return t.steps;
@@ -36,7 +50,13 @@ export function echoTalk(c: Chance, number: number, family: Family): Step[] {
       t.send(
         from,
         kinds === null
-          ? icmpEcho({ ...head, echoId, echoSeq: i + 1, reply: from === 1, payload: c.pick([0, 8, 56, 1000]) })
+          ? icmpEcho({
+            ...head,
+            echoId,
+            echoSeq: i + 1,
+            reply: from === 1,
+            payload: c.pick([0, 8, 56, 1000]),
+          })
           : icmp({ ...head, type: kinds[from], rest: (echoId << 16) | i, payload: 12 }),
       );
     }
@@ -49,10 +69,26 @@ export function echoTalk(c: Chance, number: number, family: Family): Step[] {
 export function sctpTalk(c: Chance, number: number, family: Family): Step[] {
   const t = new Talk(c, number, family, ends(c, family));
   const tags = [c.word() || 1, c.word() || 1];
-  const { DATA, SACK, HEARTBEAT, HEARTBEAT_ACK, ABORT, SHUTDOWN, SHUTDOWN_ACK, ERROR, COOKIE_ECHO, COOKIE_ACK, SHUTDOWN_COMPLETE } =
-    SCTP_CHUNK;
-  const send = (from: End, vtag: number, ...chunks: SctpChunk[]) => t.send(from, sctp({ ...t.head(from), vtag, chunks }));
-  const chunk = (type: number, body: number = 4, flags = 0): SctpChunk => ({ type, flags, body: new Uint8Array(body).fill(7) });
+  const {
+    DATA,
+    SACK,
+    HEARTBEAT,
+    HEARTBEAT_ACK,
+    ABORT,
+    SHUTDOWN,
+    SHUTDOWN_ACK,
+    ERROR,
+    COOKIE_ECHO,
+    COOKIE_ACK,
+    SHUTDOWN_COMPLETE,
+  } = SCTP_CHUNK;
+  const send = (from: End, vtag: number, ...chunks: SctpChunk[]) =>
+    t.send(from, sctp({ ...t.head(from), vtag, chunks }));
+  const chunk = (type: number, body: number = 4, flags = 0): SctpChunk => ({
+    type,
+    flags,
+    body: new Uint8Array(body).fill(7),
+  });
   if (c.is(0.9)) {
     send(0, 0, sctpInit(tags[0], 1));
     if (c.is(0.1)) send(0, 0, sctpInit(tags[0], 1));
@@ -102,7 +138,10 @@ export function rareTalk(c: Chance, number: number, family: Family): Step[] {
   const t = new Talk(c, number, family, ends(c, family));
   const key = c.is(0.5) ? c.word() : undefined;
   const pptp = c.is(0.3) ? { callId: c.below(65536), seq: c.is(0.5) ? 1 : undefined } : undefined;
-  const protocol = c.weighted([[3, 47], [2, 50], [1, 51], [1, 4], [1, 41], [1, 103], [1, 253], [0.5, 2], [0.5, 108]]);
+  const protocol = c.weighted([[3, 47], [2, 50], [1, 51], [1, 4], [1, 41], [1, 103], [1, 253], [0.5, 2], [
+    0.5,
+    108,
+  ]]);
   for (let n = c.between(1, 5); n > 0; n--) {
     const from: End = c.is(0.6) ? 0 : 1;
     const { sport: _s, dport: _d, ...head } = t.head(from);
@@ -135,9 +174,18 @@ export function strayTalk(c: Chance, number: number, family: Family): Step[] {
   const from: End = c.is(0.7) ? 0 : 1;
   const { sport, dport, ...head } = t.head(from);
   const inner = udp({ src: head.dst, dst: head.src, sport: dport, dport: sport, payload: 20, id: 5 });
-  const types = family === 4 ? [0, 3, 4, 5, 8, 9, 10, 11, 12, 13, 14, 17, 18, 30, 42, 255] : [1, 2, 3, 4, 100, 128, 129, 130, 133, 134, 135, 136, 137, 143, 151, 200];
+  const types = family === 4
+    ? [0, 3, 4, 5, 8, 9, 10, 11, 12, 13, 14, 17, 18, 30, 42, 255]
+    : [1, 2, 3, 4, 100, 128, 129, 130, 133, 134, 135, 136, 137, 143, 151, 200];
   c.weighted<() => void>([
-    [3, () => t.send(from, icmp({ ...head, type: c.pick(types), code: c.below(5), rest: c.word(), payload: c.below(60) }))],
+    [
+      3,
+      () =>
+        t.send(
+          from,
+          icmp({ ...head, type: c.pick(types), code: c.below(5), rest: c.word(), payload: c.below(60) }),
+        ),
+    ],
     [2, () => t.send(from, icmp({ ...head, type: family === 4 ? 3 : 1, code: 3, payload: inner }))],
     [1, () => t.send(from, icmpEcho({ ...head, reply: true, echoId: c.below(9), payload: 8 }))],
   ])();

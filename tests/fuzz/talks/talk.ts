@@ -118,7 +118,8 @@ export function clientPort(c: Chance): number {
 /** Two ends: mostly from inside to outside, also to the router and to its public addresses. */
 export function ends(c: Chance, family: Family, service?: number): [Side, Side] {
   const hosts = HOSTS[family], own = OWN[family];
-  const port = service ?? c.weighted<() => number>([[5, () => c.pick(SERVICES)], [1, () => c.between(1, 65535)]])();
+  const port = service ??
+    c.weighted<() => number>([[5, () => c.pick(SERVICES)], [1, () => c.between(1, 65535)]])();
   const from = c.weighted<InterfaceName>([[6, "lan"], [4, "wan"], [1, "dmz"]]);
   const a = { iface: from, address: c.pick(hosts[from]), port: clientPort(c) };
   const to = c.weighted<() => Omit<Side, "port">>([

@@ -20,9 +20,16 @@ export class Tcp extends Talk {
   readonly #scale: readonly [number, number] | null;
   #clock: number;
 
-  constructor(c: Chance, number: number, family: Family, sides: readonly [Side, Side], isn?: readonly [number, number]) {
+  constructor(
+    c: Chance,
+    number: number,
+    family: Family,
+    sides: readonly [Side, Side],
+    isn?: readonly [number, number],
+  ) {
     super(c, number, family, sides);
-    const start = () => c.weighted<() => number>([[5, () => c.word()], [1, () => 0xfffffff0 + c.below(16)]])();
+    const start = () =>
+      c.weighted<() => number>([[5, () => c.word()], [1, () => 0xfffffff0 + c.below(16)]])();
     this.#isn = isn ?? [start(), start()];
     this.next = [this.#isn[0], this.#isn[1]];
     this.acked = [0, 0];
@@ -33,16 +40,29 @@ export class Tcp extends Talk {
   }
 
   /** One segment; `seq` and `ack` follow from what was said before. */
-  segment(from: End, flags: string, payload: Payload = "", o: Partial<Parameters<typeof tcp>[0]> = {}, more: Partial<Step> = {}): void {
+  segment(
+    from: End,
+    flags: string,
+    payload: Payload = "",
+    o: Partial<Parameters<typeof tcp>[0]> = {},
+    more: Partial<Step> = {},
+  ): void {
     const bytes = payloadBytes(payload);
     this.send(from, this.make(from, flags, bytes, o), more);
     if (o.seq === undefined) {
-      this.next[from] = (this.next[from] + bytes.length + (flags.includes("S") ? 1 : 0) + (flags.includes("F") ? 1 : 0)) >>> 0;
+      this.next[from] =
+        (this.next[from] + bytes.length + (flags.includes("S") ? 1 : 0) + (flags.includes("F") ? 1 : 0)) >>>
+        0;
     }
     if (flags.includes("A") && o.ack === undefined) this.acked[from] = this.next[1 - from];
   }
 
-  make(from: End, flags: string, payload: Payload, o: Partial<Parameters<typeof tcp>[0]> = {}): Uint8Array<ArrayBuffer> {
+  make(
+    from: End,
+    flags: string,
+    payload: Payload,
+    o: Partial<Parameters<typeof tcp>[0]> = {},
+  ): Uint8Array<ArrayBuffer> {
     const options: TcpOption[] = [];
     const syn = flags.includes("S");
     if (syn) {
@@ -129,7 +149,10 @@ export class Tcp extends Talk {
 
   /** Initial sequence numbers that a successor in TIME_WAIT may use. */
   after(): [number, number] {
-    return [(this.next[0] + this.c.between(-10, 100000)) >>> 0, (this.next[1] + this.c.between(0, 100000)) >>> 0];
+    return [
+      (this.next[0] + this.c.between(-10, 100000)) >>> 0,
+      (this.next[1] + this.c.between(0, 100000)) >>> 0,
+    ];
   }
 }
 

@@ -4,11 +4,11 @@
  * ```
  *   namespace lan    192.0.2.2      ──┐                          ┌── 198.51.100.2  namespace wan
  *   namespace lan2   203.0.113.2    ──┤── Weir, MASQUERADE ──▶ ──┤
- *   namespace plain  203.0.113.130  ──┘   ◀── DNAT to lan        ┘
+ *   namespace plain  203.0.113.130  ──┘   ◀── DNAT to lan       ─┘
  * ```
  *
  * From `lan` and `lan2` the world is seen through one address; `plain` is routed as it is; who asks Weir's outer
- * address from `wan` gets `lan`. IPv6 goes the same ways. The rule set is closed but for new connections to the control
+ * address gets `lan`. IPv6 goes the same ways. The rule set is closed but for new connections to the control
  * port and for what the helper has made RELATED, so whatever works here works because of the helper; `blind` is the
  * same rule set with no helper loaded.
  */
@@ -74,9 +74,8 @@ export default defineRouter({
   tables: {
     nat: {
       PREROUTING: [
-        { inInterface: "wan", destination: "198.51.100.1", ...control, jump: "DNAT", toDestination: "192.0.2.2" },
-        { inInterface: "wan", destination: "2001:db8:2::1", ...control, jump: "DNAT",
-          toDestination: "2001:db8:1::2" },
+        { destination: "198.51.100.1", ...control, jump: "DNAT", toDestination: "192.0.2.2" },
+        { destination: "2001:db8:2::1", ...control, jump: "DNAT", toDestination: "2001:db8:1::2" },
       ],
       POSTROUTING: [
         { source: "192.0.2.0/24", outInterface: "wan", jump: "MASQUERADE" },
@@ -89,7 +88,7 @@ export default defineRouter({
       { state: "ESTABLISHED", jump: "ACCEPT" },
       { state: "RELATED", helper: "${helper}", jump: "ACCEPT" },
       { outInterface: "wan", ...control, state: "NEW", jump: "ACCEPT" },
-      { inInterface: "wan", ...control, state: "NEW", ctstate: "DNAT", jump: "ACCEPT" },
+      { ...control, state: "NEW", ctstate: "DNAT", jump: "ACCEPT" },
     ] } },
   },
 });
@@ -155,12 +154,18 @@ export async function until<T>(
 }
 
 /** Waits until UDP `port` is taken in `where`; an early end of `server` is an error with its words. */
-export async function bound(lab: Lab, where: string, port: number, server: Running): Promise<void> {
+export async function bound(
+  lab: Lab,
+  where: string,
+  version: 4 | 6,
+  port: number,
+  server: Running,
+): Promise<void> {
   const local = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   await until(
     async () => {
       if (server.over) throw new Error(`${server.name} ended:\n${server.text}`);
-      const { stdout } = await lab.run(where, "cat", ["/proc/net/udp", "/proc/net/udp6"]);
+      const { stdout } = await lab.run(where, "cat", [`/proc/net/udp${version === 6 ? 6 : ""}`]);
       return stdout.split("\n").some((line) => line.trim().split(/\s+/)[1]?.endsWith(local)) ? true : null;
     },
     () => `${server.name} does not take port ${port}: ${server.text}`,
