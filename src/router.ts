@@ -37,7 +37,12 @@ import { Defrag, firstFragmentCut, misfitAt } from "./packet/defrag.ts";
 import { fragment } from "./packet/fragment.ts";
 import { ICMP_DEST_UNREACH, ICMP_EXC_FRAGTIME, ICMP_PARAMETERPROB } from "./packet/icmp.ts";
 import { ICMP_PKT_FILTERED, ICMP_TIME_EXCEEDED } from "./packet/icmp.ts";
-import { ICMP_PORT_UNREACH, ICMPV6_ADM_PROHIBITED, ICMPV6_DEST_UNREACH, ICMPV6_ECHO_REQUEST } from "./packet/icmp.ts";
+import {
+  ICMP_PORT_UNREACH,
+  ICMPV6_ADM_PROHIBITED,
+  ICMPV6_DEST_UNREACH,
+  ICMPV6_ECHO_REQUEST,
+} from "./packet/icmp.ts";
 import { ICMPV6_HDR_INCOMP, ICMPV6_PORT_UNREACH } from "./packet/icmp.ts";
 import { ICMPV6_HDR_FIELD, ICMPV6_PARAMPROB, ICMPV6_TIME_EXCEED, ICMPV6_UNK_OPTION } from "./packet/icmp.ts";
 import { Packet } from "./packet/packet.ts";

@@ -135,6 +135,7 @@ export function seqAdjust(flows: FlowTable, p: Packet, ct: number, ctinfo: numbe
   // ICMP errors carry the flow too, but no sequence numbers of their own.
   if (p.protocol !== TCP && c.exact) return true;
   if (p.length - p.l4 < TCP_HEADER) return false;
+  p.drawTogether(p.l4 + TCP_HEADER);
   const w = flows.words, dir = ctinfoDir(ctinfo), l4 = p.l4, at = ct * FLOW_WORDS, link = c.linkOf(w, at);
   const own = at + CT_SEQADJ + dir * SEQADJ_WORDS, other = at + CT_SEQADJ + (1 - dir) * SEQADJ_WORDS;
   const seq = p.view.getInt32(l4 + TCP_SEQ);
@@ -159,6 +160,7 @@ function adjustSack(
 ): boolean {
   const view = p.view, end = p.l4 + tcpHeaderLength(p);
   if (end > p.length) return false;
+  p.drawTogether(end);
   let at = p.l4 + TCP_HEADER;
   while (at < end) {
     const kind = view.getUint8(at);

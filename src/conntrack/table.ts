@@ -220,7 +220,9 @@ export class FlowTable {
     for (let slot = hash & mask; index[slot * 2 + 1] !== 0; slot = (slot + 1) & mask) {
       const found = index[slot * 2 + 1] - 1;
       if (index[slot * 2] !== hash || (found & 1) !== dir) continue;
-      if (tupleEquals(w, (found >> 1) * FLOW_WORDS + (dir === 0 ? CT_ORIGINAL : CT_REPLY), t, at)) return found;
+      if (tupleEquals(w, (found >> 1) * FLOW_WORDS + (dir === 0 ? CT_ORIGINAL : CT_REPLY), t, at)) {
+        return found;
+      }
     }
     return -1;
   }

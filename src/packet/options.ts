@@ -17,8 +17,8 @@ export const IPOPT_END = 0, IPOPT_NOOP = 1, IPOPT_RR = 7, IPOPT_TIMESTAMP = 68, 
 export const IPOPT_LSRR = 131, IPOPT_SID = 136, IPOPT_SSRR = 137, IPOPT_RA = 148;
 /** Bit of an option type: every fragment carries the option. */
 export const IPOPT_COPY = 0x80;
-/** Timestamp flags: times only, addresses too, addresses given by the sender. */
-const TS_TSONLY = 0, TS_TSANDADDR = 1, TS_PRESPEC = 3;
+/** Timestamp flags: addresses too, addresses given by the sender. */
+const TS_TSANDADDR = 1, TS_PRESPEC = 3;
 
 /** True if the IPv4 packet has options: the only ones that the functions below have work with. */
 export function hasOptions(p: Packet): boolean {

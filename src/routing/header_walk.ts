@@ -40,7 +40,9 @@ export class HeaderWalk {
           return true;
         case HOP_BY_HOP:
           // Behind anything but the IPv6 header it is a header that Linux does not know.
-          if (at !== IPV6_HEADER || p.fragAt === IPV6_HEADER) return this.#problem(ICMPV6_UNK_NEXTHDR, nextAt);
+          if (at !== IPV6_HEADER || p.fragAt === IPV6_HEADER) {
+            return this.#problem(ICMPV6_UNK_NEXTHDR, nextAt);
+          }
           break;
         case DESTINATION_OPTIONS:
           if (!this.#options(p, at)) return false;

@@ -16,7 +16,14 @@
 import type { Family } from "../netfilter.ts";
 import { ADDRESS_WORDS, parsePrefix } from "../packet/address.ts";
 import { AddressIndex } from "./address_index.ts";
-import { addressLabel, addressScope, commonPrefix, isLinkLocal, SCOPE_GLOBAL, SCOPE_LINK } from "./address_scope.ts";
+import {
+  addressLabel,
+  addressScope,
+  commonPrefix,
+  isLinkLocal,
+  SCOPE_GLOBAL,
+  SCOPE_LINK,
+} from "./address_scope.ts";
 
 /** What an IPv4 address is to Weir (`Interfaces.kind4`), and what an IPv6 address can be. */
 export const STRANGE = 0, OWN = 1, SUBNET_BROADCAST = 2, SUBNET_ANYCAST = 3;

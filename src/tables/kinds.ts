@@ -173,8 +173,11 @@ function ports(upright: boolean): Kind<Range> {
     read(input, c) {
       const parts = typeof input === "string" ? input.split(":") : [String(input)];
       if (typeof input !== "string" && typeof input !== "number") refuse(input, this.expects);
-      // iptables looks these ports up as services, where 010 is ten.
-      if (!upright && c.cut) parts.forEach((part, i) => parts[i] = part.replace(/^0+(?=\d+$)/, ""));
+      // iptables looks these ports up as services, where 010 is ten and 0x10 nothing.
+      if (!upright && c.cut) {
+        if (/0x/i.test(parts.join())) return refuse(input, this.expects);
+        parts.forEach((part, i) => parts[i] = part.replace(/^0+(?=\d+$)/, ""));
+      }
       const min = parts[0] === "" && parts.length > 1 ? 0 : portNumber(parts[0]);
       const max = parts.length < 2 ? min : parts[1] === "" ? 65535 : portNumber(parts[1]);
       if (min === null || max === null || parts.length > 2) return refuse(input, this.expects);

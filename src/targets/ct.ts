@@ -1,5 +1,5 @@
 /** Settings for the flow that the packet may start (iptables -t raw -j CT; xt_CT). */
-import { CONTINUE, ESTABLISHED, GRE, NO_CT, TCP, UDP, UDPLITE, UNTRACKED, type Verdict } from "../netfilter.ts";
+import { CONTINUE, ESTABLISHED, GRE, NO_CT, TCP, UDP, UDPLITE, type Verdict } from "../netfilter.ts";
 import { type CtTemplate, type Packet, ZONE_FROM_MARK } from "../packet/packet.ts";
 import {
   defineTarget,

@@ -43,6 +43,20 @@ Deno.test({
   fn: () => assert(agree({ seed: 101, scenarios: 32, packets: 1000 }) >= 31_000),
 });
 
+for (const { name } of Deno.readDirSync(new URL("./found/", import.meta.url))) {
+  Deno.test({
+    name: `fuzz: what was found once: ${name.replace(".json", "").replaceAll("-", " ")}`,
+    ignore,
+    fn() {
+      const { difference } = run(
+        readPlan(Deno.readTextFileSync(new URL(`./found/${name}`, import.meta.url))),
+        1,
+      );
+      if (difference !== null) throw new Error(difference.report.join("\n"));
+    },
+  });
+}
+
 Deno.test("fuzz: the same seed makes the same plan, and a plan that was kept is the same when it is read", () => {
   const make = () => makePlan({ seed: 5, packets: 300 });
   assertEquals(writePlan(make()), writePlan(make()));

@@ -156,11 +156,12 @@ Deno.test("Router survives 1,000,000 random and mutated packets with flat memory
         if (kind > 13) length = below(length + 40);
       }
       p.reset(1 + below(2), length);
-      if (below(20) === 0) {
+      const offload = below(20);
+      if (offload === 0) {
         p.gsoType = gso[below(gso.length)];
         p.gsoSize = below(1500);
         p.partialChecksum = below(2) === 0;
-      } else if (below(20) === 0) {
+      } else if (offload === 1) {
         p.partialChecksum = true;
       }
       if (p.gsoType !== GSO_NONE && below(2) === 0) p.length = Math.min(length + 4000, 65535);

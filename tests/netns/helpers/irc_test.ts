@@ -131,9 +131,9 @@ class Person {
     await this.writes("irc.server.lab", `/dcc send ${other.nick} ${path}`);
   }
 
-  /** Where a file that somebody offered is when it is whole. */
-  received(name: string): string {
-    return `${this.#dir}/xfer/${name}`;
+  /** Where files go that somebody offered. */
+  get downloads(): string {
+    return `${this.#dir}/xfer`;
   }
 
   /** Offers a file, which has to arrive as it is. */
@@ -142,7 +142,10 @@ class Person {
     makeFile(path, SIZE, name.length);
     await this.offers(other, path);
     await other.reads("core.weechat", new RegExp(`file ${name} received from ${this.nick} .*: OK`));
-    await assertSameFile(other.received(name), path, name);
+    // It gets its name when it is whole.
+    const named = () => [...Deno.readDirSync(other.downloads)].some((entry) => entry.name === name);
+    await until(() => named() ? true : null, () => other.said);
+    await assertSameFile(`${other.downloads}/${name}`, path, name);
   }
 
   /** Offers a chat, in which both say something. */
@@ -227,11 +230,11 @@ labTest(
       await startIrc(lab, "lan");
       await (helped ? withHelper(lab, CONTROL) : blind(lab, CONTROL));
       // Each way with a pair of its own, the other one in a place that dials through Weir.
-      await Promise.all([PLAIN, SNAT, DNAT].map(async (way) => {
+      await Promise.all([PLAIN, SNAT, DNAT].map(async (way, i) => {
         const server = way.asked[4];
         const [person, other] = await Promise.all([
-          Person.at(lab, way.client, server, `offers${way.server}${way.client}`),
-          Person.at(lab, way === DNAT ? "plain" : "wan", server, `takes${way.server}${way.client}`),
+          Person.at(lab, way.client, server, `offers-${i}`),
+          Person.at(lab, way === DNAT ? "plain" : "wan", server, `takes-${i}`),
         ]);
         if (helped) return await person.sends(other);
         const path = `${lab.dir}/${person.nick}.bin`;
