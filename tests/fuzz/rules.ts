@@ -304,7 +304,9 @@ function sourceNat(c: Chance, family: Family, chain: string): string[] {
   const what = matches(c, family, "", { protocol: protocol ?? undefined, conditions: c.is(0.6) ? 0 : 2 });
   const exact = /(^| )-p (tcp|udp|icmp|ipv6-icmp)\b/.test(what) && !what.includes("! -p") &&
     (family === 4 || !what.includes("ipv6-icmp"));
-  const ports = exact && c.is(0.5) ? c.pick(["40000-49999", "50000-50999", "7000", "1024-65535"]) : "";
+  const ports = exact && chain !== "INPUT" && c.is(0.5)
+    ? c.pick(["40000-49999", "50000-50999", "7000", "1024-65535"])
+    : "";
   // What is drawn for a flow to the router itself shows nowhere but in rules, so it would look like a difference there.
   const flags = chain === "INPUT"
     ? ""
@@ -323,9 +325,7 @@ function sourceNat(c: Chance, family: Family, chain: string): string[] {
         : c.pick(["2001:db8:3:1::/64", "2001:db8:aaaa::/48"]),
     ];
   }
-  // Not an address of the router's own for who speaks to it: Linux would answer by its loopback interface.
-  const to = chain === "INPUT" ? (family === 4 ? "203.0.113.200" : "2001:db8:3::f00") : c.pick(POOL[family]);
-  return [where, what, "-j SNAT --to-source", withPorts(family, to, ports), flags];
+  return [where, what, "-j SNAT --to-source", withPorts(family, c.pick(POOL[family]), ports), flags];
 }
 
 /** DNAT, REDIRECT or NETMAP in PREROUTING. */
@@ -417,7 +417,7 @@ function filterTable(c: Chance, family: Family): string {
   if (c.is(0.6)) m.add("FORWARD", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
   if (c.is(0.5)) m.add("FORWARD", "-i lan -j ACCEPT");
   for (const [i, chain] of ["INPUT", "FORWARD", "OUTPUT", ...users].entries()) {
-    const deeper = chain === "OUTPUT" ? [] : users.slice(Math.max(0, i - 2));
+    const deeper = users.slice(Math.max(0, i - 2));
     for (let n = c.below(6); n > 0; n--) {
       const user = i >= 3;
       const action = c.weighted<string>([
@@ -431,9 +431,8 @@ function filterTable(c: Chance, family: Family): string {
             : "",
         ],
         [user ? 2 : 0.3, "-j RETURN"],
-        // Not in OUTPUT, nor in what it calls: Linux would tell itself, by its loopback interface.
-        [chain === "OUTPUT" ? 0 : 1.5, "reject"],
-        [chain === "OUTPUT" ? 0 : 0.5, "reset"],
+        [1.5, "reject"],
+        [0.5, "reset"],
         [0.5, '-j LOG --log-prefix "a packet: "'],
       ]);
       if (action === "reset") {

@@ -7,7 +7,7 @@ import { read, ROOT } from "../tree.ts";
 
 /** Code blocks that say which file they are. */
 function filesOf(guide: string): Map<string, string> {
-  const blocks = guide.matchAll(/^```ts (\w+\.ts)$\n([\s\S]*?)^```$/gm);
+  const blocks = guide.matchAll(/^```ts (?:ignore )?(\w+\.ts)$\n([\s\S]*?)^```$/gm);
   return new Map([...blocks].map(([, name, text]) => [name, text]));
 }
 
