@@ -417,7 +417,7 @@ function filterTable(c: Chance, family: Family): string {
   if (c.is(0.6)) m.add("FORWARD", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
   if (c.is(0.5)) m.add("FORWARD", "-i lan -j ACCEPT");
   for (const [i, chain] of ["INPUT", "FORWARD", "OUTPUT", ...users].entries()) {
-    const deeper = users.slice(Math.max(0, i - 2));
+    const deeper = chain === "OUTPUT" ? [] : users.slice(Math.max(0, i - 2));
     for (let n = c.below(6); n > 0; n--) {
       const user = i >= 3;
       const action = c.weighted<string>([
@@ -431,8 +431,9 @@ function filterTable(c: Chance, family: Family): string {
             : "",
         ],
         [user ? 2 : 0.3, "-j RETURN"],
-        [1.5, "reject"],
-        [0.5, "reset"],
+        // Not in OUTPUT, nor in what it calls: Weir does not answer its own answers.
+        [chain === "OUTPUT" ? 0 : 1.5, "reject"],
+        [chain === "OUTPUT" ? 0 : 0.5, "reset"],
         [0.5, '-j LOG --log-prefix "a packet: "'],
       ]);
       if (action === "reset") {
