@@ -17,6 +17,7 @@ import { restoreRules } from "./iptables_restore.ts";
 import { type Profile, PROFILES } from "./profile.ts";
 import { assignCounters, readTables, type RulesContext, rulesTrack } from "./rules.ts";
 import type { RouterConfig } from "./types.ts";
+import { warnOfUntracked } from "./untracked.ts";
 import type { ValidConfig, ValidHost, ValidInterface, ValidPeer } from "./valid.ts";
 
 export { ConfigError, type Problem };
@@ -68,6 +69,7 @@ class Validator {
       6: this.#text(config.ip6tables, "ip6tables", 6, written[6], context),
     };
     if (problems.list.length > 0) throw new ConfigError(problems.list);
+    for (const family of [4, 6] as const) warnOfUntracked(read[family], helpers, this.#warnings);
     const { sets, slots } = assignCounters(read);
     return {
       interfaces,

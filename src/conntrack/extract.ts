@@ -73,6 +73,7 @@ export function readTuple(p: Packet, at: number, zone: number, t: Int32Array): b
   if (p.family === 4) {
     if (at + 20 > p.length || (view.getUint16(at + 6) & 0x1fff) !== 0) return false;
     const protocol = view.getUint8(at + 9), l4 = at + ((view.getUint8(at) & 0x0f) << 2);
+    if (l4 > p.length) return false;
     readIpv4(view, at, zone, protocol, t);
     return readProtocol(view, protocol, l4, p.length, t);
   }

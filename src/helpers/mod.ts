@@ -28,16 +28,19 @@ import { conntrackAmanda, type ConntrackAmandaOptions } from "./conntrack_amanda
 import { conntrackFtp, type ConntrackFtpOptions } from "./conntrack_ftp.ts";
 import { conntrackIrc, type ConntrackIrcOptions } from "./conntrack_irc.ts";
 import { conntrackSane, type ConntrackSaneOptions } from "./conntrack_sane.ts";
+import { conntrackTalk, type ConntrackTalkOptions } from "./conntrack_talk.ts";
 import { conntrackTftp, type ConntrackTftpOptions } from "./conntrack_tftp.ts";
 import { natAmanda } from "./nat_amanda.ts";
 import { natFtp } from "./nat_ftp.ts";
 import { natIrc, natIrcPort } from "./nat_irc.ts";
+import { natTalk } from "./nat_talk.ts";
 import { natTftp } from "./nat_tftp.ts";
 
 export { conntrackAmanda, type ConntrackAmandaOptions, natAmanda };
 export { conntrackFtp, type ConntrackFtpOptions, natFtp };
 export { conntrackIrc, type ConntrackIrcOptions, natIrc, natIrcPort };
 export { conntrackSane, type ConntrackSaneOptions };
+export { conntrackTalk, type ConntrackTalkOptions, natTalk };
 export { conntrackTftp, type ConntrackTftpOptions, natTftp };
 export { defineHelper, type HelperDefinition, type HelperOptions } from "./define.ts";
 export type { Announcement, Payload } from "./payload.ts";
@@ -46,6 +49,7 @@ export type { Granted, NatHalf, Writer } from "./rewriting.ts";
 export type { NatAmanda } from "./conntrack_amanda.ts";
 export type { NatFtp } from "./conntrack_ftp.ts";
 export type { NatIrc, NatIrcPort } from "./conntrack_irc.ts";
+export type { NatTalk } from "./conntrack_talk.ts";
 export type { NatTftp } from "./conntrack_tftp.ts";
 
 /** FTP, both halves: data connections are RELATED, and work through NAT in either direction. */
@@ -71,4 +75,9 @@ export function amanda(o: Omit<ConntrackAmandaOptions, "nat"> = {}): ConntrackHe
 /** SANE: image connections are RELATED. There is no NAT half, in Linux neither. */
 export function sane(o: ConntrackSaneOptions = {}): ConntrackHelper {
   return conntrackSane(o);
+}
+
+/** talk and ntalk, both halves: the callee's question and the talk's connection are RELATED, through NAT, too. IPv4. */
+export function talk(o: Omit<ConntrackTalkOptions, "nat"> = {}): ConntrackHelper {
+  return conntrackTalk({ ...o, nat: natTalk });
 }

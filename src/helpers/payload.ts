@@ -98,11 +98,10 @@ export class Payload {
   number(place: number): number {
     let value = 0, at = place;
     for (let byte = this.at(at); byte >= 0x30 && byte <= 0x39; byte = this.at(++at)) {
-      value = value * 10 + byte - 0x30;
-      if (value > 0xffffffff) return -1;
+      if (value <= 0xffffffff) value = value * 10 + byte - 0x30;
     }
     this.behind = at;
-    return at === place ? -1 : value;
+    return at === place || value > 0xffffffff ? -1 : value;
   }
 
   /** Bytes as text, one character each. Makes a string: for what is rare. */

@@ -73,8 +73,9 @@ export interface ConnectOptions {
   readonly protocol?: "tcp" | "udp";
   /** Client's port; another one for each conversation by default. */
   readonly clientPort?: number;
-  /** Client's address, by default the one of its side. */
+  /** Client's address, by default the one of its side, and the server's as the client knows it. */
   readonly client?: string;
+  readonly server?: string;
 }
 
 /** A flow's first packet, sent to see where it leads. */
@@ -182,11 +183,12 @@ export class HelperLab {
   connect(o: ConnectOptions): Conversation {
     const incoming = this.#options.nat === "destination";
     const client = o.client ?? (incoming ? this.outside : this.inside);
+    const server = o.server ?? (incoming ? this.router : this.outside);
     return new Conversation({
       send: (wire) => this.#send(wire),
       protocol: o.protocol ?? "tcp",
       client: { address: client, port: o.clientPort ?? this.#clientPort++ },
-      server: { address: incoming ? this.router : this.outside, port: o.port },
+      server: { address: server, port: o.port },
     });
   }
 

@@ -34,7 +34,8 @@ function sendsAsReceived(p: Packet, header: number, space: number): boolean {
   if (p.fragCount < 2 || p.fragEnds[p.fragCount - 1] !== p.length) return false;
   // Linux draws an IPv4 packet's TCP header together that comes in more than one piece (tcp_v4_early_demux), and
   // cuts anew then.
-  if (p.family === 4 && p.protocol === TCP && p.fragEnds[0] < p.l4 + TCP_HEADER) return false;
+  const tcpEnd = p.family === 4 && p.protocol === TCP ? p.l4 + TCP_HEADER : 0;
+  if (p.fragEnds[0] < tcpEnd && tcpEnd <= p.length) return false;
   let from = header;
   for (let i = 0; i < p.fragCount; i++) {
     const size = p.fragEnds[i] - from;

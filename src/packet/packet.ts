@@ -184,7 +184,7 @@ export class Packet {
    * (skb_ensure_writable). A datagram whose first fragment ended before leaves in other pieces than it came in.
    */
   drawTogether(end: number): void {
-    if (this.fragCount !== 0 && this.fragEnds[0] < end) this.fragCount = 0;
+    if (this.fragCount !== 0 && this.fragEnds[0] < end && end <= this.length) this.fragCount = 0;
   }
 
   /**

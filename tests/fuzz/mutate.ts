@@ -105,6 +105,9 @@ const TCP_OPTIONS: readonly (readonly number[])[] = [
   [19, 18, ...Array(18).fill(0)],
 ];
 
+const OWN_BYTES = new Set(
+  ([4, 6] as const).flatMap((f) => Object.values(OWN[f]).flat().map((a) => addressBytes(a).join("."))),
+);
 const WORDS = [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xfffe, 0xffff];
 
 /** One packet, changed; null when nothing of the kind can be done. */
@@ -204,19 +207,11 @@ function change(c: Chance, old: Bytes): Bytes | null {
     [2, () => {
       const all = [...HOSTS[f.family][c.pick(INTERFACES)], ...OWN[f.family][c.pick(INTERFACES)]];
       const odd = f.family === 4
-        ? [
-          "127.0.0.1",
-          "0.0.0.0",
-          "255.255.255.255",
-          "224.0.0.1",
-          "192.0.2.255",
-          "169.254.1.1",
-          "240.0.0.1",
-          "10.9.8.7",
-        ]
-        : ["::1", "::", "ff02::1", "fe80::1", "ff0e::1", "2001:db8:1::", "fd00::1", "::ffff:192.0.2.2"];
+        ? ["127.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "169.254.1.1", "240.0.0.1", "10.9.8.7"]
+        : ["::1", "::", "ff02::1", "ff0e::1", "2001:db8:77::", "fd00::1", "::ffff:192.0.2.2"];
       const to = addressBytes(c.pick(c.is(0.6) ? all : odd));
-      write(b, f, c.is(0.5) ? f.src : f.dst, to);
+      // Not from the router itself: see Hosts.send.
+      write(b, f, c.is(0.5) && !OWN_BYTES.has(to.join(".")) ? f.src : f.dst, to);
       return b;
     }],
     // DF, TOS
@@ -246,7 +241,7 @@ function split(c: Chance, old: Bytes): Bytes[] | null {
   const f = fields(old);
   if (f === null || f.protocol !== 6 || f.l4 + 20 > old.length) return null;
   const from = f.l4 + (old[f.l4 + 12] >> 4) * 4, size = old.length - from;
-  if (size < 2) return null;
+  if (from < f.l4 + 20 || size < 2) return null;
   const at = c.between(1, size - 1);
   const first = repair(old.slice(0, from + at)),
     second = insert(old.slice(0, from), from, [...old.subarray(from + at)]);
@@ -315,7 +310,8 @@ export function mutate(c: Chance, steps: readonly Step[], times: number): Step[]
         out.splice(i, 1, ...pieces);
       }],
       [0.5, () => {
-        out[i] = { ...step, iface: c.pick(INTERFACES) };
+        // Pieces that come by different interfaces: Linux then answers by that of the first, Weir by that of the last.
+        if (step.bytes[6] !== 44) out[i] = { ...step, iface: c.pick(INTERFACES) };
       }],
     ])();
   }

@@ -8,8 +8,8 @@
  *
  * @module
  */
-import { icmpError } from "../kit/packets.ts";
-import type { Family, InterfaceName } from "./net.ts";
+import { addressBytes, icmpError } from "../kit/packets.ts";
+import { type Family, type InterfaceName, OWN } from "./net.ts";
 import { announced, type Announcement } from "./sent.ts";
 import { addressAt, type Field, fields, read16, read32, write, write16, write32 } from "./wire.ts";
 
@@ -69,6 +69,11 @@ export class Hosts {
   send(step: Step): { iface: InterfaceName; bytes: Uint8Array<ArrayBuffer> } {
     const key = step.talk * 2 + step.from, seen = this.#seen.get(key);
     if (step.about !== undefined) return seen === undefined ? step : this.#report(step.about, seen);
+    // The router's own addresses are nobody else's: a flow that clashes with one of the router's own makes NAT draw
+    // ports that show in rules alone.
+    if ((seen === undefined || step.from === 0) && isOwn(step.bytes)) {
+      return { iface: step.iface, bytes: NOTHING };
+    }
     if (seen === undefined && step.dial === undefined) return step;
     const bytes = step.bytes.slice(), f = fields(bytes);
     if (f === null) return step;
@@ -140,6 +145,16 @@ export class Hosts {
       shift,
     });
   }
+}
+
+const NOTHING = new Uint8Array(0);
+const ALL_OWN = new Set(
+  ([4, 6] as const).flatMap((f) => Object.values(OWN[f]).flat().map((a) => addressBytes(a).join("."))),
+);
+
+function isOwn(bytes: Uint8Array): boolean {
+  const f = fields(bytes);
+  return f !== null && ALL_OWN.has(addressAt(bytes, f, f.src).join("."));
 }
 
 /** Moves acknowledgement and SACK blocks by what the peer's bytes were moved. */

@@ -5,7 +5,6 @@
 /** Program → Debian package. `needs` names programs, because that is what a test runs. */
 export const PACKAGES: Readonly<Record<string, string>> = {
   "ip": "iproute2",
-  "ss": "iproute2",
   "unshare": "util-linux",
   "nsenter": "util-linux",
   "setpriv": "util-linux",
@@ -24,7 +23,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "inetd": "openbsd-inetd",
   "ngircd": "ngircd",
   "weechat-headless": "weechat-headless weechat-plugins",
-  "amdump": "amanda-server",
+  "amdump": "amanda-server libencode-locale-perl",
   "amservice": "amanda-client",
   "iperf3": "iperf3",
   "iptables-legacy-restore": "iptables",

@@ -252,3 +252,6 @@ export function askKernel(scenario: Scenario): Answer {
     }
   });
 }
+
+// It opens libraries, once and for good; opened here, they do not look like a leak of the first test that asks.
+kernelAvailable();

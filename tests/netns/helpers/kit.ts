@@ -89,6 +89,7 @@ export default defineRouter({
       { state: "RELATED", helper: "${helper}", jump: "ACCEPT" },
       { outInterface: "wan", ...control, state: "NEW", jump: "ACCEPT" },
       { ...control, state: "NEW", ctstate: "DNAT", jump: "ACCEPT" },
+      { protocol: "tcp", jump: "REJECT", rejectWith: "tcp-reset" }, // nobody has to wait for a refusal
     ] } },
   },
 });

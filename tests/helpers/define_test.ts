@@ -1,0 +1,229 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { EXP_STATE, EXP_WORDS } from "../../src/conntrack/expect.ts";
+import {
+  type Announcement,
+  defineHelper,
+  type HelperDefinition,
+  type Payload,
+} from "../../src/helpers/mod.ts";
+import { HelperLab } from "../../src/helpers/testing.ts";
+import { validate } from "../../src/config/validate.ts";
+
+/** Announces `port` for each ` LISTEN port` in a line. */
+function find(payload: Payload): void {
+  for (let at = payload.find("LISTEN "); at >= 0; at = payload.find("LISTEN ", at + 1)) {
+    const start = at + 7, port = payload.number(start);
+    payload.announce({ port, start, end: payload.behind });
+  }
+}
+
+const BASE: HelperDefinition = { name: "hello", protocol: "tcp", ports: [7000], maxExpected: 4, find };
+const hello = (o: Partial<HelperDefinition> = {}) =>
+  defineHelper({ ...BASE, nat: (out, { port }) => void out.number(port), ...o });
+const lab = (o: Partial<HelperDefinition> = {}, nat: "none" | "source" | "destination" = "source") =>
+  new HelperLab({ helpers: [hello(o)], nat });
+
+/** Expectation records in use, in the table or held. */
+function records(l: HelperLab): number {
+  const { expects } = l.conntrack;
+  let n = 0;
+  for (let exp = 0; exp < expects.high; exp++) if (expects.words[exp * EXP_WORDS + EXP_STATE] !== 0) n++;
+  return n;
+}
+
+Deno.test("defineHelper finds announcements and rewrites all of a packet's at once", () => {
+  const l = lab(), talk = l.connect({ port: 7000 });
+  assertEquals(talk.client("LISTEN 80, LISTEN 81!\n"), "LISTEN 80, LISTEN 81!\n");
+  const other = l.connect({ port: 7000, client: "10.0.0.3" });
+  const said = other.client("LISTEN 80, LISTEN 81!\n");
+  const ports = [...said.matchAll(/^LISTEN (\d+), LISTEN (\d+)!\n$/g)][0].slice(1).map(Number);
+  assertEquals(ports.every((port) => port > 81), true);
+  assertEquals(other.server("and on\n") + other.client("and on\n"), "and on\nand on\n"); // numbers follow
+  assertEquals(l.expectations().length, 4);
+  const to = (port: number) => l.dial({ from: l.outside, to: l.router, port, fromPort: port })?.to;
+  assertEquals([80, ...ports].map(to), ["10.0.0.2:80", "10.0.0.3:80", "10.0.0.3:81"]);
+});
+
+Deno.test("defineHelper without a NAT half expects at the public address and leaves the payload", () => {
+  const l = lab({ nat: undefined });
+  assertEquals(l.connect({ port: 7000 }).client("LISTEN 80\n"), "LISTEN 80\n");
+  assertEquals(l.expectations(), ["tcp 198.51.100.7 → 203.0.113.1:80"]);
+  const plain = lab({}, "none");
+  plain.connect({ port: 7000 }).client("LISTEN 80\n");
+  assertEquals(plain.expectations(), ["tcp 198.51.100.7 → 10.0.0.2:80"]);
+  const server = lab({}, "destination");
+  assertEquals(server.connect({ port: 7000 }).server("LISTEN 80\n"), "LISTEN 80\n");
+  assertEquals(server.expectations(), ["tcp 198.51.100.7 → 203.0.113.1:80"]);
+});
+
+Deno.test("defineHelper reads whom it is told to", () => {
+  for (const [reads, expected] of [["client", [80]], ["server", [81]], ["both", [80, 81]]] as const) {
+    const l = lab({ reads }, "none"), talk = l.connect({ port: 7000 });
+    talk.client("LISTEN 80\n");
+    talk.server("LISTEN 81\n");
+    assertEquals(l.expectations().map((e) => Number(e.split(":").at(-1))), [...expected]);
+  }
+});
+
+Deno.test("defineHelper expects other protocols, ports in a row, and anybody", () => {
+  const announcement = (o: Partial<Announcement>) => (payload: Payload) =>
+    payload.announce({ port: 5000, start: 0, end: 4, ...o });
+  const l = lab({ find: announcement({ protocol: "udp", ports: 2, from: "anybody" }) }, "none");
+  l.connect({ port: 7000 }).client("whatever");
+  assertEquals(l.expectations(), ["udp anybody → 10.0.0.2:5000", "udp anybody → 10.0.0.2:5001"]);
+  const stranger = { from: "192.0.2.9", to: l.inside, port: 5001 };
+  assertEquals([l.dial(stranger)?.related, l.dial({ ...stranger, protocol: "udp" })?.related], [false, true]);
+});
+
+Deno.test("defineHelper opens nothing for another's address, and nothing for what is no port", () => {
+  const found: Partial<Announcement>[] = [
+    { address: "10.0.0.3" },
+    { address: "198.51.100.7" },
+    { address: "::1" },
+    { address: "x" },
+    { port: 0 },
+    { port: -1 },
+    { port: 65536 },
+    { port: 1.5 },
+    { port: 65535, ports: 2 },
+  ];
+  for (const o of found) {
+    const l = lab({ find: (payload) => payload.announce({ port: 5000, start: 0, end: 4, ...o }) });
+    assertEquals(l.connect({ port: 7000 }).client("whatever"), "whatever");
+    assertEquals([records(l), l.log], [0, []], JSON.stringify(o));
+  }
+  const own = lab({ find: (p) => p.announce({ port: 5000, start: 0, end: 4, address: "10.0.0.2" }) });
+  assertEquals(own.connect({ port: 7000 }).client("whatever"), "5000ever");
+});
+
+Deno.test("defineHelper contains mistakes of the definition, and nothing of them stays", () => {
+  const announce = (o: object) => (payload: Payload) =>
+    payload.announce({ port: 5000, start: 0, end: 4, ...o } as Announcement);
+  const mistakes: Partial<HelperDefinition>[] = [
+    { find: announce({ start: 5, end: 4 }) },
+    { find: announce({ end: 9 }) },
+    { find: announce({ start: undefined }) },
+    { find: announce({ ports: 9 }) },
+    { find: announce({ ports: 5 }) }, // more than maxExpected
+    { find: announce({ port: "5000" }) },
+    { find: (payload) => payload.remember(6, 1) },
+    {
+      find: (payload) => {
+        for (let i = 0; i < 2; i++) announce({})(payload);
+      },
+    },
+    {
+      nat: () => {
+        throw new Error("no");
+      },
+    },
+    { nat: (out) => void out.text("x".repeat(5000)) },
+    {
+      find: (payload) => {
+        for (let i = 0; i < 40; i++) payload.announce({ port: 5000 + i, start: 0, end: 0 });
+      },
+      maxExpected: 255,
+    },
+  ];
+  for (const [i, mistake] of mistakes.entries()) {
+    const l = lab(mistake), talk = l.connect({ port: 7000 });
+    assertEquals(talk.client("LISTEN 8"), "LISTEN 8", String(i));
+    assertEquals([l.counts().failed, records(l)], [1, 0], String(i));
+    assertEquals(talk.client("LISTEN 8\n"), "LISTEN 8\n");
+    const careful = lab({ ...mistake, onFailure: "drop" });
+    assertEquals(careful.connect({ port: 7000 }).tryClient("LISTEN 8"), null);
+  }
+});
+
+Deno.test("defineHelper drops what the definition drops, and what it cannot expect or rewrite", () => {
+  const l = lab({ find: (payload) => payload.drop("not whole") });
+  assertEquals(l.connect({ port: 7000 }).tryClient("x"), null);
+  assertEquals(l.log, ["nf_ct_hello: dropping packet: not whole"]);
+
+  const full = new HelperLab({ helpers: [hello()], expectations: 1 }), talk = full.connect({ port: 7000 });
+  assertEquals(talk.tryClient("LISTEN 80 LISTEN 81"), null);
+  assertEquals([full.log.at(-1), records(full)], ["nf_ct_hello: dropping packet: cannot add expectation", 0]);
+
+  const taken = lab();
+  taken.connect({ port: 7000 }).client("LISTEN 65535");
+  const second = taken.connect({ port: 7000, client: "10.0.0.3" });
+  assertEquals(second.tryClient("LISTEN 80 LISTEN 65535"), null);
+  assertEquals([taken.log.at(-1), records(taken)], ["nf_ct_hello: dropping packet: all ports in use", 1]);
+
+  const long = lab({ nat: (out) => void out.text("x".repeat(100)) });
+  assertEquals(long.connect({ port: 7000 }).tryClient("LISTEN 80" + " ".repeat(65460)), null);
+  assertEquals([long.log.at(-1), records(long)], ["nf_ct_hello: dropping packet: cannot mangle packet", 0]);
+});
+
+Deno.test("defineHelper reads UDP from the first packet on, and keeps even ports even", () => {
+  const l = lab({
+    protocol: "udp",
+    find: (p) => p.announce({ port: 5000, ports: 2, start: 0, end: p.length }),
+  });
+  for (let i = 2; i < 30; i++) {
+    const talk = l.connect({ port: 7000, protocol: "udp", client: `10.0.0.${i}` });
+    assertEquals(Number(talk.client("5000")) % 2, 0);
+  }
+});
+
+Deno.test("Payload answers small questions, and what is outside looks like nothing", () => {
+  const said: unknown[] = [];
+  const l = lab({
+    find(p) {
+      said.push(
+        [p.at(0), p.at(-1), p.at(p.length)],
+        [p.uint16(0), p.uint16(p.length - 1), p.uint32(0), p.uint32(p.length - 3)],
+        [p.startsWith("ab"), p.startsWith("AB"), p.startsWith("AB", 0, true), p.startsWith("12", 3)],
+        [p.find("12"), p.find("12", 4), p.find("123", 0, 5), p.find("B", 0, 9, true), p.find("")],
+        [p.number(3), p.behind, p.number(0), p.behind, p.text(1, 4), p.text(-3, 99)],
+        [p.recall(0), p.fromClient],
+      );
+      p.remember(0, p.recall(0) + 1);
+    },
+  });
+  const talk = l.connect({ port: 7000 });
+  talk.client("ab 123");
+  assertEquals(said.splice(0), [
+    [97, -1, -1],
+    [0x6162, -1, 0x61622031, -1],
+    [true, false, true, true],
+    [3, -1, -1, 1, 0],
+    [123, 6, -1, 0, "b 1", "ab 123"],
+    [0, true],
+  ]);
+  talk.server("99999999999");
+  assertEquals(said.at(-1), [1, false]);
+  assertEquals((said.at(-2) as unknown[]).slice(2, 4), [-1, 11]);
+});
+
+Deno.test("defineHelper refuses definitions that make no sense", () => {
+  for (
+    const o of [
+      { name: "" },
+      { name: "a name" },
+      { name: "sixteen-letters-" },
+      { protocol: "icmp" },
+      { reads: "nobody" },
+      { families: [] },
+      { families: [5] },
+      { find: undefined },
+      { nat: {} },
+      { ports: 7000 },
+      { onFailure: "pass" },
+    ]
+  ) assertThrows(() => hello(o as never), TypeError, undefined, JSON.stringify(o));
+  for (
+    const o of [{ ports: [] }, { ports: [0] }, { ports: [1, 1] }, { maxExpected: 0 }, { maxExpected: 256 }, {
+      timeout: 0,
+    }, { minPort: -1 }]
+  ) assertThrows(() => hello(o), RangeError, undefined, JSON.stringify(o));
+});
+
+Deno.test("a configuration takes a helper of one's own like any other", () => {
+  const valid = validate({
+    interfaces: { lan: { addresses: ["192.0.2.1/24"] } },
+    helpers: [hello({ autoAssign: false })],
+    tables: { raw: { PREROUTING: [{ protocol: "tcp", dport: 7000, jump: "CT", helper: "hello" }] } },
+  });
+  assertEquals(valid.helpers.map((helper) => helper.name), ["hello"]);
+});
