@@ -46,6 +46,9 @@ export const EXP_FN = 29;
 /** Link of the index chain or the free list: record + 1. */
 export const EXP_NEXT = 30;
 
+/** The helper's limits allow it: which bytes of the packet announce it, first << 16 | end, or 1; 0 before it is known. */
+export const EXP_ANNOUNCED = 31;
+
 /** Bits of EXP_STATE: a helper works on it; it is in the table. */
 export const EXP_HELD = 1, EXP_LINKED = 2;
 

@@ -25,6 +25,11 @@ export interface HelperLimits {
   readonly samePeer?: boolean;
   /** Most expectations that one flow may make in a minute. */
   readonly expectationsPerMinute?: number;
+  /**
+   * A TCP conversation whose client speaks as a browser does (HTTP, TLS, STUN) loses the helper: a page could make its
+   * reader's browser say an announcement (NAT slipstreaming). What it has announced before is closed.
+   */
+  readonly refuseBrowsers?: boolean;
   /** Say of every pinhole which bytes of which flow opened it: a log line, and an entry in `Conntrack.pinholes`. */
   readonly record?: boolean;
 }

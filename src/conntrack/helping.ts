@@ -9,10 +9,24 @@
  * Limits (`HelperLimits`) hold for any helper. One that asks `expectAllowed` can let the packet pass when it may not
  * open anything; of one that does not ask, `expectRelated` refuses the expectation.
  */
-import { ACCEPT, DROP, type Family, ORIGINAL, Reason, REPLY, TCP, UDP, type Verdict } from "../netfilter.ts";
+import {
+  ACCEPT,
+  DROP,
+  ESTABLISHED,
+  type Family,
+  ORIGINAL,
+  Reason,
+  REPLY,
+  TCP,
+  UDP,
+  type Verdict,
+} from "../netfilter.ts";
 import { formatAddress } from "../packet/address.ts";
 import { MAX_PACKET, type Packet } from "../packet/packet.ts";
+import { tcpPayload } from "../packet/tcp.ts";
+import { beginsLikeBrowser } from "./browser.ts";
 import {
+  EXP_ANNOUNCED,
   EXP_HELD,
   EXP_HELPER,
   EXP_LINKED,
@@ -51,6 +65,8 @@ const MINUTE = 60_000;
 
 /** Expectations that a helper may ask for on one packet; Amanda, which asks for most, needs four. */
 const MOST_PER_PACKET = 32;
+/** EXP_ANNOUNCED of an expectation whose helper does not say which bytes announce it. */
+const NO_BYTES = 1;
 /** Entries of `pinholes`, and bytes of an announcement shown in one. */
 const PINHOLES = 256, SHOWN_BYTES = 128;
 
@@ -93,10 +109,6 @@ export abstract class HelperHost extends Expector {
   /** The packet that a helper is reading, and the expectations that it may still ask for. */
   #packet: Packet | null = null;
   #left = 0;
-  /** The expectation that has been allowed, and the bytes of the packet that announce it. */
-  #allowed = -1;
-  #from = 0;
-  #to = 0;
 
   constructor(o: HelperHostOptions) {
     super(o);
@@ -120,9 +132,11 @@ export abstract class HelperHost extends Expector {
   /** Has a flow's helper read a packet. Whatever it does, a verdict comes out. */
   protected help(p: Packet, ct: number, index: number): Verdict {
     const helper = this.helpers[index];
+    if (p.ctinfo === ESTABLISHED && p.protocol === TCP && helper.limits?.refuseBrowsers === true) {
+      if (beginsLikeBrowser(p.bytes, tcpPayload(p), p.length)) return this.#refuseBrowser(ct, index);
+    }
     this.#packet = p;
     this.#left = MOST_PER_PACKET;
-    this.#allowed = -1;
     let verdict: Verdict = ACCEPT, wrong = "";
     try {
       verdict = helper.help(this, p, ct, p.ctinfo);
@@ -146,6 +160,19 @@ export abstract class HelperHost extends Expector {
       wrong === "" ? "it left a packet of impossible length" : wrong,
       possible,
     );
+  }
+
+  /** A page has made somebody's browser talk here: the packet passes, and nobody reads what follows. */
+  #refuseBrowser(ct: number, index: number): Verdict {
+    this.countHelper(ct, HELPER_REFUSED);
+    this.log(
+      `nf_ct_${this.helpers[index].name}: not reading ${
+        this.#flowText(ct)
+      }: refuseBrowsers, and its client is one`,
+    );
+    this.#forgetExpects(ct);
+    this.flows.words[ct * FLOW_WORDS + CT_HELPER] = 0;
+    return ACCEPT;
   }
 
   /** The flow goes on without its helper. */
@@ -225,7 +252,6 @@ export abstract class HelperHost extends Expector {
     if (this.#packet !== null && this.#left-- <= 0) {
       throw new RangeError(`it asked for more than ${MOST_PER_PACKET} expectations on one packet`);
     }
-    this.#allowed = -1;
     return super.expectAlloc(ct);
   }
 
@@ -234,16 +260,14 @@ export abstract class HelperHost extends Expector {
    * filled. Bytes `from` … `to`−1 of the packet announce it. When it says no, let go of it and let the packet pass.
    */
   expectAllowed(exp: number, from = 0, to = 0): boolean {
-    this.#from = from;
-    this.#to = to;
-    this.#allowed = exp;
-    const master = this.expects.words[exp * EXP_WORDS + EXP_MASTER] - 1;
+    const e = this.expects.words, at = exp * EXP_WORDS, master = e[at + EXP_MASTER] - 1;
+    e[at + EXP_ANNOUNCED] = from << 16 | to || NO_BYTES;
     const helper = this.helpers[this.flows.words[master * FLOW_WORDS + CT_HELPER] - 1];
     const limits = helper?.limits ?? null;
     if (limits === null) return true;
     const why = this.#forbidden(exp, master, limits);
     if (why === "") return true;
-    this.#allowed = -1;
+    e[at + EXP_ANNOUNCED] = 0;
     this.countHelper(master, HELPER_REFUSED);
     this.log(
       `nf_ct_${helper.name}: not opening ${this.describeExpect(exp)} for ${this.#flowText(master)}: ${why}`,
@@ -252,7 +276,8 @@ export abstract class HelperHost extends Expector {
   }
 
   override expectRelated(exp: number): number {
-    if (this.#allowed !== exp && !this.expectAllowed(exp)) return EXPECT_REFUSED;
+    const allowed = this.expects.words[exp * EXP_WORDS + EXP_ANNOUNCED] !== 0;
+    if (!allowed && !this.expectAllowed(exp)) return EXPECT_REFUSED;
     const result = super.expectRelated(exp);
     if (result === EXPECT_OK) this.#opened(exp);
     return result;
@@ -298,11 +323,11 @@ export abstract class HelperHost extends Expector {
   }
 
   #opened(exp: number): void {
-    const master = this.expects.words[exp * EXP_WORDS + EXP_MASTER] - 1;
+    const e = this.expects.words, master = e[exp * EXP_WORDS + EXP_MASTER] - 1;
     this.countHelper(master, HELPER_OPENED);
     const helper = this.helpers[this.flows.words[master * FLOW_WORDS + CT_HELPER] - 1];
     if (helper.limits?.record !== true) return;
-    const w = this.flows.words, at = master * FLOW_WORDS;
+    const w = this.flows.words, at = master * FLOW_WORDS, bytes = e[exp * EXP_WORDS + EXP_ANNOUNCED];
     const made: Pinhole = {
       time: Math.floor(this.clock.wall),
       helper: helper.name,
@@ -310,7 +335,9 @@ export abstract class HelperHost extends Expector {
       id: w[at + CT_ID] >>> 0,
       flow: this.#flowText(master),
       expected: this.describeExpect(exp),
-      announced: this.#packet === null ? "" : shown(this.#packet.bytes, this.#from, this.#to),
+      announced: this.#packet === null || bytes === NO_BYTES
+        ? ""
+        : shown(this.#packet.bytes, bytes >>> 16, bytes & 0xffff),
     };
     if (this.pinholes.push(made) > PINHOLES) this.pinholes.shift();
     this.log(

@@ -14,13 +14,15 @@ export interface HelperPolicy extends HelperLimits {
 
 /** The limits among a helper's options, or null when there are none. */
 export function limitsOf(name: string, o: HelperPolicy): HelperLimits | null {
-  const { minPort, expectationsPerMinute, samePeer, record } = o;
+  const { minPort, expectationsPerMinute, samePeer, refuseBrowsers, record } = o;
   wholeNumber(name, "minPort", minPort, 0, 65535);
   wholeNumber(name, "expectationsPerMinute", expectationsPerMinute, 1, 1_000_000);
   flag(name, "samePeer", samePeer);
+  flag(name, "refuseBrowsers", refuseBrowsers);
   flag(name, "record", record);
-  if (minPort === undefined && expectationsPerMinute === undefined && !samePeer && !record) return null;
-  return Object.freeze({ minPort, expectationsPerMinute, samePeer, record });
+  const unlimited = minPort === undefined && expectationsPerMinute === undefined;
+  if (unlimited && !samePeer && !refuseBrowsers && !record) return null;
+  return Object.freeze({ minPort, expectationsPerMinute, samePeer, refuseBrowsers, record });
 }
 
 /** What becomes of a packet in which the helper fails. */

@@ -296,8 +296,10 @@ function withPorts(family: Family, addresses: string, ports: string): string {
 
 /** SNAT, MASQUERADE or NETMAP in POSTROUTING (or INPUT). */
 function sourceNat(c: Chance, family: Family, chain: string): string[] {
-  const protocol = c.weighted<Want["protocol"] | "">([[5, ""], [2, "tcp"], [2, "udp"], [1, "icmp"]]) ||
-    undefined;
+  // A port that is drawn in INPUT shows in nothing but what TFTP expects then.
+  const protocol = chain === "INPUT"
+    ? c.pick(["tcp", "icmp"] as const)
+    : c.weighted<Want["protocol"] | "">([[5, ""], [2, "tcp"], [2, "udp"], [1, "icmp"]]) || undefined;
   const where = chain === "POSTROUTING"
     ? c.weighted([[6, "-o wan"], [2, ""], [1, "-o dmz"], [1, "-o lan"]])
     : "";
@@ -325,7 +327,9 @@ function sourceNat(c: Chance, family: Family, chain: string): string[] {
         : c.pick(["2001:db8:3:1::/64", "2001:db8:aaaa::/48"]),
     ];
   }
-  return [where, what, "-j SNAT --to-source", withPorts(family, c.pick(POOL[family]), ports), flags];
+  // In INPUT not an address of the router's own: it would answer itself, by the loopback interface and out again.
+  const to = chain === "INPUT" ? (family === 4 ? "203.0.113.200" : "2001:db8:3::f00") : c.pick(POOL[family]);
+  return [where, what, "-j SNAT --to-source", withPorts(family, to, ports), flags];
 }
 
 /** DNAT, REDIRECT or NETMAP in PREROUTING. */

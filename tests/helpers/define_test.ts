@@ -75,6 +75,19 @@ Deno.test("defineHelper expects other protocols, ports in a row, and anybody", (
   assertEquals([l.dial(stranger)?.related, l.dial({ ...stranger, protocol: "udp" })?.related], [false, true]);
 });
 
+Deno.test("defineHelper obeys limits port by port, once each, and records the bytes", () => {
+  const l = lab({
+    find: (p) => p.announce({ port: 5000, ports: 2, start: 0, end: 4 }),
+    expectationsPerMinute: 3,
+    record: true,
+  });
+  const talk = l.connect({ port: 7000 });
+  for (let i = 0; i < 2; i++) talk.client("whatever");
+  assertEquals(l.counts(), { opened: 2, refused: 1, failed: 0, blind: 0 });
+  assertEquals(l.pinholes.map(({ announced }) => announced), ["what", "what"]);
+  assertEquals(records(l), 2);
+});
+
 Deno.test("defineHelper opens nothing for another's address, and nothing for what is no port", () => {
   const found: Partial<Announcement>[] = [
     { address: "10.0.0.3" },
