@@ -2,7 +2,7 @@
  * What the REJECT target answers with (nf_reject_ipv4, nf_reject_ipv6): an ICMP error or a TCP reset, and only to
  * packets whose checksum is right, so that nobody is told about a connection that a broken packet names.
  */
-import { AH, ESP, GRE, ICMP, ICMPV6, INPUT, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
+import { AH, ESP, GRE, INPUT, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
 import { pseudoSum, sum16, verifyTransport } from "../packet/checksum.ts";
 import { ICMP_DEST_UNREACH, ICMPV6_DEST_UNREACH } from "../packet/icmp.ts";
 import { IPV4_HEADER } from "../packet/ipv4.ts";
@@ -51,9 +51,6 @@ function checksumOk(p: Packet): boolean {
     case TCP:
     case UDP:
       return headerSumOk(p) && verifyTransport(p);
-    case ICMP:
-    case ICMPV6:
-      if ((p.protocol === ICMP) === (p.family === 4)) return headerSumOk(p) && verifyTransport(p);
   }
   if (!headerSumOk(p)) return false;
   const pseudo = p.family === 4 ? 0 : pseudoSum(p, p.protocol, p.length - p.l4);

@@ -36,6 +36,8 @@ const NO_ROUTE = Reason["no-route"];
 const UNREACHABLE_REASON = Reason["address-unreachable"];
 const NOT_FORWARDABLE = Reason["not-forwardable"];
 
+/** 127.0.0.1. */
+const LOOPBACK = 0x7f000001;
 /** 224.0.0.1, the one IPv4 group that every host is in. */
 const ALL_HOSTS = 0xe0000001 | 0;
 
@@ -134,7 +136,8 @@ export class Routing {
    */
   #validateSource(p: Packet, source: number, out: number): number {
     const sources = this.#sources, found = sources.find4(source), kind = sources.kind(found);
-    if (kind === OWN) return MARTIAN_SOURCE;
+    // 127.0.0.1 is lo's, so an own address too; the rest of 127/8 is only a martian to unicast (#input4).
+    if (kind === OWN || source === LOOPBACK) return MARTIAN_SOURCE;
     if (this.#rpFilter === 0 && (out !== p.inInterface || !this.#sendRedirects)) return 0;
     if (kind === SUBNET_BROADCAST) return MARTIAN_SOURCE;
     const route = sources.route(found);
