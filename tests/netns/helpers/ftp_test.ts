@@ -277,13 +277,13 @@ labTest(
     await using lab = await helperLab();
     await startServers(lab, SERVERS[0], "wan");
     const pair = ["lan", "lan2"];
-    pair.forEach((where, i) => makeFile(`${rootOf(lab, "wan")}/${where}.bin`, SIZE, 3 + i));
+    pair.forEach((where, i) => makeFile(`${rootOf(lab, "wan")}/${where}.bin`, 2_000_003, 3 + i));
     await withHelper(lab, CONTROL);
     for (const version of [4, 6] as const) {
       const inside = version === 4 ? ["192.0.2.2", "203.0.113.2"] : ["2001:db8:1::2", "2001:db8:3::2"];
       const asked = SNAT.asked[version], outer = OUTER[version];
       for (const active of [true, false]) {
-        // Slow enough for both to be there at once. As in Linux, an announced port that another client's established
+        // Slow enough for both to begin before one ends. As in Linux, an announced port that another client's established
         // data connection has outside is not changed, and the server cannot dial it twice: hence two ports.
         const transfers = pair.map((where, i) =>
           lab.spawn(where, "curl", [
@@ -291,7 +291,7 @@ labTest(
             "--max-time",
             "15",
             "--limit-rate",
-            "150k",
+            "1M",
             ...(active ? ["-P", `${host(inside[i])}:${40000 + i}`] : []),
             "-o",
             `${lab.dir}/${where}.bin`,
@@ -299,8 +299,13 @@ labTest(
           ])
         );
         await Promise.all(transfers.map((transfer) => transfer.waitFor(/^< 150 /m)));
+        for (const transfer of transfers) transfer.signal("SIGSTOP"); // until both have been looked at
         const table = await flows(lab);
-        assertEquals(transfers.map((transfer) => transfer.over), [false, false], "both are still at it");
+        assertEquals(
+          transfers.map((transfer) => transfer.over),
+          [false, false],
+          transfers.map(({ text }) => text).join("\n"),
+        );
         for (const [i, address] of inside.entries()) {
           const flow = active
             ? `src=${asked} dst=${outer} sport=20 dport=\\d+ src=${address} dst=${asked} sport=${
@@ -309,6 +314,7 @@ labTest(
             : `src=${address} dst=${asked} sport=\\d+ dport=(?!21 )\\d+ src=${asked} dst=${outer} `;
           assertMatch(table, new RegExp(flow));
         }
+        for (const transfer of transfers) transfer.signal("SIGCONT");
         for (const [i, transfer] of transfers.entries()) {
           const { code } = await transfer.ended;
           assertEquals(code, 0, transfer.text);
