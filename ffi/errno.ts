@@ -85,16 +85,16 @@ export class SyscallError extends Error {
 }
 
 /**
- * Throws the error of the call that has just returned `result`, when that is negative; otherwise returns it.
- * The result is an argument so that errno is read right after the call.
+ * Throws the error of a call that returned `result`, when that is negative; otherwise returns it. Both are arguments,
+ * `check(call(…), errnoView()[0], …)`, so that nothing runs between the call and the reading of errno.
  */
 export function check(
   result: number,
+  errno: number,
   syscall: string,
   what: string,
   advice?: Readonly<Record<number, string>>,
 ): number {
   if (result >= 0) return result;
-  const errno = errnoView()[0];
   throw new SyscallError(syscall, errno, what, advice?.[errno]);
 }

@@ -82,6 +82,8 @@ export function libc(): Libc {
     const at = symbols.__errno_location();
     if (at === null) throw new Error("__errno_location returned NULL");
     errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(at, 4));
+    // Compiled now, not behind the first call that fails: the engine allocates, and may overwrite it too.
+    errnoView();
   }
   return symbols;
 }

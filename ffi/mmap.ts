@@ -37,6 +37,7 @@ export class MappedFile {
     const denied = "permission denied; is it another user's?";
     this.#fd = check(
       libc().open(cString(path), flags, options.mode ?? 0o600),
+      errnoView()[0],
       "open",
       `cannot open ${path}`,
       {
@@ -74,14 +75,20 @@ export class MappedFile {
 
   /** Gives the file a size. What is added reads as zero and takes no space until it is touched. */
   resize(bytes: number): void {
-    check(libc().ftruncate(this.#fd, BigInt(bytes)), "ftruncate", `cannot give ${this.path} ${bytes} bytes`, {
-      [ENOSPC]: "no space left on the file system",
-    });
+    check(
+      libc().ftruncate(this.#fd, BigInt(bytes)),
+      errnoView()[0],
+      "ftruncate",
+      `cannot give ${this.path} ${bytes} bytes`,
+      {
+        [ENOSPC]: "no space left on the file system",
+      },
+    );
   }
 
   /** Sets the permission bits, whatever umask and earlier owners made of them. */
   chmod(mode: number): void {
-    check(libc().fchmod(this.#fd, mode), "fchmod", `cannot set the mode of ${this.path}`);
+    check(libc().fchmod(this.#fd, mode), errnoView()[0], "fchmod", `cannot set the mode of ${this.path}`);
   }
 
   /** Maps the first `length` bytes, the whole file by default. */
@@ -119,7 +126,12 @@ export class MappedFile {
   /** Ends the mapping. No thread may use its ArrayBuffer any more. */
   unmap(): void {
     if (this.#at === null) return;
-    check(libc().munmap(this.#at, BigInt(this.#length)), "munmap", `cannot unmap ${this.path}`);
+    check(
+      libc().munmap(this.#at, BigInt(this.#length)),
+      errnoView()[0],
+      "munmap",
+      `cannot unmap ${this.path}`,
+    );
     this.#at = null;
     this.#length = 0;
   }

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { check, EINVAL, ENOENT, EPERM } from "./errno.ts";
+import { check, EINVAL, ENOENT, EPERM, errnoView } from "./errno.ts";
 import { cString, libc } from "./libc.ts";
 
 const O_RDONLY = 0, O_CLOEXEC = 0o2000000;
@@ -22,20 +22,36 @@ export function inNetns<T>(netns: string, f: () => T): T {
   }
   const { open, close, setns } = libc();
   const what = `cannot enter network namespace ${netns}`;
-  const there = check(open(cString(`${NETNS_DIRECTORY}/${netns}`), O_RDONLY | O_CLOEXEC, 0), "open", what, {
-    [ENOENT]: `there is none of that name; \`ip netns add ${netns}\` makes it`,
-  });
+  const there = check(
+    open(cString(`${NETNS_DIRECTORY}/${netns}`), O_RDONLY | O_CLOEXEC, 0),
+    errnoView()[0],
+    "open",
+    what,
+    {
+      [ENOENT]: `there is none of that name; \`ip netns add ${netns}\` makes it`,
+    },
+  );
   let here = -1;
   try {
-    here = check(open(cString("/proc/thread-self/ns/net"), O_RDONLY | O_CLOEXEC, 0), "open", what);
-    check(setns(there, CLONE_NEWNET), "setns", what, {
+    here = check(
+      open(cString("/proc/thread-self/ns/net"), O_RDONLY | O_CLOEXEC, 0),
+      errnoView()[0],
+      "open",
+      what,
+    );
+    check(setns(there, CLONE_NEWNET), errnoView()[0], "setns", what, {
       [EPERM]: "missing privilege; it takes CAP_SYS_ADMIN, run it as root",
       [EINVAL]: `${NETNS_DIRECTORY}/${netns} is not a network namespace; \`ip netns add\` makes them`,
     });
     try {
       return f();
     } finally {
-      check(setns(here, CLONE_NEWNET), "setns", "cannot go back to the own network namespace");
+      check(
+        setns(here, CLONE_NEWNET),
+        errnoView()[0],
+        "setns",
+        "cannot go back to the own network namespace",
+      );
     }
   } finally {
     close(there);

@@ -73,7 +73,12 @@ export class EventFd {
   /** @param fd a descriptor that another thread has made; without it a new one */
   constructor(fd?: number) {
     this.#fd = fd ??
-      check(libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd", "cannot make an eventfd");
+      check(
+        libc().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+        errnoView()[0],
+        "eventfd",
+        "cannot make an eventfd",
+      );
   }
 
   /** The descriptor; −1 once closed. */
@@ -85,7 +90,8 @@ export class EventFd {
   signal(): void {
     const n = libc().write(this.#fd, this.#one, 8);
     // EAGAIN: the counter is full, so a wake-up is due anyway.
-    if (n < 0 && errnoView()[0] !== EAGAIN) check(n, "write", "cannot signal the other thread");
+    const errno = errnoView()[0];
+    if (errno !== EAGAIN) check(n, errno, "write", "cannot signal the other thread");
   }
 
   /** Takes the signals back: true when there was one. */

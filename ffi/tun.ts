@@ -102,6 +102,7 @@ export class Tun {
     const request = ifreq("", 0);
     check(
       libc().ioctl(this.#fd, TUNGETIFF, request),
+      errnoView()[0],
       "ioctl(TUNGETIFF)",
       `cannot ask about TUN device ${this.name}`,
     );
@@ -111,7 +112,12 @@ export class Tun {
   /** Whether the device stays when its last descriptor is closed. */
   set persistent(on: boolean) {
     const what = `cannot make TUN device ${this.name} ${on ? "" : "no longer "}persistent`;
-    check(libc().ioctlValue(this.#fd, TUNSETPERSIST, on ? 1 : 0), "ioctl(TUNSETPERSIST)", what);
+    check(
+      libc().ioctlValue(this.#fd, TUNSETPERSIST, on ? 1 : 0),
+      errnoView()[0],
+      "ioctl(TUNSETPERSIST)",
+      what,
+    );
   }
 
   /**
@@ -157,20 +163,26 @@ function open(options: TunOptions): Tun {
   const what = name === "" ? "cannot open a TUN device" : `cannot open TUN device ${name}`;
   const privilege = "missing privilege; it takes CAP_NET_ADMIN, run it as root";
   const noDriver = `the kernel's TUN driver is not there; try \`modprobe tun\``;
-  const fd = check(libc().open(cString(path), O_RDWR | O_NONBLOCK | O_CLOEXEC, 0), `open ${path}`, what, {
-    [ENOENT]:
-      `${path} does not exist; \`modprobe tun\` makes it, and a container needs \`--device ${TUN_PATH}\``,
-    [ENODEV]: noDriver,
-    [ENXIO]: noDriver,
-    [EACCES]: privilege,
-    [EPERM]: privilege,
-  });
+  const fd = check(
+    libc().open(cString(path), O_RDWR | O_NONBLOCK | O_CLOEXEC, 0),
+    errnoView()[0],
+    `open ${path}`,
+    what,
+    {
+      [ENOENT]:
+        `${path} does not exist; \`modprobe tun\` makes it, and a container needs \`--device ${TUN_PATH}\``,
+      [ENODEV]: noDriver,
+      [ENXIO]: noDriver,
+      [EACCES]: privilege,
+      [EPERM]: privilege,
+    },
+  );
   try {
     const flags = IFF_TUN | IFF_NO_PI | (vnetHdr ? IFF_VNET_HDR : 0) |
       (options.multiQueue ? IFF_MULTI_QUEUE : 0) | (options.attach ? 0 : IFF_TUN_EXCL);
     // IFF_TUN_EXCL shares its bit with the sign of a short; ifreq() stores the 16 bits as they are.
     const request = ifreq(name, flags);
-    check(libc().ioctl(fd, TUNSETIFF, request), "ioctl(TUNSETIFF)", what, {
+    check(libc().ioctl(fd, TUNSETIFF, request), errnoView()[0], "ioctl(TUNSETIFF)", what, {
       [EBUSY]: "the name is in use by another device or process; choose another, or remove it by " +
         `\`ip ${netns === undefined ? "" : `-n ${netns} `}link del ${name}\``,
       [EINVAL]: options.attach

@@ -25,6 +25,9 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "weechat-headless": "weechat-headless weechat-plugins",
   "amdump": "amanda-server libencode-locale-perl",
   "amservice": "amanda-client",
+  "talk": "talk",
+  "in.ntalkd": "libwrap0",
+  "script": "bsdutils",
   "iperf3": "iperf3",
   "iptables-legacy-restore": "iptables",
   "conntrack": "conntrack",
@@ -35,7 +38,11 @@ export const PACKAGES: Readonly<Record<string, string>> = {
  * Servers whose package cannot be installed beside another one of these: Debian takes one FTP server at a time. Their
  * package is unpacked into a folder of its own, and above stands what they are linked with.
  */
-const UNPACKED: Readonly<Record<string, string>> = { "pure-ftpd": "pure-ftpd", "atftpd": "atftpd" };
+const UNPACKED: Readonly<Record<string, string>> = {
+  "pure-ftpd": "pure-ftpd",
+  "atftpd": "atftpd",
+  "in.ntalkd": "talkd", // its installation would let this machine's own inetd serve talk
+};
 const UNPACKED_FOLDER = "/var/cache/weir-tests";
 
 /** Debian keeps servers and network tools outside an ordinary user's PATH. */
