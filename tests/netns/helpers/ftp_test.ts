@@ -298,8 +298,10 @@ labTest(
             `ftp://${host(asked)}/${where}.bin`,
           ])
         );
-        await Promise.all(transfers.map((transfer) => transfer.waitFor(/^< 150 /m)));
-        for (const transfer of transfers) transfer.signal("SIGSTOP"); // until both have been looked at
+        await Promise.all(transfers.map(async (transfer) => {
+          await transfer.waitFor(/^< 150 /m);
+          transfer.signal("SIGSTOP"); // until both have been looked at
+        }));
         const table = await flows(lab);
         assertEquals(
           transfers.map((transfer) => transfer.over),
