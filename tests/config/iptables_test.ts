@@ -232,7 +232,7 @@ Deno.test("iptables_save prints TypeScript rules as the text that means the same
   ]);
 });
 
-Deno.test("iptables_restore inserts, replaces and deletes rules", () => {
+Deno.test("B03 iptables_restore inserts, replaces and deletes rules", () => {
   const { set } = read(
     "*filter\n:a -\n-A a -p tcp\n-I a -p udp\n-I a 2 -p icmp\n-A a -p 47\n-D a 1\n-R a 2 -p sctp\n-D a -p 47\n-P INPUT DROP\n-N b\n-A b\n-F b\n-X b\nCOMMIT\n",
   );
@@ -406,7 +406,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "iptables_restore and iptables_save agree with iptables-legacy on every rule of this file",
+  name: "B01 iptables_restore and iptables_save agree with iptables-legacy on every rule of this file",
   ignore: !kernelAvailable(),
   fn() {
     const usable = RULES.filter(([rule]) => !rule.includes("--helper"));
@@ -442,7 +442,7 @@ COMMIT
 `;
 
 Deno.test({
-  name: "iptables_restore and iptables_save agree with ip6tables-legacy",
+  name: "B01 iptables_restore and iptables_save agree with ip6tables-legacy",
   ignore: !kernelAvailable(),
   fn() {
     assertEquals(tables(saveRules(read(IPV6_RULES, 6).set)), tables(legacy(IPV6_RULES, 6, false)));

@@ -102,7 +102,7 @@ function option(name: string): number | undefined {
 const first = option("--seed") ?? 1, count = option("--texts") ?? 2000;
 
 Deno.test({
-  name: `roundtrip: ${count} mutated texts are taken or refused as iptables-legacy-restore does`,
+  name: `X11 roundtrip: ${count} mutated texts are taken or refused as iptables-legacy-restore does`,
   ignore: !kernelAvailable(),
   fn() {
     const wrong: string[] = [];

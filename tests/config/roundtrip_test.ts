@@ -23,7 +23,7 @@ for (const fixture of FIXTURES) {
   const { name, family, text } = fixture;
 
   Deno.test({
-    name: `roundtrip: ${name} is printed as iptables-legacy-save -c prints it, byte for byte`,
+    name: `B02 roundtrip: ${name} is printed as iptables-legacy-save -c prints it, byte for byte`,
     ignore: !kernelAvailable(),
     fn() {
       const printed = saveRules(read(fixture), { initial: true });
@@ -43,7 +43,7 @@ for (const fixture of FIXTURES) {
   });
 
   Deno.test({
-    name: `roundtrip: ${name} without counters is printed as iptables-legacy-save prints it`,
+    name: `B02 roundtrip: ${name} without counters is printed as iptables-legacy-save prints it`,
     ignore: !kernelAvailable(),
     fn() {
       const printed = saveRules(read(fixture));
@@ -55,7 +55,7 @@ for (const fixture of FIXTURES) {
     },
   });
 
-  Deno.test(`roundtrip: ${name} is read again as it was printed, with its counters`, () => {
+  Deno.test(`B02 roundtrip: ${name} is read again as it was printed, with its counters`, () => {
     const printed = saveRules(read(fixture), { initial: true });
     assertEquals(saveRules(read({ ...fixture, text: printed }), { initial: true }), printed);
   });

@@ -97,7 +97,7 @@ function counted(saved: string): string {
 
 for (const [says, rules, wanted] of WALKS) {
   Deno.test({
-    name: `walk: ${says}`,
+    name: `B05 walk: ${says}`,
     ignore: !kernelAvailable(),
     fn() {
       const scenario: Scenario = { ...NET, iptables: `*filter\n${rules}\nCOMMIT\n`, steps: STEPS };

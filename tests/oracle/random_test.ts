@@ -15,7 +15,7 @@ const seeds = only === undefined ? Array.from({ length: count }, (_, i) => i + 1
 
 for (const kind of Object.keys(RANDOM_KINDS)) {
   Deno.test({
-    name: `random ${kind} end alike in Linux and in Weir`,
+    name: `${kind === "rules" ? "B06 " : ""}random ${kind} end alike in Linux and in Weir`,
     ignore: !kernelAvailable(),
     fn() {
       for (const seed of seeds) {

@@ -108,7 +108,7 @@ Deno.test("PcapngWriter grows, and gives the same bytes for the same calls", () 
   assertThrows(() => new PcapngWriter().packet(0, 0n, new Uint8Array()), RangeError);
 });
 
-Deno.test("readPcapng reads two sections, each in its own byte order with its own interfaces", () => {
+Deno.test("X10 readPcapng reads two sections, each in its own byte order with its own interfaces", () => {
   const read = readPcapng(file(
     L.section(),
     L.iface("a"),
@@ -170,7 +170,7 @@ Deno.test("readPcapng reads simple and obsolete packet blocks", () => {
   ]);
 });
 
-Deno.test("readPcapng says what is wrong, and where", () => {
+Deno.test("X10 readPcapng says what is wrong, and where", () => {
   const head = file(L.section());
   const start = head.length, withIface = file(L.section(), L.iface("lan"));
   const at = withIface.length;
@@ -211,7 +211,7 @@ Deno.test("readPcapng refuses a file cut at any byte that is not a block's end",
   }
 });
 
-Deno.test("readPcapng takes 65,000 interfaces", () => {
+Deno.test("X10 readPcapng takes 65,000 interfaces", () => {
   const writer = new PcapngWriter();
   for (let i = 0; i < 65000; i++) writer.interface({ name: `if${i}` });
   writer.packet(64999, TIME, Uint8Array.of(1));
@@ -219,7 +219,7 @@ Deno.test("readPcapng takes 65,000 interfaces", () => {
   assertEquals(read.interfaces[read.packets[0].interface].name, "if64999");
 });
 
-Deno.test("readPcapng gives a result or a PcapngError for any bytes", () => {
+Deno.test("X10 readPcapng gives a result or a PcapngError for any bytes", () => {
   const writer = new PcapngWriter({ littleEndian: false });
   writer.interface({ name: "lan" });
   for (let i = 0; i < 5; i++) writer.packet(0, TIME, new Uint8Array(10 * i));
