@@ -35,13 +35,14 @@ export const PACKAGES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Servers whose package cannot be installed beside another one of these: Debian takes one FTP server at a time. Their
- * package is unpacked into a folder of its own, and above stands what they are linked with.
+ * Servers whose package cannot be installed beside another one of these, as Debian takes one FTP server at a time, or
+ * would serve this machine. Their package is unpacked into a folder of its own, and above stands what they are linked
+ * with.
  */
 const UNPACKED: Readonly<Record<string, string>> = {
   "pure-ftpd": "pure-ftpd",
   "atftpd": "atftpd",
-  "in.ntalkd": "talkd", // its installation would let this machine's own inetd serve talk
+  "in.ntalkd": "talkd",
 };
 const UNPACKED_FOLDER = "/var/cache/weir-tests";
 

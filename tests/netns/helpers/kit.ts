@@ -48,7 +48,7 @@ const NAMES = ["lan", "lan2", "plain", "wan"];
 /** What stands in the rule set. */
 export interface Control {
   /** The helper's name: its factory's, and the one that `-m helper` asks for. */
-  readonly helper: "ftp" | "tftp" | "irc" | "amanda";
+  readonly helper: "ftp" | "tftp" | "irc" | "amanda" | "talk";
   readonly protocol: "tcp" | "udp";
   readonly port: number;
 }
