@@ -32,7 +32,7 @@ import { type FamilyTables, type State, tablesOf } from "./hooks/state.ts";
 import { RateLimitedLog } from "./log.ts";
 import type { Geometry, Memory } from "./memory.ts";
 import { Nat } from "./nat/core.ts";
-import { ACCEPT, DROP, ICMP, ICMPV6, Reason, type Verdict } from "./netfilter.ts";
+import { ACCEPT, DROP, ICMP, ICMPV6, Reason, TCP, type Verdict } from "./netfilter.ts";
 import { Defrag, firstFragmentCut, misfitAt } from "./packet/defrag.ts";
 import { fragment } from "./packet/fragment.ts";
 import { ICMP_DEST_UNREACH, ICMP_EXC_FRAGTIME, ICMP_PARAMETERPROB } from "./packet/icmp.ts";
@@ -45,9 +45,10 @@ import {
 } from "./packet/icmp.ts";
 import { ICMPV6_HDR_INCOMP, ICMPV6_PORT_UNREACH } from "./packet/icmp.ts";
 import { ICMPV6_HDR_FIELD, ICMPV6_PARAMPROB, ICMPV6_TIME_EXCEED, ICMPV6_UNK_OPTION } from "./packet/icmp.ts";
-import { Packet } from "./packet/packet.ts";
+import { GSO_TCPV4, GSO_TCPV6, Packet } from "./packet/packet.ts";
 import { isFragment, isPiece, parse, parseHeaders } from "./packet/parse.ts";
 import { segment } from "./packet/segment.ts";
+import { tcpHeaderLength } from "./packet/tcp.ts";
 import { Fib } from "./routing/fib.ts";
 import {
   FORWARD_ERROR,
@@ -129,6 +130,7 @@ export class Router {
   readonly #rejects: Reject;
   readonly #local: LocalStack;
   readonly #refusalErrors: boolean;
+  readonly #segmentGrown: boolean;
   readonly #loopback: number;
   readonly #emit: (iface: number, p: Packet) => void;
   readonly #emitHost: ((p: Packet) => void) | undefined;
@@ -166,6 +168,7 @@ export class Router {
     this.#local = new LocalStack({ routing, options, errors, resets, sysctl, clock });
 
     this.#refusalErrors = sysctl.get("weir.nat_refusal_errors") !== 0;
+    this.#segmentGrown = sysctl.get("weir.segment_grown") !== 0;
     const { geometry, buffer } = memory;
     const limited = new RateLimitedLog(clock, log);
     const flows = new FlowTable(buffer, memory.flowsOffset, geometry.flows, random);
@@ -368,6 +371,11 @@ export class Router {
         reason = fragment(p, forwarder.fragmentMtu, this.#fragment, this.#takeFragment);
         break;
       case FORWARD_ERROR:
+        if (p.grown && this.#segmentGrown && this.#offload(p, forwarder.icmpInfo)) {
+          this.#own = own;
+          reason = segment(p, this.#segment, this.#takeSegment);
+          break;
+        }
         this.#error(p, forwarder.icmpType, forwarder.icmpCode, forwarder.icmpInfo);
         reason = p.reason;
         break;
@@ -375,6 +383,20 @@ export class Router {
         reason = p.reason;
     }
     if (reason !== 0) this.#refuse(p, reason);
+  }
+
+  /**
+   * Makes a TCP segment that only a helper's words have made too long an offloaded packet of segments that fit: its
+   * sender kept to the path's MTU, and would send it again as it was for ever. False if it cannot be.
+   */
+  #offload(p: Packet, mtu: number): boolean {
+    if (p.protocol !== TCP) return false;
+    const size = mtu - p.l4 - tcpHeaderLength(p);
+    if (size <= 0) return false;
+    p.reason = 0;
+    p.gsoType = p.family === 4 ? GSO_TCPV4 : GSO_TCPV6;
+    p.gsoSize = size;
+    return true;
   }
 
   /** True if the packet goes on; otherwise it has ended here, or waits as a fragment. */

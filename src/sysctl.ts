@@ -114,6 +114,10 @@ export const SYSCTLS: Readonly<Record<string, SysctlEntry>> = {
     0,
     "say so to the sender when there is no room for its flow (RFC 5508, REQ-8)",
   ),
+  "weir.segment_grown": flag(
+    1,
+    "cut a TCP segment in two that a helper has made too long for its link; 0 refuses it with an ICMP error, as Linux",
+  ),
   "weir.seqadj_exact": flag(
     1,
     "remember several sequence corrections at once and repair what Linux breaks; 0: byte for byte as Linux",

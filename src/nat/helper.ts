@@ -84,6 +84,7 @@ function mangleContents(
   if (change !== 0) {
     p.bytes.copyWithin(from + length, from + matchLength, p.length);
     p.length += change;
+    if (change > 0) p.grown = true;
   }
   for (let i = 0; i < length; i++) p.bytes[from + i] = replacement[i];
   p.fragCount = 0;

@@ -115,6 +115,8 @@ export class Packet {
    * no larger than that.
    */
   fragMaxSize = 0;
+  /** A helper has written more into it than stood there. */
+  grown = false;
   /** The largest of the fragments it was gathered from had DF set (IPSKB_FRAG_PMTU). */
   fragDf = false;
   /** Where the IPv6 fragment header stood that it was gathered by, or 0. */
@@ -164,6 +166,7 @@ export class Packet {
     this.headerChainCut = false;
     this.errorPointer = -1;
     this.fragMaxSize = 0;
+    this.grown = false;
     this.fragDf = false;
     this.fragId = 0;
     this.fragAt = 0;

@@ -18,6 +18,7 @@ import type { Sent } from "./sent.ts";
 const SIZES = {
   // Where Weir does better than Linux, it is told not to.
   "weir.seqadj_exact": 0,
+  "weir.segment_grown": 0,
   "net.netfilter.nf_conntrack_max": 8192,
   "net.netfilter.nf_conntrack_expect_max": 4096,
 };

@@ -58,12 +58,13 @@ class Line {
   out: (kit.Shown & { iface: number; bytes: Uint8Array })[] = [];
   readonly #offloaded = new Packet();
 
-  constructor(side: Side) {
+  constructor(side: Side, sysctl: Readonly<Record<string, number>> = {}) {
     this.side = side;
     const config = validate({
       interfaces: INTERFACES,
       routes: ROUTES,
       helpers: [ftp()],
+      sysctl,
       iptables: MASQUERADE,
       ip6tables: MASQUERADE,
     });
@@ -129,14 +130,44 @@ function textOf(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes);
 }
 
-Deno.test("a line that outgrows the link is refused with the link's MTU, and passes in smaller segments", () => {
+Deno.test("a line that outgrows the link is cut in two, and the conversation goes on", () => {
+  for (const side of [FOUR, SIX]) {
+    const headers = side === FOUR ? 40 : 60, grown = side.seen.length - side.line.length;
+    const seq = 1009, ack = 5020;
+    for (const length of [MTU - grown + 1, MTU]) {
+      const s = new Line(side), sent = padded(side.line, length, headers), next = seq + sent.length;
+      const arrives = side.seen + sent.slice(side.line.length);
+      // Sent once more, it arrives as it did before, and its growth counts once.
+      for (const out of [s.client("PA", seq, ack, sent), s.client("PA", seq, ack, sent)]) {
+        assertEquals(out.map((p) => [p.iface, p.src, p.errors]), new Array(2).fill([WAN, side.outer, []]));
+        assertEquals(out.map((p) => p.seq), [seq, seq + MTU - headers]);
+        assertEquals(out[0].length, MTU);
+        assertEquals(out.map((p) => textOf(p.payload)).join(""), arrives);
+      }
+      assertEquals(s.router.drops(), []);
+      const [reply] = s.server("PA", ack, next + grown, "200 ok\r\n");
+      assertEquals([reply.iface, reply.ack, reply.errors], [LAN, next, []]);
+      const data = s.dial(2000);
+      assertEquals(data.map((p) => [p.iface, p.dst, p.dport, p.errors]), [[LAN, side.client, 2000, []]]);
+      const [list] = s.client("PA", next, ack + 8, "LIST\r\n");
+      assertEquals([list.iface, list.seq, textOf(list.payload)], [WAN, next + grown, "LIST\r\n"]);
+    }
+  }
+});
+
+Deno.test("with weir.segment_grown=0 a line that outgrows the link is refused with the link's MTU, as in Linux", () => {
   for (const side of [FOUR, SIX]) {
     const v4 = side === FOUR, headers = v4 ? 40 : 60, grown = side.seen.length - side.line.length;
     const seq = 1009, ack = 5020;
-    const fits = new Line(side).client("PA", seq, ack, padded(side.line, MTU - grown, headers));
+    const fits = new Line(side, { "weir.segment_grown": 0 }).client(
+      "PA",
+      seq,
+      ack,
+      padded(side.line, MTU - grown, headers),
+    );
     assertEquals(fits.map((p) => [p.iface, p.length, p.errors]), [[WAN, MTU, []]]);
     for (const length of [MTU - grown + 1, MTU]) {
-      const s = new Line(side), sent = padded(side.line, length, headers);
+      const s = new Line(side, { "weir.segment_grown": 0 }), sent = padded(side.line, length, headers);
       // Sent again as it was, it fares no better, and its growth counts once.
       for (const out of [s.client("PA", seq, ack, sent), s.client("PA", seq, ack, sent)]) {
         assertEquals(out.map((p) => [p.iface, p.src, p.dst, p.errors]), [[LAN, side.outer, side.client, []]]);

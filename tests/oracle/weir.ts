@@ -22,6 +22,7 @@ const KNOBS = {
   "net.netfilter.nf_conntrack_max": 1024,
   "net.netfilter.nf_conntrack_expect_max": 256,
   "weir.seqadj_exact": 0,
+  "weir.segment_grown": 0,
 };
 /** Milliseconds that a packet takes to come in; Linux needs about as long. */
 const PACE = 0.05;
