@@ -22,7 +22,7 @@ import { FlowTable } from "./conntrack/table.ts";
 import { REASONS } from "./netfilter.ts";
 
 /** Grows with every change of the layout, flow and expectation records included. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 const PAGE = 4096;
 const LINE = 64;

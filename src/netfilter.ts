@@ -127,7 +127,6 @@ export const REASONS = [
   // Tracking and NAT
   "table-full",
   "insert-failed",
-  "conntrack-drop",
   "nat-no-address",
   "nat-no-port",
   "nat-mangle-failed",
@@ -140,6 +139,7 @@ export const REASONS = [
   "helper-no-port",
   "helper-mangle-failed",
   "helper-malformed",
+  "helper-failed",
   // Routing
   "no-route",
   "ttl-exceeded",
@@ -147,16 +147,11 @@ export const REASONS = [
   "not-forwardable",
   "link-local",
   "own-address-closed",
-  "icmp-rate-limit",
   "address-unreachable",
   // Devices
   "device-full",
   "device-down",
   "device-error",
-  // Traversal guards
-  "nested-output",
-  // Helpers again
-  "helper-failed",
 ] as const;
 /** A name in `REASONS`. */
 export type ReasonName = typeof REASONS[number];

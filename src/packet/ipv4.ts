@@ -37,15 +37,8 @@ export function setTos(p: Packet, value: number): void {
 export function ident(p: Packet): number {
   return p.view.getUint16(IPV4_ID);
 }
-export function setIdent(p: Packet, id: number): void {
-  set16(p, IPV4_ID, id & 0xffff);
-}
 export function dontFragment(p: Packet): boolean {
   return (p.view.getUint16(IPV4_FRAGMENT) & IPV4_DF) !== 0;
-}
-export function setDontFragment(p: Packet, on: boolean): void {
-  const word = p.view.getUint16(IPV4_FRAGMENT);
-  set16(p, IPV4_FRAGMENT, on ? word | IPV4_DF : word & ~IPV4_DF);
 }
 export function ttl(p: Packet): number {
   return p.view.getUint8(IPV4_TTL);

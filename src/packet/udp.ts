@@ -23,12 +23,6 @@ export function udpliteHeaderOk(p: Packet): boolean {
 export function udpPayload(p: Packet): number {
   return p.l4 + UDP_HEADER;
 }
-export function udpSource(p: Packet): number {
-  return p.view.getUint16(p.l4);
-}
-export function udpDestination(p: Packet): number {
-  return p.view.getUint16(p.l4 + UDP_DESTINATION);
-}
 export function udpLength(p: Packet): number {
   return p.view.getUint16(p.l4 + UDP_LENGTH);
 }

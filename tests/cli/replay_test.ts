@@ -96,3 +96,26 @@ Deno.test("weir replay --batch answers line by line and goes on after a refusal"
   assertEquals(Deno.readFileSync(`${folder.path}/a.pcapng`), Deno.readFileSync(`${folder.path}/c.pcapng`));
   assert(!exists(`${folder.path}/b.pcapng`));
 });
+
+Deno.test("B04 rules with a mistake in their last line are refused whole: exit 1, the line, and nothing written", async () => {
+  using folder = new Folder();
+  const rules = (last: string) =>
+    `*filter\n:FORWARD DROP [0:0]\n-A FORWARD -p udp --dport 53 -j ACCEPT\n${last}\nCOMMIT\n`;
+  const config = (last: string) => `
+import { defineRouter } from "${ROOT}mod.ts";
+export default defineRouter({
+  interfaces: { lan: { addresses: ["192.0.2.1/24"] }, wan: { addresses: ["198.51.100.1/24"] } },
+  iptables: ${JSON.stringify(rules(last))},
+});`;
+  folder.write("good.ts", config("-A FORWARD -j DROP"));
+  folder.write("bad.ts", config("-A FORWARD -j DORP"));
+  Deno.writeFileSync(`${folder.path}/in.pcapng`, capture());
+  const good = await weir(["replay", "good.ts", "in.pcapng", "out.pcapng", "--dump", "tables"], folder.path);
+  assertEquals([good.code, good.stderr], [0, ""]);
+  const before = Deno.readFileSync(`${folder.path}/out.pcapng`);
+  const bad = await weir(["replay", "bad.ts", "in.pcapng", "out.pcapng", "--dump", "other"], folder.path);
+  assertEquals([bad.code, bad.stdout], [1, ""]);
+  assert(bad.stderr.includes("iptables:4:") && bad.stderr.includes("DORP"), bad.stderr);
+  assertEquals(Deno.readFileSync(`${folder.path}/out.pcapng`), before, "what was there before stands");
+  assert(!exists(`${folder.path}/other`));
+});
