@@ -6,12 +6,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { files, read, ROOT, withoutComments } from "./tree.ts";
 
-const VOCABULARY = ["netfilter", "clock", "sysctl", "log"];
+const VOCABULARY = ["netfilter", "clock", "sysctl", "log", "arena"];
 
 /** What each part may import, beside itself. Whoever is not named here does not exist. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   netfilter: [],
   clock: [],
+  arena: [],
   sysctl: [],
   log: ["clock"],
   packet: VOCABULARY,
@@ -64,6 +65,7 @@ const PURE = [
   "clock",
   "sysctl",
   "log",
+  "arena",
   "memory",
   "router",
   "packet",
