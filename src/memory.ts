@@ -5,7 +5,8 @@
  * ```
  *  page 0      header: WEIRSTAT, layout version, geometry, whose it is and since when
  *  page 1      control: command, status, heartbeat, command ring, totals     written by both threads, by Atomics
- *  then        names of interfaces, drop counters, interface counters, rule counters
+ *  then        names of interfaces, drop counters, interface counters, rule counters, what conntrack has counted
+ *  then        the helpers, and the newest pinholes that they have opened
  *  then        flows, expectations                                           read and written by their tables
  * ```
  *
@@ -14,15 +15,20 @@
  * with the reason.
  *
  * Limits: one thread writes each word. Counters are float64, exact up to 2⁵³; a reader in another thread or process
- * sees each of them whole, but not all of one moment. Nothing of a packet's payload is kept here.
+ * sees each of them whole, but not all of one moment. Of packets' payloads nothing is kept here but the announcements
+ * that helpers with `record` have found.
  */
 import { EXP_WORDS, ExpectTable } from "./conntrack/expect.ts";
 import { FLOW_WORDS } from "./conntrack/flow.ts";
+import type { ConntrackHelper } from "./conntrack/helper.ts";
+import { Pinholes } from "./conntrack/pinholes.ts";
+import { HelperRoster } from "./conntrack/roster.ts";
 import { FlowTable } from "./conntrack/table.ts";
+import { STATS } from "./conntrack/tracker.ts";
 import { REASONS } from "./netfilter.ts";
 
 /** Grows with every change of the layout, flow and expectation records included. */
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 const PAGE = 4096;
 const LINE = 64;
@@ -43,8 +49,6 @@ const BOOT = 24;
 const FLAGS = 28;
 /** Flows count their packets and bytes. */
 const FLAG_ACCOUNTING = 1;
-/** Byte offset of the names of the helpers, and how many there is room for: to say them of a flow from outside. */
-const HELPER_NAMES = 2048, HELPER_COUNT = 64;
 
 // ── control words ───────────────────────────────────────────────────────────────────────────────────────────────
 /** What the control plane wants: COMMAND_RUN or COMMAND_STOP. */
@@ -55,7 +59,7 @@ export const CONTROL_STATUS = 1;
 export const CONTROL_HEARTBEAT = 2;
 /** Flows and expectations in the tables, as of the last batch. */
 export const CONTROL_FLOWS = 3, CONTROL_EXPECTS = 4;
-/** Entries ever put into the ring, and ever taken out of it. */
+/** Entries ever put into the ring, and ever carried out. */
 const RING_HEAD = 6, RING_TAIL = 7;
 /** The ring. */
 const RING = 64, RING_ENTRIES = 32;
@@ -66,6 +70,11 @@ const TOTALS = (RING + RING_ENTRIES * COMMAND_WORDS) / 2;
 
 /** Values of CONTROL_COMMAND. */
 export const COMMAND_RUN = 0, COMMAND_STOP = 1;
+/**
+ * Commands in the ring, each with its arguments and, in their place, what it answers:
+ * helper → nothing; helper → flows and expectations let go of.
+ */
+export const LOAD_HELPER = 1, UNLOAD_HELPER = 2;
 /** Values of CONTROL_STATUS. */
 export const STATUS_STARTING = 0, STATUS_RUNNING = 1, STATUS_STOPPED = 2;
 
@@ -107,6 +116,9 @@ interface Layout {
   readonly drops: number;
   readonly interfaces: number;
   readonly rules: number;
+  readonly stats: number;
+  readonly roster: number;
+  readonly pinholes: number;
   readonly flows: number;
   readonly expects: number;
   readonly bytes: number;
@@ -119,13 +131,19 @@ function layoutOf(g: Geometry, reasons: number): Layout {
   const drops = align(names + (g.interfaces + 1) * NAME_SIZE, LINE);
   const interfaces = align(drops + reasons * 16, LINE);
   const rules = align(interfaces + (g.interfaces + 1) * INTERFACE_COUNTERS * 8, LINE);
-  const flows = align(rules + g.rules * 16, PAGE);
+  const stats = align(rules + g.rules * 16, LINE);
+  const roster = align(stats + STATS.length * 8, LINE);
+  const pinholes = align(roster + HelperRoster.BYTES, PAGE);
+  const flows = align(pinholes + Pinholes.BYTES, PAGE);
   const expects = align(flows + FlowTable.bytes(g.flows), PAGE);
   return {
     names,
     drops,
     interfaces,
     rules,
+    stats,
+    roster,
+    pinholes,
     flows,
     expects,
     bytes: align(expects + ExpectTable.bytes(g.expects), PAGE),
@@ -159,6 +177,12 @@ export class Memory {
   readonly interfaces: Float64Array<ArrayBuffer>;
   /** Packets and bytes by rule. */
   readonly rules: Float64Array<ArrayBuffer>;
+  /** What conntrack has counted, by STAT_*. */
+  readonly stats: Float64Array<ArrayBuffer>;
+  /** The helpers. */
+  readonly roster: HelperRoster;
+  /** What they have opened. */
+  readonly pinholes: Pinholes;
   /** Where the flow table's memory begins in `buffer`: `new FlowTable(buffer, flowsOffset, geometry.flows, …)`. */
   readonly flowsOffset: number;
   /** Where the expectation table's memory begins. */
@@ -184,6 +208,9 @@ export class Memory {
       (geometry.interfaces + 1) * INTERFACE_COUNTERS,
     );
     this.rules = new Float64Array(buffer, layout.rules, geometry.rules * 2);
+    this.stats = new Float64Array(buffer, layout.stats, STATS.length);
+    this.roster = new HelperRoster(buffer, layout.roster);
+    this.pinholes = new Pinholes(buffer, layout.pinholes);
     this.flowsOffset = layout.flows;
     this.expectsOffset = layout.expects;
   }
@@ -305,25 +332,9 @@ export class Memory {
   }
 
   /** Says what a reader outside needs to understand the flows: the helpers by index, and whether they are counted. */
-  describe(helpers: readonly { readonly name: string }[], accounting: boolean): void {
-    const room = new Uint8Array(this.buffer, HELPER_NAMES, HELPER_COUNT * NAME_SIZE).fill(0);
-    helpers.slice(0, HELPER_COUNT).forEach(({ name }, i) => {
-      const at = i * NAME_SIZE;
-      new TextEncoder().encodeInto(name, room.subarray(at, at + NAME_SIZE - 1));
-    });
+  describe(helpers: readonly ConntrackHelper[], accounting: boolean, goesOn = false): void {
+    this.roster.list(helpers, goesOn);
     this.#header[FLAGS] = accounting ? FLAG_ACCOUNTING : 0;
-  }
-
-  /** Names of the helpers by index, as `describe` has them. */
-  get helperNames(): string[] {
-    const names: string[] = [];
-    for (let i = 0; i < HELPER_COUNT; i++) {
-      const at = HELPER_NAMES + i * NAME_SIZE;
-      names.push(
-        new TextDecoder().decode(new Uint8Array(this.buffer, at, NAME_SIZE).slice()).replace(/\0.*$/s, ""),
-      );
-    }
-    return names;
   }
 
   /** Flows count their packets and bytes. */
@@ -345,26 +356,42 @@ export class Memory {
     return sum;
   }
 
-  /** Control plane: puts a command and up to seven arguments into the ring. False when it is full. */
-  send(command: number, args: readonly number[] = []): boolean {
+  /** Control plane: puts a command and up to seven arguments into the ring: its number, −1 when the ring is full. */
+  send(command: number, args: readonly number[] = []): number {
     const c = this.control;
     const head = c[RING_HEAD];
-    if (((head - Atomics.load(c, RING_TAIL)) | 0) >= RING_ENTRIES) return false;
+    if (((head - Atomics.load(c, RING_TAIL)) | 0) >= RING_ENTRIES) return -1;
     const at = RING + (head & (RING_ENTRIES - 1)) * COMMAND_WORDS;
     c[at] = command;
     for (let i = 1; i < COMMAND_WORDS; i++) c[at + i] = args[i - 1] ?? 0;
     Atomics.store(c, RING_HEAD, (head + 1) | 0);
-    return true;
+    return head;
   }
 
-  /** Data plane: takes the oldest command into `out`, COMMAND_WORDS words. False when there is none. */
+  /** Control plane: the words that a command was answered with, null while it has not been carried out. */
+  answered(number: number): Int32Array | null {
+    const c = this.control;
+    if (((Atomics.load(c, RING_TAIL) - number) | 0) <= 0) return null;
+    const at = RING + (number & (RING_ENTRIES - 1)) * COMMAND_WORDS;
+    return c.slice(at, at + COMMAND_WORDS);
+  }
+
+  /** Data plane: reads the oldest command into `out`, COMMAND_WORDS words. False when there is none. */
   take(out: Int32Array): boolean {
     const c = this.control;
     const tail = c[RING_TAIL];
     if (tail === Atomics.load(c, RING_HEAD)) return false;
     const at = RING + (tail & (RING_ENTRIES - 1)) * COMMAND_WORDS;
     for (let i = 0; i < COMMAND_WORDS; i++) out[i] = c[at + i];
-    Atomics.store(c, RING_TAIL, (tail + 1) | 0);
     return true;
+  }
+
+  /** Data plane: the command that was taken has been carried out, and `words` is what it answers. */
+  answer(words: Int32Array): void {
+    const c = this.control;
+    const tail = c[RING_TAIL];
+    const at = RING + (tail & (RING_ENTRIES - 1)) * COMMAND_WORDS;
+    for (let i = 0; i < COMMAND_WORDS; i++) c[at + i] = words[i];
+    Atomics.store(c, RING_TAIL, (tail + 1) | 0);
   }
 }

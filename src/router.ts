@@ -30,7 +30,7 @@ import { postrouting } from "./hooks/postrouting.ts";
 import { prerouting } from "./hooks/prerouting.ts";
 import { type FamilyTables, type State, tablesOf } from "./hooks/state.ts";
 import { RateLimitedLog } from "./log.ts";
-import type { Geometry, Memory } from "./memory.ts";
+import { type Geometry, LOAD_HELPER, type Memory, UNLOAD_HELPER } from "./memory.ts";
 import { Nat } from "./nat/core.ts";
 import { ACCEPT, DROP, ICMP, ICMPV6, Reason, TCP, type Verdict } from "./netfilter.ts";
 import { Defrag, firstFragmentCut, misfitAt } from "./packet/defrag.ts";
@@ -181,8 +181,11 @@ export class Router {
       sysctl,
       helpers: config.helpers,
       log: (line) => limited.line(line),
+      stats: memory.stats,
+      roster: memory.roster,
+      pinholes: memory.pinholes,
     });
-    memory.describe(config.helpers, this.conntrack.accounting);
+    memory.describe(config.helpers, this.conntrack.accounting, o.recovered);
     let nat4: CompiledTables["nat"] = null, nat6: CompiledTables["nat"] = null;
     const nat = new Nat(this.conntrack, this.interfaces, {
       nat: (p) => {
@@ -190,13 +193,6 @@ export class Router {
         return table === null ? ACCEPT : table.run(p.hook, p);
       },
     });
-    if (o.recovered) {
-      this.conntrack.recover();
-      nat.rebuild();
-    } else {
-      writeInitialCounters(config.rules.ipv4, memory.rules);
-      writeInitialCounters(config.rules.ipv6, memory.rules);
-    }
     this.defrag = new Defrag({
       clock,
       sysctl,
@@ -220,6 +216,14 @@ export class Router {
     this.ipv6 = compileRules(config.rules.ipv6, binding);
     nat4 = this.ipv4.nat;
     nat6 = this.ipv6.nat;
+    if (o.recovered) {
+      this.conntrack.recover();
+      nat.rebuild();
+    } else {
+      writeInitialCounters(config.rules.ipv4, memory.rules);
+      writeInitialCounters(config.rules.ipv6, memory.rules);
+    }
+    this.conntrack.settleRules();
     const tables = (c: CompiledTables, tracking: boolean): FamilyTables => ({
       raw: c.raw,
       mangle: c.mangle,
@@ -261,6 +265,19 @@ export class Router {
   sweep(): void {
     this.conntrack.sweep();
     this.defrag.sweep();
+  }
+
+  /** Carries out a command of the control plane, and leaves the answer in its words. */
+  command(words: Int32Array): void {
+    const helper = words[1];
+    words.fill(0, 1);
+    if (helper < 0 || helper >= this.conntrack.helpers.length) return;
+    if (words[0] === LOAD_HELPER) this.conntrack.loadHelper(helper);
+    else if (words[0] === UNLOAD_HELPER) {
+      const { flows, expectations } = this.conntrack.unloadHelper(helper);
+      words[1] = flows;
+      words[2] = expectations;
+    }
   }
 
   /** Behind PREROUTING: to Weir, through Weir, or nowhere. */

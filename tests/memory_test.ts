@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { FlowTable } from "../src/conntrack/table.ts";
 import { ExpectTable } from "../src/conntrack/expect.ts";
+import { Pinholes } from "../src/conntrack/pinholes.ts";
+import { HelperRoster } from "../src/conntrack/roster.ts";
 import { Xoshiro } from "../src/clock.ts";
 import {
   COMMAND_WORDS,
@@ -52,6 +54,9 @@ Deno.test("Memory sections do not overlap", () => {
     ["drops", memory.drops.byteOffset, memory.drops.byteOffset + memory.drops.byteLength],
     ["interfaces", memory.interfaces.byteOffset, memory.interfaces.byteOffset + memory.interfaces.byteLength],
     ["rules", memory.rules.byteOffset, memory.rules.byteOffset + memory.rules.byteLength],
+    ["stats", memory.stats.byteOffset, memory.stats.byteOffset + memory.stats.byteLength],
+    ["roster", memory.roster.byteOffset, memory.roster.byteOffset + HelperRoster.BYTES],
+    ["pinholes", memory.pinholes.byteOffset, memory.pinholes.byteOffset + Pinholes.BYTES],
     ["flows", memory.flowsOffset, flows.words.byteOffset + flows.words.byteLength],
     ["expects", memory.expectsOffset, expects.words.byteOffset + expects.words.byteLength],
     ["end", buffer.byteLength, buffer.byteLength],
@@ -116,17 +121,22 @@ Deno.test("Memory.adopt keeps the counters and begins the control area anew", ()
   assertEquals(next.rules[0], 3);
 });
 
-Deno.test("Memory.send and take pass commands in order, and refuse when the ring is full", () => {
+Deno.test("Memory.send, take and answer pass commands in order and answers back, and a full ring refuses", () => {
   const { buffer, memory } = make();
   const dataPlane = Memory.open(buffer), out = new Int32Array(COMMAND_WORDS);
   assertEquals(dataPlane.take(out), false);
   for (let round = 0; round < 3; round++) {
     let sent = 0;
-    while (memory.send(7, [sent, -1])) sent++;
+    const first = memory.send(7, [sent++, -1]);
+    while (memory.send(7, [sent, -1]) >= 0) sent++;
     assertEquals(sent, 32);
     for (let i = 0; i < sent; i++) {
       assert(dataPlane.take(out));
       assertEquals(Array.from(out), [7, i, -1, 0, 0, 0, 0, 0]);
+      assertEquals(memory.answered(first + i), null);
+      out[2] = i * 2;
+      dataPlane.answer(out);
+      assertEquals(Array.from(memory.answered(first + i)!).slice(0, 4), [7, i, i * 2, 0]);
     }
     assertEquals(dataPlane.take(out), false);
   }

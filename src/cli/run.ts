@@ -53,9 +53,9 @@ Example:
 
 /** True if flows in the memory speak of the interfaces and helpers of this configuration, by the same numbers. */
 function isOf(memory: Memory, config: ValidConfig): boolean {
-  const helpers = memory.helperNames.filter((name) => name !== "");
+  const helpers = memory.roster.entries;
   return config.interfaces.every((i) => memory.interfaceName(i.index) === i.name) &&
-    config.helpers.length === helpers.length && config.helpers.every((h, i) => h.name === helpers[i]);
+    config.helpers.length === helpers.length && config.helpers.every((h, i) => h.name === helpers[i].name);
 }
 
 /** The file's name without folder and extension, in the letters that a router's name may have. */

@@ -225,6 +225,7 @@ class Restorer {
       userChains: [...this.#chains.keys()].filter((name) => !builtinChains(this.#table!).includes(name)),
       builtinChains: builtinChains(this.#table!),
       path: this.#place(this.#line, words[0]?.column ?? 1),
+      line: line.slice(counters?.[0].length ?? 0).trim(),
       packets: Number(counters?.[1] ?? 0),
       bytes: Number(counters?.[2] ?? 0),
       counted: counters !== null,

@@ -50,6 +50,8 @@ export interface LineContext {
   readonly userChains: readonly string[];
   readonly builtinChains: readonly string[];
   readonly path: string;
+  /** The whole of it, without counters. */
+  readonly line: string;
   readonly packets: number;
   readonly bytes: number;
   /** Counters stand before the rule. */
@@ -89,7 +91,14 @@ export class DraftRule {
   policy: number | null = null;
   interfaceColumn = 1;
 
-  constructor(readonly path: string, readonly text: string, public packets: number, public bytes: number) {}
+  /** `text` is what stands behind the chain's name, its blanks and quotes normalized. */
+  constructor(
+    readonly path: string,
+    readonly line: string,
+    readonly text: string,
+    public packets: number,
+    public bytes: number,
+  ) {}
 
   /** The user chain that it jumps to. */
   get jumpsTo(): string | null {
@@ -101,7 +110,8 @@ export class DraftRule {
     const made: DraftRule[] = [];
     for (const source of this.sources ?? [null]) {
       for (const destination of this.destinations ?? [null]) {
-        const rule = Object.assign(new DraftRule(this.path, this.text, this.packets, this.bytes), this);
+        const rule = new DraftRule(this.path, this.line, this.text, this.packets, this.bytes);
+        Object.assign(rule, this);
         rule.sources = source && [source];
         rule.destinations = destination && [destination];
         made.push(rule);
@@ -186,7 +196,8 @@ class LineReader {
   constructor(words: readonly Word[], c: LineContext) {
     this.#words = words;
     this.#c = c;
-    this.#rule = new DraftRule(c.path, words.slice(2).map((word) => word.text).join(" "), c.packets, c.bytes);
+    const text = words.slice(2).map((word) => word.text).join(" ");
+    this.#rule = new DraftRule(c.path, c.line, text, c.packets, c.bytes);
   }
 
   read(): Line {
@@ -682,5 +693,6 @@ export function finishRule(
     packets: draft.packets,
     bytes: draft.bytes,
     path: draft.path,
+    line: draft.line,
   }];
 }

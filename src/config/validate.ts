@@ -5,6 +5,7 @@
  * @module
  */
 import type { ConntrackHelper } from "../conntrack/helper.ts";
+import { MOST_HELPERS } from "../conntrack/roster.ts";
 import { type Address, formatAddress, parseAddress, parsePrefix, prefixMask } from "../packet/address.ts";
 import type { RouteSpec } from "../routing/fib.ts";
 import { Sysctl, SYSCTLS } from "../sysctl.ts";
@@ -436,6 +437,9 @@ class Validator {
       }
       good.push(helper);
     });
+    if (good.length > MOST_HELPERS) {
+      this.#problem("helpers", `are ${good.length}; a router has ${MOST_HELPERS} at most`);
+    }
     return good;
   }
 

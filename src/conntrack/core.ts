@@ -148,8 +148,6 @@ export class Conntrack extends HelperHost {
   readonly #generic: Int32Array;
   /** Ports that helpers take flows of by themselves: protocol << 16 | port, index of the helper. */
   readonly #autoPorts: Int32Array;
-  /** Where each of `timeoutPolicies` came from. */
-  readonly #policySources: Int32Array[] = [];
   readonly #tuple = newTuple();
   readonly #reply = newTuple();
   #thin = false;
@@ -181,7 +179,8 @@ export class Conntrack extends HelperHost {
   /**
    * Goes on with the memory that another process has left, before the first packet: the indices are made anew, and what
    * the records say of helpers, timeouts and expectations must fit this one's. Helpers and functions go by their
-   * number, so they must be listed in the same order as before.
+   * number, so they must be listed in the same order as before; rules and timeout policies, too, and `settleRules`
+   * sees to it that they were.
    */
   recover(): void {
     this.flows.rebuild();
@@ -190,7 +189,7 @@ export class Conntrack extends HelperHost {
     for (let ct = 0, high = this.flows.high; ct < high; ct++) {
       const at = ct * FLOW_WORDS;
       if (w[at + CT_HELPER] > this.helpers.length) w[at + CT_HELPER] = 0;
-      w[at + CT_TIMEOUT_POLICY] = 0;
+      if (w[at + CT_TIMEOUT_POLICY] > this.timeoutPolicies.length) w[at + CT_TIMEOUT_POLICY] = 0;
       if (!this.flows.corrections.exact) this.flows.corrections.release(w, at);
     }
     this.adoptExpects(this.helpers.length);
@@ -377,7 +376,7 @@ export class Conntrack extends HelperHost {
     w[at + CT_EVENTS] = ALL_EVENTS;
     if (template !== null) {
       w[at + CT_EVENTS] = template.events & ALL_EVENTS;
-      if (template.timeouts !== null) w[at + CT_TIMEOUT_POLICY] = this.#policy(template.timeouts, p.protocol);
+      w[at + CT_TIMEOUT_POLICY] = template.timeoutPolicy;
     }
     if (this.expects.count !== 0) {
       const exp = this.expected(t, zoneReply);
@@ -386,8 +385,8 @@ export class Conntrack extends HelperHost {
         return ct << 1;
       }
     }
-    if (template !== null && template.helper >= 0) this.#assign(ct, template.helper, IPS_HELPER);
-    else this.#autoAssign(ct);
+    if (template === null || template.helper < 0) this.#autoAssign(ct);
+    else if (this.#assign(ct, template.helper, IPS_HELPER)) this.noteRule(ct, template.rule);
     return ct << 1;
   }
 
@@ -413,15 +412,15 @@ export class Conntrack extends HelperHost {
     return false;
   }
 
-  /** Number of a template's timeouts; they are copied the first time they are met. */
-  #policy(seconds: Int32Array, protocol: number): number {
-    const known = this.#policySources.indexOf(seconds);
-    if (known >= 0) return known + 1;
+  /**
+   * Makes a timeout policy for flows of a protocol: seconds by state, where 0 leaves the default. Returns its number for
+   * templates. Whoever compiles the same rules in the same order gets the same numbers.
+   */
+  timeoutPolicy(seconds: ArrayLike<number>, protocol: number): number {
     const policy = Int32Array.from(this.#defaults(protocol));
     for (let i = 0; i < policy.length && i < seconds.length; i++) {
       if (seconds[i] > 0) policy[i] = seconds[i] * 1000;
     }
-    this.#policySources.push(seconds);
     return this.timeoutPolicies.push(policy);
   }
 

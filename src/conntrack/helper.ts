@@ -30,7 +30,7 @@ export interface HelperLimits {
    * reader's browser say an announcement (NAT slipstreaming). What it has announced before is closed.
    */
   readonly refuseBrowsers?: boolean;
-  /** Say of every pinhole which bytes of which flow opened it: a log line, and an entry in `Conntrack.pinholes`. */
+  /** Keep the bytes that announced a pinhole beside the flow and the rule (`Conntrack.pinholes`), and log each one. */
   readonly record?: boolean;
 }
 

@@ -9,19 +9,7 @@
  * Limits (`HelperLimits`) hold for any helper. One that asks `expectAllowed` can let the packet pass when it may not
  * open anything; of one that does not ask, `expectRelated` refuses the expectation.
  */
-import {
-  ACCEPT,
-  DROP,
-  ESTABLISHED,
-  type Family,
-  ORIGINAL,
-  Reason,
-  REPLY,
-  TCP,
-  UDP,
-  type Verdict,
-} from "../netfilter.ts";
-import { formatAddress } from "../packet/address.ts";
+import { ACCEPT, DROP, ESTABLISHED, ORIGINAL, Reason, REPLY, TCP, type Verdict } from "../netfilter.ts";
 import { MAX_PACKET, type Packet } from "../packet/packet.ts";
 import { tcpPayload } from "../packet/tcp.ts";
 import { beginsLikeBrowser } from "./browser.ts";
@@ -46,54 +34,58 @@ import {
   CT_ID,
   CT_STATE,
   CT_STATUS,
+  CT_TIMEOUT_POLICY,
   FLOW_FREE,
   FLOW_WORDS,
+  IPS_EXPECTED,
   IPS_HELPER,
   IPS_MASTER_HELPER_MASK,
   IPS_MASTER_HELPER_SHIFT,
   tupleAt,
 } from "./flow.ts";
 import type { ConntrackHelper, HelperLimits } from "./helper.ts";
+import { type Pinhole, Pinholes, tupleText } from "./pinholes.ts";
+import {
+  HELPER_BLIND,
+  HELPER_COUNTS,
+  HELPER_FAILED,
+  HELPER_OPENED,
+  HELPER_REFUSED,
+  HelperRoster,
+} from "./roster.ts";
+import { RuleTexts } from "./rule_texts.ts";
 import type { TrackerOptions } from "./tracker.ts";
-import { DST, PORTS, PROTO, SRC, tupleFamily } from "./tuple.ts";
+import { DST, PORTS, SRC, tupleFamily } from "./tuple.ts";
 
-/** Words of CT_HELP that a helper may use; the last two are for `expectationsPerMinute`. */
+export { HELPER_BLIND, HELPER_COUNTS, HELPER_FAILED, HELPER_OPENED, HELPER_REFUSED, type Pinhole };
+
+/** Words of CT_HELP that a helper may use; the last two are `expectationsPerMinute`'s and the rule's. */
 export const HELP_WORDS = 6;
-/** When the flow's minute began, and how many expectations it has made in it. */
+/**
+ * When the flow's minute began, and how many expectations it has made in it: the lower bits of a word whose upper ones
+ * are the number of the rule that gave the flow its helper, 0 when none did.
+ */
 const HELP_MINUTE = CT_HELP + HELP_WORDS, HELP_COUNT = HELP_MINUTE + 1;
+const COUNT_MASK = (1 << 20) - 1, RULE_SHIFT = 20, MOST_RULES = 0xfff;
 const MINUTE = 60_000;
 
 /** Expectations that a helper may ask for on one packet; Amanda, which asks for most, needs four. */
 const MOST_PER_PACKET = 32;
 /** EXP_ANNOUNCED of an expectation whose helper does not say which bytes announce it. */
 const NO_BYTES = 1;
-/** Entries of `pinholes`, and bytes of an announcement shown in one. */
-const PINHOLES = 256, SHOWN_BYTES = 128;
 
-/** Kinds of `helperCounts`. */
-export const HELPER_COUNTS = ["opened", "refused", "failed", "blind"] as const;
-/** Expectations made; refused by the helper's limits; failures contained; flows whose payload it can no longer read. */
-export const HELPER_OPENED = 0, HELPER_REFUSED = 1, HELPER_FAILED = 2, HELPER_BLIND = 3;
-
-/** One hole that a helper has opened, as `record` notes it. */
-export interface Pinhole {
-  /** Seconds since 1970. */
-  readonly time: number;
-  /** The helper's name, and whether a rule or the server's port gave it the flow. */
-  readonly helper: string;
-  readonly assigned: "rule" | "port";
-  /** Id of the announcing flow, as in `conntrack -L -o id`, and its original direction. */
-  readonly id: number;
-  readonly flow: string;
-  /** Who may come, and where to: `tcp 198.51.100.7 → 203.0.113.1:5000`. */
-  readonly expected: string;
-  /** The bytes that announced it, as they came; unprintable ones as `\xNN`. */
-  readonly announced: string;
+/** What unloading a helper has let go of. */
+export interface Unloaded {
+  readonly flows: number;
+  readonly expectations: number;
 }
 
 /** What running helpers takes beside a tracker. */
 export interface HelperHostOptions extends TrackerOptions {
   helpers: readonly ConntrackHelper[];
+  /** Where the helpers are listed already, and where their pinholes are noted; memory of its own by default. */
+  roster?: HelperRoster;
+  pinholes?: Pinholes;
 }
 
 /** A tracker whose flows may have helpers. */
@@ -102,10 +94,11 @@ export abstract class HelperHost extends Expector {
   readonly helpers: readonly ConntrackHelper[];
   /** Counts of what helpers did: `helperCounts[index * HELPER_COUNTS.length + HELPER_OPENED]`. */
   readonly helperCounts: Float64Array;
-  /** The newest pinholes of helpers that `record`, oldest first. */
-  readonly pinholes: Pinhole[] = [];
+  /** Rules that give helpers to flows. */
+  readonly ruleTexts: RuleTexts = new RuleTexts(MOST_RULES);
 
-  readonly #loaded: Uint8Array;
+  readonly #roster: HelperRoster;
+  readonly #pinholes: Pinholes;
   /** The packet that a helper is reading, and the expectations that it may still ask for. */
   #packet: Packet | null = null;
   #left = 0;
@@ -113,8 +106,14 @@ export abstract class HelperHost extends Expector {
   constructor(o: HelperHostOptions) {
     super(o);
     this.helpers = o.helpers;
-    this.helperCounts = new Float64Array(o.helpers.length * HELPER_COUNTS.length);
-    this.#loaded = new Uint8Array(o.helpers.length).fill(1);
+    this.#roster = o.roster ?? HelperRoster.of(o.helpers);
+    this.helperCounts = this.#roster.counts;
+    this.#pinholes = o.pinholes ?? new Pinholes(new ArrayBuffer(Pinholes.BYTES), 0);
+  }
+
+  /** The newest pinholes, oldest first. */
+  get pinholes(): Pinhole[] {
+    return this.#pinholes.list(this.helpers.map(({ name }) => name));
   }
 
   protected override expectPolicy(helper: number, expectClass: number): ExpectPolicy {
@@ -199,34 +198,71 @@ export abstract class HelperHost extends Expector {
     }
   }
 
+  // ── whose flow it is ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Notes which rule gave a new flow its helper: a number of `ruleTexts`. */
+  protected noteRule(ct: number, rule: number): void {
+    this.flows.words[ct * FLOW_WORDS + HELP_COUNT] = rule << RULE_SHIFT;
+  }
+
+  protected override welcome(ct: number, exp: number): void {
+    const master = this.expects.words[exp * EXP_WORDS + EXP_MASTER] - 1;
+    super.welcome(ct, exp);
+    // One that a helper reads, too, has it by the same rule.
+    const w = this.flows.words;
+    if (w[ct * FLOW_WORDS + CT_HELPER] !== 0) {
+      this.noteRule(ct, w[master * FLOW_WORDS + HELP_COUNT] >>> RULE_SHIFT);
+    }
+  }
+
+  /**
+   * Once all rules are known: what the flows that another process has left say of rules and timeout policies holds
+   * only if these were the same.
+   */
+  settleRules(): void {
+    const fingerprint = this.ruleTexts.fingerprint(this.timeoutPolicies);
+    if (this.#roster.fingerprint !== fingerprint) {
+      const w = this.flows.words;
+      for (let ct = 0, high = this.flows.high; ct < high; ct++) {
+        const at = ct * FLOW_WORDS;
+        if (w[at + CT_STATE] === FLOW_FREE) continue;
+        w[at + CT_TIMEOUT_POLICY] = 0;
+        w[at + HELP_COUNT] &= COUNT_MASK;
+      }
+    }
+    this.#roster.fingerprint = fingerprint;
+  }
+
   // ── loading and unloading ─────────────────────────────────────────────────────────────────────────────────────
 
   /** False once a helper has been unloaded: flows are not given to it. */
   isLoaded(index: number): boolean {
-    return this.#loaded[index] === 1;
+    return this.#roster.isLoaded(index);
   }
 
   /** A listed helper serves again; flows that begin from now on get it. */
   loadHelper(index: number): void {
     this.#check(index);
-    this.#loaded[index] = 1;
+    this.#roster.setLoaded(index, true);
   }
 
   /**
    * Takes a helper out, as rmmod does (nf_conntrack_helper_unregister): its expectations go, and its flows live on
-   * without it. Returns how many flows that were.
+   * without it.
    */
-  unloadHelper(index: number): number {
+  unloadHelper(index: number): Unloaded {
     this.#check(index);
-    this.#loaded[index] = 0;
+    this.#roster.setLoaded(index, false);
     const w = this.flows.words, e = this.expects.words, mine = index + 1;
+    let flows = 0, expectations = 0;
     for (let exp = 0, high = this.expects.high; exp < high; exp++) {
       const at = exp * EXP_WORDS;
       if ((e[at + EXP_STATE] & EXP_LINKED) === 0) continue;
       const master = (e[at + EXP_MASTER] - 1) * FLOW_WORDS;
-      if (w[master + CT_HELPER] === mine || e[at + EXP_HELPER] === mine) this.unlinkExpect(exp);
+      if (w[master + CT_HELPER] !== mine && e[at + EXP_HELPER] !== mine) continue;
+      this.unlinkExpect(exp);
+      expectations++;
     }
-    let flows = 0;
     for (let ct = 0, high = this.flows.high; ct < high; ct++) {
       const at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
       if (w[at + CT_STATE] === FLOW_FREE) continue;
@@ -237,7 +273,7 @@ export abstract class HelperHost extends Expector {
       w[at + CT_HELPER] = 0;
       flows++;
     }
-    return flows;
+    return { flows, expectations };
   }
 
   #check(index: number): void {
@@ -294,11 +330,11 @@ export abstract class HelperHost extends Expector {
     if (samePeer && !this.#narrow(at, master)) return "samePeer, and it is for a third host";
     if (most === undefined) return "";
     const w = this.flows.words, flow = master * FLOW_WORDS, now = this.clock.now;
-    if (w[flow + HELP_COUNT] === 0 || ((now - w[flow + HELP_MINUTE]) | 0) >= MINUTE) {
+    if ((w[flow + HELP_COUNT] & COUNT_MASK) === 0 || ((now - w[flow + HELP_MINUTE]) | 0) >= MINUTE) {
       w[flow + HELP_MINUTE] = now;
-      w[flow + HELP_COUNT] = 0;
+      w[flow + HELP_COUNT] &= ~COUNT_MASK;
     }
-    if (w[flow + HELP_COUNT] >= most) return `expectationsPerMinute is ${most}`;
+    if ((w[flow + HELP_COUNT] & COUNT_MASK) >= most) return `expectationsPerMinute is ${most}`;
     w[flow + HELP_COUNT]++;
     return "";
   }
@@ -322,26 +358,32 @@ export abstract class HelperHost extends Expector {
     return false;
   }
 
+  /** Notes a pinhole, and says so where `record` asks for it. */
   #opened(exp: number): void {
-    const e = this.expects.words, master = e[exp * EXP_WORDS + EXP_MASTER] - 1;
+    const e = this.expects.words, at = exp * EXP_WORDS, master = e[at + EXP_MASTER] - 1;
     this.countHelper(master, HELPER_OPENED);
-    const helper = this.helpers[this.flows.words[master * FLOW_WORDS + CT_HELPER] - 1];
-    if (helper.limits?.record !== true) return;
-    const w = this.flows.words, at = master * FLOW_WORDS, bytes = e[exp * EXP_WORDS + EXP_ANNOUNCED];
-    const made: Pinhole = {
-      time: Math.floor(this.clock.wall),
-      helper: helper.name,
-      assigned: (w[at + CT_STATUS] & IPS_HELPER) !== 0 ? "rule" : "port",
-      id: w[at + CT_ID] >>> 0,
-      flow: this.#flowText(master),
-      expected: this.describeExpect(exp),
-      announced: this.#packet === null || bytes === NO_BYTES
-        ? ""
-        : shown(this.#packet.bytes, bytes >>> 16, bytes & 0xffff),
-    };
-    if (this.pinholes.push(made) > PINHOLES) this.pinholes.shift();
+    const w = this.flows.words, flow = master * FLOW_WORDS, index = w[flow + CT_HELPER] - 1;
+    const status = w[flow + CT_STATUS], rule = w[flow + HELP_COUNT] >>> RULE_SHIFT;
+    const helper = this.helpers[index], records = helper.limits?.record === true, p = this.#packet;
+    const bytes = e[at + EXP_ANNOUNCED], said = p !== null && bytes !== NO_BYTES;
+    const number = this.#pinholes.note(
+      index,
+      Math.floor(this.clock.wall),
+      w[flow + CT_ID],
+      w,
+      tupleAt(master, ORIGINAL),
+      e,
+      at,
+      (status & IPS_HELPER) !== 0 || rule !== 0 ? this.ruleTexts.bytes(rule) : null,
+      (status & IPS_EXPECTED) !== 0 ? 0 : w[tupleAt(master, REPLY) + PORTS] >>> 16,
+      records && said ? p.bytes : null,
+      said ? bytes >>> 16 : 0,
+      records ? said ? bytes & 0xffff : 0 : -1,
+    );
+    if (!records) return;
+    const made = this.#pinholes.get(number, this.helpers.map(({ name }) => name))!;
     this.log(
-      `nf_ct_${made.helper}: opened ${made.expected} for ${made.flow} (id ${made.id}, by ${made.assigned}): ` +
+      `nf_ct_${made.helper}: opened ${made.expected} for ${made.flow} (id ${made.id}, by ${made.rule}): ` +
         `"${made.announced}"`,
     );
   }
@@ -360,31 +402,6 @@ export abstract class HelperHost extends Expector {
 /** The same four words. */
 function sameAddress(a: Int32Array, at: number, b: Int32Array, bt: number): boolean {
   return a[at] === b[bt] && a[at + 1] === b[bt + 1] && a[at + 2] === b[bt + 2] && a[at + 3] === b[bt + 3];
-}
-
-/** `tcp 10.0.0.2:40000 → 198.51.100.7:21`; a source port of 0 is any. */
-function tupleText(w: Int32Array, at: number, anybody: boolean): string {
-  const family: Family = tupleFamily(w, at), protocol = w[at + PROTO] & 0xff;
-  const end = (address: number, port: number) => {
-    const text = formatAddress(family, w, address);
-    return port === 0 ? text : family === 4 ? `${text}:${port}` : `[${text}]:${port}`;
-  };
-  const name = protocol === TCP ? "tcp" : protocol === UDP ? "udp" : `protocol ${protocol}`;
-  const source = anybody ? "anybody" : end(at + SRC, w[at + PORTS] >>> 16);
-  return `${name} ${source} → ${end(at + DST, w[at + PORTS] & 0xffff)}`;
-}
-
-/** Bytes for people. */
-function shown(bytes: Uint8Array, from: number, to: number): string {
-  let text = "";
-  const end = Math.min(to, from + SHOWN_BYTES);
-  for (let at = from; at < end; at++) {
-    const byte = bytes[at];
-    text += byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c
-      ? String.fromCharCode(byte)
-      : `\\x${byte.toString(16).padStart(2, "0")}`;
-  }
-  return to > end ? `${text}…` : text;
 }
 
 /** What was thrown, in one line: it may carry a peer's bytes. */

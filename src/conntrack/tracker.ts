@@ -71,6 +71,8 @@ export interface TrackerOptions {
   sysctl: Sysctl;
   /** A line for people (kernel log style), already rate limited by the caller of the router. */
   log: (line: string) => void;
+  /** Where counts are kept, by STAT_*; memory of its own by default. */
+  stats?: Float64Array;
 }
 
 /** Flows and expectations as things that live and die. */
@@ -81,7 +83,7 @@ export class Tracker {
   readonly sysctl: Sysctl;
   readonly log: (line: string) => void;
   /** Counts of what happened, by STAT_*. */
-  readonly stats: Float64Array = new Float64Array(STATS.length);
+  readonly stats: Float64Array;
   /** Per-flow timeouts in milliseconds by the protocol's state; CT_TIMEOUT_POLICY is index + 1. */
   readonly timeoutPolicies: Int32Array[] = [];
 
@@ -105,6 +107,7 @@ export class Tracker {
     this.clock = o.clock;
     this.sysctl = o.sysctl;
     this.log = o.log;
+    this.stats = o.stats ?? new Float64Array(STATS.length);
     const get = (name: string) => o.sysctl.get(`net.netfilter.nf_conntrack_${name}`);
     this.checksum = get("checksum") !== 0;
     this.accounting = get("acct") !== 0;

@@ -52,7 +52,7 @@ export interface Routing {
   receiveHost(p: Packet): void;
   /** Timers; once per batch. */
   sweep(): void;
-  /** A command from the control plane: COMMAND_WORDS words. */
+  /** A command from the control plane: COMMAND_WORDS words, in which it leaves its answer. */
   command?(words: Int32Array): void;
 }
 
@@ -132,6 +132,9 @@ export class Loop {
 
   #commands(router: Routing): void {
     const words = this.#words;
-    while (this.#memory.take(words)) router.command?.(words);
+    while (this.#memory.take(words)) {
+      router.command?.(words);
+      this.#memory.answer(words);
+    }
   }
 }

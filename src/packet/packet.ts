@@ -52,8 +52,10 @@ export interface CtTemplate {
   readonly zoneReply: number;
   /** Index of the helper in `Conntrack.helpers`, or -1. */
   readonly helper: number;
-  /** Per-flow timeout policy: seconds by the protocol's state, or null (`--timeout`). */
-  readonly timeouts: Int32Array | null;
+  /** The number in `Conntrack.ruleTexts` of the rule that gives the helper. */
+  readonly rule: number;
+  /** Per-flow timeout policy (`--timeout`): index + 1 into `Conntrack.timeoutPolicies`, 0 for none. */
+  readonly timeoutPolicy: number;
   /** Event mask (`--ctevents`), -1 for all. */
   readonly events: number;
 }

@@ -17,6 +17,7 @@ import type { Interfaces } from "../routing/interfaces.ts";
 import {
   type AddressSpec,
   counterSlots,
+  describeRule,
   type InterfaceSpec,
   type RuleSet,
   type RuleSpec,
@@ -81,6 +82,7 @@ export function compileTable(table: TableSpec, binding: Binding): T.Table {
         protocol: rule.protocolInvert ? 0 : rule.protocol,
         table: table.name,
         services: binding.services,
+        rule: describeRule(rule),
       };
       basicPart(rows, at, rule, table.family, sets);
       const made = rule.matches.map((match) => match.extension.create(match.options, context));

@@ -56,6 +56,13 @@ export interface RuleSpec {
   readonly bytes: number;
   /** Where it was written: `tables.filter.FORWARD.rules[3]`, or `iptables:12` for a line of text. */
   readonly path: string;
+  /** That line, without counters. */
+  readonly line?: string;
+}
+
+/** The rule, as people find it: `tables.raw.PREROUTING[2]`, or `iptables:12:1 -A PREROUTING …`. */
+export function describeRule({ path, line }: RuleSpec): string {
+  return line === undefined ? path : `${path} ${line}`;
 }
 
 /** A chain: built-in ones have a hook and a policy. */

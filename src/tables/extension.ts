@@ -135,6 +135,8 @@ export interface CheckContext extends ReadContext {
 export interface CreateContext extends ReadContext {
   readonly table: TableName;
   readonly services: Services;
+  /** The rule, as people find it: its place, and its line where it was text. */
+  readonly rule: string;
 }
 
 /** What matches and targets have in common. */

@@ -172,11 +172,11 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
   create(o, c) {
     if (o.notrack !== undefined) return new NotrackTarget();
     const { conntrack } = c.services;
-    let timeouts: Int32Array | null = null;
+    let timeoutPolicy = 0;
     if (o.timeout !== undefined) {
-      const known = places(c.protocol);
-      timeouts = new Int32Array(Math.max(...Object.values(known)) + 1);
-      for (const [state, seconds] of Object.entries(o.timeout.value)) timeouts[known[state]] = seconds;
+      const known = places(c.protocol), seconds: number[] = [];
+      for (const [state, value] of Object.entries(o.timeout.value)) seconds[known[state]] = value;
+      timeoutPolicy = conntrack.timeoutPolicy(seconds, c.protocol);
     }
     return new CtTarget({
       ...zones(o),
@@ -186,7 +186,8 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
           helper.name === o.helper!.value && helper.protocol === c.protocol &&
           helper.families.includes(c.family)
         ),
-      timeouts,
+      rule: o.helper === undefined ? 0 : conntrack.ruleTexts.number(c.rule),
+      timeoutPolicy,
       events: o.ctevents?.value ?? -1,
     });
   },

@@ -19,6 +19,7 @@ import { FlowTable } from "../../src/conntrack/table.ts";
 import { DST, PORTS, PROTO, SRC } from "../../src/conntrack/tuple.ts";
 import { openState } from "../../src/control/state_file.ts";
 import { BatchClock } from "../../src/dataplane/clock.ts";
+import { ftp, tftp } from "../../src/helpers/mod.ts";
 import { UDP } from "../../src/netfilter.ts";
 import { Folder } from "./weir.ts";
 import { libc } from "deno_tun";
@@ -48,7 +49,7 @@ Deno.test("conntrack -L shows the flows of a running router, with names of helpe
   const state = openState({ name: "gateway", geometry: GEOMETRY, directory: folder.path });
   try {
     const { memory } = state;
-    memory.describe([{ name: "ftp" }, { name: "tftp" }], false);
+    memory.describe([ftp(), tftp()], false);
     const flows = new FlowTable(memory.buffer, memory.flowsOffset, GEOMETRY.flows, new Xoshiro(1));
     assertEquals(list("conntrack", undefined, folder.path), []);
 

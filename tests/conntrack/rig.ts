@@ -42,7 +42,8 @@ export const PLAIN: CtTemplate = {
   zoneOriginal: 0,
   zoneReply: 0,
   helper: -1,
-  timeouts: null,
+  rule: 0,
+  timeoutPolicy: 0,
   events: -1,
 };
 

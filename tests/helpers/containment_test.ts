@@ -204,9 +204,11 @@ Deno.test("record keeps which bytes of which flow opened which pinhole", () => {
   s.fromClient("PORT 10,0,0,2,19,136\r\n");
   const [pinhole] = s.lab.conntrack.pinholes;
   assertEquals(pinhole, {
+    number: 1,
     time: Math.floor(s.lab.clock.wall),
     helper: "ftp",
     assigned: "port",
+    rule: "autoAssign tcp 21",
     id: pinhole.id,
     flow: "tcp 10.0.0.2:40000 → 198.51.100.7:21",
     expected: "tcp 198.51.100.7 → 203.0.113.1:5000",
@@ -214,7 +216,7 @@ Deno.test("record keeps which bytes of which flow opened which pinhole", () => {
   });
   assert(pinhole.id > 0);
   assertEquals(s.lab.log, [
-    `nf_ct_ftp: opened ${pinhole.expected} for ${pinhole.flow} (id ${pinhole.id}, by port): "10,0,0,2,19,136"`,
+    `nf_ct_ftp: opened ${pinhole.expected} for ${pinhole.flow} (id ${pinhole.id}, by autoAssign tcp 21): "10,0,0,2,19,136"`,
   ]);
   for (let i = 0; i < 300; i++) s.fromClient(`PORT 10,0,0,2,${20 + (i >> 8)},${i & 255}\r\n`);
   assertEquals(s.lab.conntrack.pinholes.length, 256);
@@ -227,11 +229,14 @@ Deno.test("unprintable bytes of an announcement are shown as numbers", () => {
   assertEquals(l.conntrack.pinholes[0].announced, "\\x00\\x01\\x22f\\x22\\x5c\\x00octet\\x00");
 });
 
-Deno.test("nothing is limited or recorded unless it is asked for", () => {
+Deno.test("nothing is limited, and no bytes are recorded, unless it is asked for", () => {
   const s = control({}, ftp);
   s.fromClient("PORT 10,0,0,2,0,22\r\n");
   assertEquals(expectations(s.lab), [`src=${S} dst=${M} sport=0 dport=22`]);
-  assertEquals([s.lab.conntrack.pinholes, s.lab.log], [[], []]);
+  assertEquals(s.lab.conntrack.pinholes.map(({ expected, announced }) => [expected, announced]), [
+    [`tcp ${S} → ${M}:22`, null],
+  ]);
+  assertEquals(s.lab.log, []);
   assertEquals(ftp().limits, null);
 });
 
@@ -254,7 +259,7 @@ Deno.test("unloadHelper removes its expectations and lets go of its flows; loadH
   a.fromClient("PORT 10,0,0,2,19,136\r\n");
   b.fromClient("PORT 10,0,0,2,19,137\r\n");
   assertEquals(expectations(l).length, 2);
-  assertEquals(l.conntrack.unloadHelper(0), 1);
+  assertEquals(l.conntrack.unloadHelper(0), { flows: 1, expectations: 1 });
   assertEquals(expectations(l), [`src=${S} dst=${C} sport=0 dport=5001`]);
   assertEquals(l.list().filter((line) => / helper=ftp( |$)/.test(line)).length, 0);
   assertEquals(l.list().filter((line) => line.includes("helper=ftp-2121")).length, 1);
@@ -266,8 +271,8 @@ Deno.test("unloadHelper removes its expectations and lets go of its flows; loadH
   const d = new Control(l, { seenClient: C, sport: 40004 }).open();
   d.fromClient("PORT 10,0,0,2,19,139\r\n");
   assertEquals(expectations(l).length, 2);
-  assertEquals(l.conntrack.unloadHelper(0), 1);
-  assertEquals(l.conntrack.unloadHelper(0), 0);
+  assertEquals(l.conntrack.unloadHelper(0), { flows: 1, expectations: 1 });
+  assertEquals(l.conntrack.unloadHelper(0), { flows: 0, expectations: 0 });
   for (const wrong of [-1, 2, 0.5]) assertThrows(() => l.conntrack.unloadHelper(wrong), RangeError);
 });
 

@@ -102,6 +102,8 @@ for (const [version, f] of Object.entries(FORMATS)) {
     assertEquals(l.expectations(), [`tcp ${l.outside} → ${l.router}:4000`]);
     const dialled = l.dial({ from: l.outside, to: l.router, port: 4000 });
     assertEquals(dialled, { related: true, from: `${l.outside}:50000`, to: `${l.inside}:4000` });
+    // Nobody gave the callee's question to the helper but the caller's announcement.
+    assertEquals(l.pinholes.map(({ rule }) => rule), [`autoAssign udp ${f.port}`, "autoAssign"]);
   });
 
   Deno.test(`conntrackTalk ignores messages of another size: ${version}`, () => {

@@ -406,7 +406,8 @@ Deno.test("zones keep equal tuples apart (N30)", () => {
       zoneOriginal: zone,
       zoneReply: 0,
       helper: -1,
-      timeouts: null,
+      rule: 0,
+      timeoutPolicy: 0,
       events: -1,
     };
     const o = lab.send(LAN, query(1000), (p) => p.template = template);

@@ -169,7 +169,12 @@ Deno.test("CT sets the template, and the first one stays", () => {
   rig.run("raw", tcp({ ...A, sport: 1, dport: 21, flags: "S" }), { hook: PREROUTING });
   const template = rig.p.template!;
   assertEquals([template.helper, template.zoneOriginal, template.zoneReply, template.events], [0, 3, 0, 1]);
-  assertEquals([template.timeouts![3], template.timeouts![8], template.timeouts![1]], [60, 2, 0]);
+  const policy = rig.conntrack.timeoutPolicies[template.timeoutPolicy - 1];
+  assertEquals([policy[3], policy[8], policy[1]], [60_000, 2_000, 120_000]);
+  assertEquals(
+    new TextDecoder().decode(rig.conntrack.ruleTexts.bytes(template.rule)),
+    "tables.raw.PREROUTING[0]",
+  );
   assertEquals(rig.p.untracked, false);
   rig.run("raw", packet, { hook: PREROUTING });
   assertEquals([rig.p.template!.zoneOriginal, rig.p.template!.zoneReply, rig.p.template!.helper], [9, 9, -1]);

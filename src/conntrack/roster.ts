@@ -1,0 +1,131 @@
+/**
+ * The helpers of a router as anybody sees them: what each is called and serves, whether it is loaded, and what it has
+ * done. It stands in the state file, so another process reads it without asking, and a router that was killed goes on
+ * with it.
+ *
+ * Limits: 64 helpers; of one with more than 16 ports the first 16 are told.
+ */
+import type { ConntrackHelper } from "./helper.ts";
+
+/** Most helpers of one router. */
+export const MOST_HELPERS = 64;
+
+/** What is counted of each helper. */
+export const HELPER_COUNTS = ["opened", "refused", "failed", "blind"] as const;
+/** Expectations made; refused by the helper's limits; failures contained; flows whose payload it can no longer read. */
+export const HELPER_OPENED = 0, HELPER_REFUSED = 1, HELPER_FAILED = 2, HELPER_BLIND = 3;
+
+/** Words before the first entry: what the rules were that the flows' numbers speak of. */
+const HEAD_WORDS = 16, HEAD_FINGERPRINT = 0;
+/** An entry: FLAG_* bits, protocol, families, how many ports, the name's 16 bytes, the ports. */
+const ENTRY_WORDS = 32;
+const FLAGS = 0, PROTOCOL = 1, FAMILIES = 2, PORT_COUNT = 3, NAME = 4, PORTS = 8;
+const NAME_BYTES = 16, MOST_PORTS = 16;
+const FLAG_LISTED = 1, FLAG_LOADED = 2, FLAG_AUTO = 4, FLAG_RECORDS = 8;
+const COUNTS = (HEAD_WORDS + MOST_HELPERS * ENTRY_WORDS) * 4;
+
+/** One helper, for people. */
+export interface HelperEntry {
+  readonly name: string;
+  readonly protocol: number;
+  readonly families: readonly (4 | 6)[];
+  readonly ports: readonly number[];
+  /** It serves its ports by itself; otherwise rules give it its flows. */
+  readonly autoAssign: boolean;
+  /** Of its pinholes the announcing bytes are kept (`record`). */
+  readonly records: boolean;
+  readonly loaded: boolean;
+  /** By HELPER_*. */
+  readonly counts: readonly number[];
+}
+
+/** The roster, over memory of its own or of the state file. */
+export class HelperRoster {
+  static readonly BYTES = COUNTS + MOST_HELPERS * HELPER_COUNTS.length * 8;
+
+  /** What helpers did: `counts[index * HELPER_COUNTS.length + HELPER_OPENED]`. */
+  readonly counts: Float64Array<ArrayBuffer>;
+  readonly #words: Int32Array<ArrayBuffer>;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+
+  /** `byteOffset` is a multiple of 8. */
+  constructor(buffer: ArrayBuffer, readonly byteOffset: number) {
+    this.#words = new Int32Array(buffer, byteOffset, COUNTS / 4);
+    this.#bytes = new Uint8Array(buffer, byteOffset, COUNTS);
+    this.counts = new Float64Array(buffer, byteOffset + COUNTS, MOST_HELPERS * HELPER_COUNTS.length);
+  }
+
+  /** One of these helpers, in memory of its own. */
+  static of(helpers: readonly ConntrackHelper[]): HelperRoster {
+    const roster = new HelperRoster(new ArrayBuffer(HelperRoster.BYTES), 0);
+    roster.list(helpers, false);
+    return roster;
+  }
+
+  /** Enters the helpers, by their index in the configuration; `goesOn`: those that were unloaded stay so. */
+  list(helpers: readonly ConntrackHelper[], goesOn: boolean): void {
+    if (helpers.length > MOST_HELPERS) {
+      throw new RangeError(`${helpers.length} helpers, of ${MOST_HELPERS} at most`);
+    }
+    const w = this.#words;
+    for (let i = 0; i < MOST_HELPERS; i++) {
+      const at = HEAD_WORDS + i * ENTRY_WORDS, helper = helpers[i];
+      const unloaded = goesOn && (w[at + FLAGS] & (FLAG_LISTED | FLAG_LOADED)) === FLAG_LISTED;
+      w.fill(0, at, at + ENTRY_WORDS);
+      if (helper === undefined) continue;
+      const ports = helper.ports.slice(0, MOST_PORTS), name = this.#name(i);
+      w[at + PROTOCOL] = helper.protocol;
+      for (const family of helper.families) w[at + FAMILIES] |= 1 << family;
+      w[at + PORT_COUNT] = ports.length;
+      w.set(ports, at + PORTS);
+      new TextEncoder().encodeInto(helper.name, name.subarray(0, NAME_BYTES - 1));
+      w[at + FLAGS] = FLAG_LISTED | (unloaded ? 0 : FLAG_LOADED) | (helper.autoAssign ? FLAG_AUTO : 0) |
+        (helper.limits?.record === true ? FLAG_RECORDS : 0);
+    }
+  }
+
+  /** Helpers that are listed, in their order. */
+  get entries(): HelperEntry[] {
+    const entries: HelperEntry[] = [];
+    for (let i = 0; i < MOST_HELPERS; i++) {
+      const at = HEAD_WORDS + i * ENTRY_WORDS, e = this.#words.slice(at, at + ENTRY_WORDS), flags = e[FLAGS];
+      if ((flags & FLAG_LISTED) === 0) break;
+      const name = this.#name(i).slice(), end = name.indexOf(0), first = i * HELPER_COUNTS.length;
+      entries.push({
+        name: new TextDecoder().decode(name.subarray(0, end < 0 ? NAME_BYTES : end)),
+        protocol: e[PROTOCOL],
+        families: ([4, 6] as const).filter((family) => (e[FAMILIES] & (1 << family)) !== 0),
+        ports: Array.from(e.subarray(PORTS, PORTS + Math.min(e[PORT_COUNT], MOST_PORTS))),
+        autoAssign: (flags & FLAG_AUTO) !== 0,
+        records: (flags & FLAG_RECORDS) !== 0,
+        loaded: (flags & FLAG_LOADED) !== 0,
+        counts: Array.from(this.counts.subarray(first, first + HELPER_COUNTS.length)),
+      });
+    }
+    return entries;
+  }
+
+  /** False once a helper has been unloaded: flows are not given to it. */
+  isLoaded(index: number): boolean {
+    return (this.#words[HEAD_WORDS + index * ENTRY_WORDS + FLAGS] & FLAG_LOADED) !== 0;
+  }
+
+  setLoaded(index: number, loaded: boolean): void {
+    const at = HEAD_WORDS + index * ENTRY_WORDS + FLAGS;
+    this.#words[at] = loaded ? this.#words[at] | FLAG_LOADED : this.#words[at] & ~FLAG_LOADED;
+  }
+
+  /** Stands for the rules and timeout policies whose numbers the flows carry: other ones, other numbers. */
+  get fingerprint(): number {
+    return this.#words[HEAD_FINGERPRINT];
+  }
+
+  set fingerprint(value: number) {
+    this.#words[HEAD_FINGERPRINT] = value;
+  }
+
+  #name(index: number): Uint8Array<ArrayBuffer> {
+    const at = (HEAD_WORDS + index * ENTRY_WORDS + NAME) * 4;
+    return this.#bytes.subarray(at, at + NAME_BYTES);
+  }
+}
