@@ -21,7 +21,7 @@
 import type { Clock, Random } from "./clock.ts";
 import type { ValidConfig } from "./config/valid.ts";
 import { Conntrack } from "./conntrack/core.ts";
-import { ExpectTable } from "./conntrack/expect.ts";
+import { ExpectTable, HELD_EXPECTS } from "./conntrack/expect.ts";
 import { FlowTable } from "./conntrack/table.ts";
 import { forward } from "./hooks/forward.ts";
 import { input } from "./hooks/input.ts";
@@ -71,11 +71,6 @@ import { REJECT_TCP_RESET, type Services } from "./tables/services.ts";
 
 /** Ends of packets whose flow found no room. */
 const NO_ROOM: readonly number[] = [Reason["table-full"], Reason["nat-no-port"], Reason["insert-failed"]];
-/**
- * Room for expectations beyond those in the table: a new one is made before it is known whether an older one has to
- * leave for it.
- */
-const HELD_EXPECTS = 16;
 /** The interface by which Weir's packets to itself leave and come in. No device stands behind it. */
 const LOOPBACK = { name: "lo", mtu: 65536, addresses: [] };
 

@@ -9,14 +9,27 @@ import { check } from "./check.ts";
 import { type Command, Refused, Usage } from "./command.ts";
 import { conntrack } from "./conntrack.ts";
 import { helpOf, overview } from "./help.ts";
+import { helpers } from "./helpers.ts";
 import { importCommand } from "./import.ts";
+import { metrics } from "./metrics.ts";
 import { complain, print } from "./output.ts";
+import { pinholes } from "./pinholes.ts";
 import { replay } from "./replay.ts";
 import { run } from "./run.ts";
 import { save } from "./save.ts";
 
 /** All subcommands, in the order in which a user meets them. */
-export const COMMANDS: readonly Command[] = [check, run, conntrack, save, importCommand, replay];
+export const COMMANDS: readonly Command[] = [
+  check,
+  run,
+  conntrack,
+  helpers,
+  pinholes,
+  metrics,
+  save,
+  importCommand,
+  replay,
+];
 
 /** Runs the command line; resolves to the exit code: 0 done, 1 refused, 2 wrong usage. */
 export async function main(args: readonly string[]): Promise<number> {

@@ -21,3 +21,13 @@ function write(to: typeof Deno.stdout | typeof Deno.stderr, text: string): void 
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
   }
 }
+
+/** Rows under each other, each column as wide as its widest entry; numbers stand to the right. */
+export function columns(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const numeric = head.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === "number"));
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => String(row[i]).length)));
+  return [head, ...rows].map((row) =>
+    row.map((cell, i) => numeric[i] ? String(cell).padStart(widths[i]) : String(cell).padEnd(widths[i]))
+      .join("  ").trimEnd()
+  ).join("\n");
+}

@@ -19,6 +19,12 @@ import { DST, PORTS, PROTO, SRC } from "./tuple.ts";
 /** Words per record: 128 bytes. */
 export const EXP_WORDS = 32;
 
+/**
+ * Room for records beyond those in the table: a new one is made before it is known whether an older one has to leave for
+ * it.
+ */
+export const HELD_EXPECTS = 16;
+
 /** EXP_HELD and EXP_LINKED bits; 0 is a free record. Published last. */
 export const EXP_STATE = 0;
 /** Ten words: the tuple that the first packet must carry. */

@@ -2,7 +2,8 @@
  * The control plane of a running router: makes everything, watches over it, and takes everything back.
  *
  * ```
- *  state file ─▶ worker (loads) ─▶ devices ─▶ worker (routes) ─▶ … ─▶ stop ─▶ worker gone ─▶ devices gone ─▶ file gone
+ *  state file ─▶ worker (loads) ─▶ devices ─▶ worker (routes) ─▶ socket ─▶ …
+ *                                                         … ─▶ stop ─▶ socket, worker, devices, file gone, in this order
  * ```
  *
  * Life-cycle: `supervise` returns the exit code when all is undone: 0 after SIGTERM, SIGINT or `abort`, 1 when something
@@ -15,8 +16,10 @@
 import { EventFd, SyscallError } from "deno_tun";
 import type { FromWorker, ToWorker } from "../dataplane/messages.ts";
 import { COMMAND_STOP, CONTROL_COMMAND, CONTROL_HEARTBEAT, type Geometry, type Memory } from "../memory.ts";
+import { commandsOf } from "./commands.ts";
 import { type DevicePlan, Devices } from "./devices.ts";
 import { IpError } from "./ip.ts";
+import { CommandError, ControlSocket, socketPath } from "./socket.ts";
 import { openState, type State, StateError } from "./state_file.ts";
 import { type Output, standardOutput, Status } from "./status.ts";
 
@@ -45,6 +48,8 @@ export interface Job {
 const STOP_TIME = 700;
 /** Milliseconds without a turn of the loop after which the data plane counts as stuck. */
 const STUCK_TIME = 10000;
+/** Milliseconds that the data plane has to carry out a command, and between two looks whether it has. */
+const COMMAND_TIME = 5000, COMMAND_LOOK = 2;
 
 /** Runs a router until it is told to stop: the exit code. */
 export async function supervise(job: Job): Promise<number> {
@@ -53,6 +58,7 @@ export async function supervise(job: Job): Promise<number> {
   let state: State | undefined,
     devices: Devices | undefined,
     plane: DataPlane | undefined,
+    socket: ControlSocket | undefined,
     status: Status | undefined;
   let code = 0;
   try {
@@ -68,6 +74,11 @@ export async function supervise(job: Job): Promise<number> {
       await Promise.race([plane.ready, plane.dead, stop.promise]);
     }
     if (!stop.asked && plane.failure === null) {
+      const { memory } = state, { command } = plane;
+      socket = ControlSocket.open(
+        socketPath(state.path),
+        commandsOf({ memory, command: command.bind(plane, memory) }),
+      );
       const places = job.plan.interfaces.map((i) => i.name);
       if (job.plan.host) places.push(`host ${job.plan.host.device}`);
       const kept = state.recovered ? ", with the flows of the process before" : "";
@@ -85,6 +96,7 @@ export async function supervise(job: Job): Promise<number> {
   }
   status?.stop();
   stop.close();
+  socket?.close();
   const gone = plane === undefined || state === undefined || await plane.stop(state);
   devices?.close();
   if (gone) state?.close(true);
@@ -96,7 +108,15 @@ class DataPlaneError extends Error {}
 
 /** One line for what users can help, the stack for what they cannot. */
 function reasonOf(thrown: unknown): string {
-  const known = [SyscallError, IpError, StateError, DataPlaneError, RangeError, Deno.errors.NotCapable];
+  const known = [
+    SyscallError,
+    IpError,
+    StateError,
+    CommandError,
+    DataPlaneError,
+    RangeError,
+    Deno.errors.NotCapable,
+  ];
   if (known.some((kind) => thrown instanceof kind)) return (thrown as Error).message;
   return thrown instanceof Error ? thrown.stack ?? thrown.message : String(thrown);
 }
@@ -148,6 +168,8 @@ class DataPlane {
   readonly #gone = Promise.withResolvers<void>();
   #started = false;
   #over = false;
+  /** The command before, carried out or not: one at a time. */
+  #before: Promise<unknown> = Promise.resolve();
 
   constructor(module: URL, status: Status) {
     const ready = Promise.withResolvers<void>(), dead = Promise.withResolvers<void>();
@@ -191,6 +213,25 @@ class DataPlane {
       this.failure ??= `the data plane died: it has not moved for ${STUCK_TIME / 1000} s`;
       this.#dead();
     }, every);
+  }
+
+  /** Has the worker carry out a command: the words of its answer. Throws a `CommandError`. */
+  command(memory: Memory, command: number, args: readonly number[]): Promise<Int32Array> {
+    const carriedOut = this.#before.then(() => this.#command(memory, command, args));
+    this.#before = carriedOut.catch(() => {});
+    return carriedOut;
+  }
+
+  async #command(memory: Memory, command: number, args: readonly number[]): Promise<Int32Array> {
+    const number = this.#over ? -1 : memory.send(command, args);
+    if (number < 0) throw new CommandError("the data plane takes no commands");
+    this.#wake.signal();
+    for (let waited = 0; waited < COMMAND_TIME && !this.#over; waited += COMMAND_LOOK) {
+      const answer = memory.answered(number);
+      if (answer !== null) return answer;
+      await new Promise((done) => setTimeout(done, COMMAND_LOOK));
+    }
+    throw new CommandError("the data plane did not answer");
   }
 
   /** Has the worker close itself: true when it is gone. */

@@ -2,6 +2,7 @@
  * The smallest thing that the loop can drive: whatever comes in by interface 1 leaves by 2 and the other way round, and
  * the host device talks to interface 1. Its "configuration" is a query string that says how it misbehaves.
  */
+import { ftp, tftp } from "../../src/helpers/mod.ts";
 import { CONTROL_FLOWS } from "../../src/memory.ts";
 import type { Routing } from "../../src/dataplane/loop.ts";
 import { type Parts, serve } from "../../src/dataplane/serve.ts";
@@ -12,7 +13,9 @@ class Forwarder implements Routing {
   readonly packet = new Packet();
   #received = 0;
 
-  constructor(readonly parts: Parts, readonly options: URLSearchParams) {}
+  constructor(readonly parts: Parts, readonly options: URLSearchParams) {
+    parts.memory.describe([ftp(), tftp()], false);
+  }
 
   receive(p: Packet, iface: number): void {
     const reason = parse(p);
@@ -38,6 +41,8 @@ class Forwarder implements Routing {
 
   command(words: Int32Array): void {
     this.parts.log(`command ${words[0]} ${words[1]}`);
+    words[2] = words[1] * 10;
+    words[1] = words[0] * 10;
   }
 }
 

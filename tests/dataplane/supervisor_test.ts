@@ -1,5 +1,6 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { DevicePlan } from "../../src/control/devices.ts";
+import { ask, CommandError } from "../../src/control/socket.ts";
 import { viewState } from "../../src/control/state_file.ts";
 import { type Job, supervise } from "../../src/control/supervisor.ts";
 import {
@@ -241,6 +242,33 @@ deviceTest("supervise takes everything back when it is stopped", async () => {
   assertEquals([await links(lan), await links(wan)], [1, 1]);
   assertEquals(Array.from(Deno.readDirSync(router.directory)), []);
   assertEquals(router.errors, []);
+});
+
+deviceTest("supervise carries commands from its socket to the data plane, and the answers back", async () => {
+  await using ns = await Namespaces.make(2);
+  const [lan, wan] = ns.names;
+  await using router = new Run(planOf(lan, wan));
+  await router.said("weir: ready");
+  const path = `${router.directory}/test.sock`;
+  assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
+  // More than the ring has room for, all at once.
+  const answers = await Promise.all(
+    Array.from({ length: 50 }, () => ask(path, { command: "unload-helper", helper: "tftp" })),
+  );
+  for (const answer of answers) assertEquals([answer.flows, answer.expectations], [20, 10]);
+  assertEquals(router.lines.filter((line) => line === "command 2 1").length, 50);
+  assertEquals((await ask(path, { command: "load-helper", helper: "ftp" })).flows, 10);
+  await assertRejects(
+    () => ask(path, { command: "load-helper", helper: "irc" }),
+    CommandError,
+    "there are ftp, tftp",
+  );
+  assertEquals(await router.stop(), 0);
+  await assertRejects(
+    () => ask(path, { command: "load-helper", helper: "ftp" }),
+    CommandError,
+    "cannot reach",
+  );
 });
 
 deviceTest("supervise stops at any moment of its start", async () => {

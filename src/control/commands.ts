@@ -1,0 +1,38 @@
+/** What a running router does when it is asked through its control socket. */
+import { LOAD_HELPER, type Memory, UNLOAD_HELPER } from "../memory.ts";
+import { CommandError, type Handlers, type Request, type Result } from "./socket.ts";
+
+/** The data plane, as commands see it. */
+export interface Commanded {
+  readonly memory: Memory;
+  /** Has the data plane carry out a command of the ring: the words of its answer. Throws `CommandError`. */
+  command(command: number, args: readonly number[]): Promise<Int32Array>;
+}
+
+/** All commands, by name. */
+export function commandsOf(plane: Commanded): Handlers {
+  return {
+    "load-helper": (request) => helper(plane, request, LOAD_HELPER),
+    "unload-helper": (request) => helper(plane, request, UNLOAD_HELPER),
+  };
+}
+
+/** Loads or unloads all helpers of a name: one, unless it reads several protocols. */
+async function helper(plane: Commanded, request: Request, command: number): Promise<Result> {
+  const entries = plane.memory.roster.entries, name = request.helper;
+  const named = entries.flatMap((entry, index) => entry.name === name ? [{ ...entry, index }] : []);
+  if (named.length === 0) {
+    const known = [...new Set(entries.map((entry) => entry.name))].join(", ");
+    throw new CommandError(
+      `there is no helper ${JSON.stringify(name)}; ${known === "" ? "none is listed" : `there are ${known}`}`,
+    );
+  }
+  let flows = 0, expectations = 0, changed = false;
+  for (const { index, loaded } of named) {
+    const answer = await plane.command(command, [index]);
+    changed ||= loaded !== (command === LOAD_HELPER);
+    flows += answer[1];
+    expectations += answer[2];
+  }
+  return { changed, flows, expectations };
+}
