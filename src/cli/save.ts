@@ -16,7 +16,7 @@ export const save: Command = {
   help: `
 Prints the rules of the configuration module CONFIG as iptables-save would after loading them, however they are
 written there: tables in the order in which a packet meets them, without comment lines. Rules that iptables has no
-words for (a TypeScript function as a match, timeouts as an object) are refused, each with its place.
+words for (a TypeScript function as a match, timeouts by state) are refused, each with its place.
 
   --ipv6       the rules of IPv6, as ip6tables-save prints them
   --counters   with packets and bytes, as iptables-save -c: those that an iptables text of the configuration begins with
@@ -36,7 +36,7 @@ Example:
     const { config } = await load(path);
     const valid = withoutAddresses(path, config) ?? validated(path, config);
     const set = options.ipv6 ? valid.rules.ipv6 : valid.rules.ipv4;
-    const problems = unsaid(set, valid.helpers);
+    const problems = unsaid(set, valid);
     if (problems.length > 0) {
       const what = counted(problems.length, "thing");
       throw new Refused(listed(`${path}: ${what} that iptables cannot say`, problems));

@@ -649,7 +649,8 @@ export function finishRule(
   const finish = (extension: Extension, options: AnyOptions, column: number): AnyOptions | null => {
     try {
       checkPlace(extension, place, IPTABLES);
-      return finishOptions(extension, options, { ...place, matches, helpers: c.helpers }, IPTABLES);
+      const { helpers, timeouts } = c;
+      return finishOptions(extension, options, { ...place, matches, helpers, timeouts }, IPTABLES);
     } catch (error) {
       if (!(error instanceof OptionError)) throw error;
       c.problems.add(at(column), error.message);

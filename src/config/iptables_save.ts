@@ -110,7 +110,7 @@ function saveInterface(letter: string, spec: InterfaceSpec | null): string {
 }
 
 /** What no text can say, each with the place of its rule: functions, timeouts without a name, odd names. */
-export function unsaid(set: RuleSet, helpers: RulesContext["helpers"]): Problem[] {
+export function unsaid(set: RuleSet, c: Pick<RulesContext, "helpers" | "timeouts">): Problem[] {
   const problems = new Problems();
   for (const name of TABLE_NAMES) {
     for (const chain of set[name]?.chains ?? []) {
@@ -120,7 +120,8 @@ export function unsaid(set: RuleSet, helpers: RulesContext["helpers"]): Problem[
   if (problems.list.length > 0) return problems.list;
   // Names are printed as they are; one with a quote in it, say, is read as another.
   const found = new Problems(), text = saveRules(set);
-  const context = { family: set.family, interfaces: [], helpers, problems: found, warnings: new Problems() };
+  const { helpers, timeouts } = c, warnings = new Problems();
+  const context = { family: set.family, interfaces: [], helpers, timeouts, problems: found, warnings };
   const again = saveRules(restoreRules(text, "text", context)).split("\n");
   const places = linePlaces(set), lines = text.split("\n");
   for (const { path, message } of found.list) {
@@ -140,7 +141,8 @@ function unsaidOptions(rule: RuleSpec, problems: Problems): void {
       problems.add(`${rule.path}.match`, "is a function; iptables has matches only");
     }
   }
-  if (rule.target?.kind === "target" && rule.target.options.timeout !== undefined) {
+  const timeout = rule.target?.kind === "target" ? rule.target.options.timeout?.value : undefined;
+  if (timeout !== undefined && (timeout as { name: string | null }).name === null) {
     problems.add(
       `${rule.path}.timeout`,
       "gives timeouts by state; iptables has only names of timeout policies",

@@ -62,6 +62,7 @@ export interface RuleContext {
   readonly builtinChains: readonly string[];
   readonly interfaces: readonly string[];
   readonly helpers: CheckContext["helpers"];
+  readonly timeouts: CheckContext["timeouts"];
 }
 
 /** A value without its negation. */
@@ -459,9 +460,10 @@ class RuleReader {
       return true;
     });
     if (placed === null || !fine) return null;
+    const { helpers, timeouts } = this.#c;
     return this.#attempt(
       key,
-      () => finishOptions(extension, options, { ...place, matches, helpers: this.#c.helpers }, TYPESCRIPT),
+      () => finishOptions(extension, options, { ...place, matches, helpers, timeouts }, TYPESCRIPT),
     );
   }
 }

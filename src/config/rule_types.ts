@@ -21,7 +21,7 @@ export interface TimeoutConfig {
   synSent?: number;
   /** SYN and SYN/ACK were seen. */
   synRecv?: number;
-  /** The connection is open. */
+  /** TCP, SCTP: the connection is open. */
   established?: number;
   /** One side has sent its FIN. */
   finWait?: number;
@@ -39,6 +39,20 @@ export interface TimeoutConfig {
   retrans?: number;
   /** Data waits for its acknowledgement. */
   unacknowledged?: number;
+  /** SCTP: an ABORT or the end was seen. */
+  closed?: number;
+  /** SCTP: an INIT was seen. */
+  cookieWait?: number;
+  /** SCTP: COOKIE ECHO was seen. */
+  cookieEchoed?: number;
+  /** SCTP: the opener has sent SHUTDOWN. */
+  shutdownSent?: number;
+  /** SCTP: the answerer has sent SHUTDOWN. */
+  shutdownRecd?: number;
+  /** SCTP: SHUTDOWN was acknowledged. */
+  shutdownAckSent?: number;
+  /** SCTP: a second path was opened by HEARTBEAT. */
+  heartbeatSent?: number;
   /** UDP, UDP-Lite, GRE: packets in one direction only. */
   unreplied?: number;
   /** UDP, UDP-Lite, GRE: packets in both directions. */
@@ -280,8 +294,8 @@ export interface RuleConfig {
   zoneOrig?: number | string;
   /** CT: zone of the reply direction; the opener stays in zone 0. */
   zoneReply?: number | string;
-  /** CT: life of the flow by state. */
-  timeout?: TimeoutConfig;
+  /** CT: life of the flow by state, or the name of a policy in `timeouts`. */
+  timeout?: string | TimeoutConfig;
   /** CT: events to report: new, related, destroy, reply, assured, protoinfo, helper, mark, natseqinfo, secmark. */
   ctevents?: string | readonly string[];
   /** CT: expectation events to report: new. */

@@ -23,6 +23,7 @@ import { familyOfRule, readRule, VERDICTS } from "./rule.ts";
 export interface RulesContext {
   readonly interfaces: readonly string[];
   readonly helpers: CheckContext["helpers"];
+  readonly timeouts: CheckContext["timeouts"];
   readonly problems: Problems;
   readonly warnings: Problems;
 }
@@ -247,6 +248,7 @@ function buildTable(
       builtinChains: builtinChains(table),
       interfaces: c.interfaces,
       helpers: c.helpers,
+      timeouts: c.timeouts,
     };
     if (hook === null && hooks.get(name) === 0 && rules.length > 0 && loops.length === 0) {
       const near = nearest(name, builtinChains(table));

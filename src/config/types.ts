@@ -9,7 +9,7 @@
  */
 import type { ConntrackHelper } from "../conntrack/helper.ts";
 import type { Profile } from "./profile.ts";
-import type { RuleConfig } from "./rule_types.ts";
+import type { RuleConfig, TimeoutConfig } from "./rule_types.ts";
 
 export type { Profile } from "./profile.ts";
 export type { Negatable, PortConfig, RuleConfig, TimeoutConfig } from "./rule_types.ts";
@@ -39,6 +39,11 @@ export interface RouterConfig {
   ip6tables?: string;
   /** Conntrack helpers, made by their factories: `[ftp(), tftp({ ports: [69] })]`. */
   helpers?: readonly ConntrackHelper[];
+  /**
+   * Timeout policies by the names that rules call them (`--timeout NAME`, `timeout: "NAME"`), as `nfct add timeout` makes
+   * them: `{ web: { protocol: "tcp", established: 3600 } }`.
+   */
+  timeouts?: Readonly<Record<string, TimeoutPolicyConfig>>;
   /**
    * Where the knobs stand that `sysctl` does not name: `"linux"` (default) as in Linux, `"rfc"` as RFC 4787, 5382 and
    * 5508 want them: endpoint-independent mappings, longer timeouts.
@@ -94,6 +99,14 @@ export interface RouteConfig {
   type?: "unicast" | "blackhole" | "unreachable" | "prohibit";
   /** Source of Weir's own packets by this route; one of its own addresses. */
   source?: string;
+}
+
+/** Seconds by state for the flows of rules that name the policy; what is not given keeps its sysctl's value. */
+export interface TimeoutPolicyConfig extends TimeoutConfig {
+  /** The protocol that has these states; `"generic"` for those that have none of their own. */
+  protocol: "tcp" | "udp" | "udplite" | "icmp" | "icmpv6" | "sctp" | "gre" | "generic";
+  /** Only rules of this family may name it, as in Linux, where each policy is for one; both by default. */
+  family?: 4 | 6;
 }
 
 /** A chain with a policy, or a user chain in its long form. */

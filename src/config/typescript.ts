@@ -22,6 +22,7 @@ import { reach } from "./reach.ts";
 import { familyOfRule, readRule, type RuleContext } from "./rule.ts";
 import { sayRule } from "./rule_object.ts";
 import { builtinChains } from "./rules.ts";
+import { trackerName, trackerOf } from "../tables/timeouts.ts";
 import { printProperty, templateText, type Value } from "./source_text.ts";
 
 /** A text and what messages call it. */
@@ -54,7 +55,7 @@ export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): strin
   const sources: Source[] = [];
   for (const [family, source] of [[4, ipv4], [6, ipv6]] as const) {
     if (source === null) continue;
-    const context = { family, interfaces: [], helpers, problems, warnings: new Problems() };
+    const context = { family, interfaces: [], helpers, timeouts: null, problems, warnings: new Problems() };
     sources.push({ ...source, family, set: restoreRules(source.text, source.name, context) });
   }
   if (problems.list.length > 0) throw new ConfigError(problems.list);
@@ -67,7 +68,7 @@ export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): strin
     for (const name of TABLE_NAMES) {
       const table = source.set[name];
       if (table === null) continue;
-      const result = sayTable(table, { interfaces: [...interfaces.keys()], helpers });
+      const result = sayTable(table, { interfaces: [...interfaces.keys()], helpers, timeouts: null });
       if ("reason" in result) {
         kept.push(saveTable(table));
         reasons.push(`table ${name}, for ${result.reason}`);
@@ -91,6 +92,7 @@ export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): strin
     ...(families.length === 0 ? [] : [`  ${printProperty("tables", new Map(families), 2)},`]),
     ...texts,
     ...printHelpers(used),
+    ...printTimeouts(usedTimeouts(sources.map(({ set }) => set))),
     "});",
     "",
   ].join("\n");
@@ -187,12 +189,39 @@ function printHelpers(used: readonly string[]): string[] {
   return [comment, "  helpers: [", ...calls.map((call) => `    ${call},`), "  ],"];
 }
 
+/** Timeout policies that rules name (CT --timeout), with their protocol as the first of these rules has it. */
+function usedTimeouts(sets: readonly RuleSet[]): Map<string, string> {
+  const used = new Map<string, string>();
+  for (const { rules } of sets.flatMap(chainsOf)) {
+    for (const { target, protocol } of rules) {
+      if (target?.kind !== "target" || target.extension.name !== "CT") continue;
+      const name = (target.options.timeout?.value as { name: string } | undefined)?.name;
+      if (name === undefined || target.options.notrack !== undefined || used.has(name)) continue;
+      used.set(name, trackerName(trackerOf(protocol)));
+    }
+  }
+  return used;
+}
+
+function printTimeouts(used: ReadonlyMap<string, string>): string[] {
+  if (used.size === 0) return [];
+  return [
+    "  // The rules name them; what each state lasts stands elsewhere, and here until it is filled in",
+    "  // nothing differs from the sysctls.",
+    "  timeouts: {",
+    ...[...used].map(([name, protocol]) =>
+      `    ${printProperty(name, new Map([["protocol", protocol]]), 4)},`
+    ),
+    "  },",
+  ];
+}
+
 // ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The chains of a table as objects, or the first rule that no object can say. */
 function sayTable(
   table: TableSpec,
-  c: Pick<RuleContext, "interfaces" | "helpers">,
+  c: Pick<RuleContext, "interfaces" | "helpers" | "timeouts">,
 ): { chains: Value } | { reason: string } {
   const jumps = (chain: ChainSpec) =>
     chain.rules.flatMap(({ target, path }) =>

@@ -7,6 +7,7 @@ import type { ConntrackHelper } from "../conntrack/helper.ts";
 import type { RouteSpec } from "../routing/fib.ts";
 import type { Sysctl } from "../sysctl.ts";
 import type { RuleSet } from "../tables/entry.ts";
+import type { TimeoutPolicy } from "../tables/timeouts.ts";
 import type { Problem } from "./problems.ts";
 
 /** The other side of an interface. */
@@ -49,6 +50,8 @@ export interface ValidConfig {
   readonly routes: readonly RouteSpec[];
   /** In the order of the configuration. */
   readonly helpers: readonly ConntrackHelper[];
+  /** Timeout policies that rules may name, in the order of the configuration. */
+  readonly timeouts: readonly TimeoutPolicy[];
   /** All knobs, set or not. */
   readonly sysctl: Sysctl;
   /** The tables of both families. */

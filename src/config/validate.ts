@@ -17,6 +17,7 @@ import { child, ConfigError, isObject, type Problem, Problems, suggest } from ".
 import { restoreRules } from "./iptables_restore.ts";
 import { type Profile, PROFILES } from "./profile.ts";
 import { assignCounters, readTables, type RulesContext, rulesTrack } from "./rules.ts";
+import { readTimeouts } from "./timeouts.ts";
 import type { RouterConfig } from "./types.ts";
 import { warnOfUntracked } from "./untracked.ts";
 import type { ValidConfig, ValidHost, ValidInterface, ValidPeer } from "./valid.ts";
@@ -32,6 +33,7 @@ const KEYS = [
   "iptables",
   "ip6tables",
   "helpers",
+  "timeouts",
   "profile",
   "sysctl",
 ];
@@ -63,7 +65,8 @@ class Validator {
     const routes = this.#routes(config.routes, names, interfaces);
     const helpers = this.#helpers(config.helpers);
     const sysctl = this.#sysctl(config.sysctl, this.#profile(config.profile));
-    const context = { interfaces: names, helpers, problems, warnings: this.#warnings };
+    const timeouts = readTimeouts(config.timeouts, "timeouts", problems);
+    const context = { interfaces: names, helpers, timeouts, problems, warnings: this.#warnings };
     const written = readTables(config.tables, "tables", context);
     const read = {
       4: this.#text(config.iptables, "iptables", 4, written[4], context),
@@ -77,6 +80,7 @@ class Validator {
       host,
       routes,
       helpers,
+      timeouts,
       sysctl,
       rules: { ipv4: sets[4], ipv6: sets[6] },
       tracking: {

@@ -19,6 +19,7 @@
 import type { Family, Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Services } from "./services.ts";
+import type { TimeoutPolicy } from "./timeouts.ts";
 
 /** The four tables, in the order in which a packet meets them. */
 export const TABLE_NAMES = ["raw", "mangle", "nat", "filter"] as const;
@@ -129,6 +130,8 @@ export interface CheckContext extends ReadContext {
     readonly protocol: number;
     readonly families: readonly Family[];
   }[];
+  /** Timeout policies that rules may name; null while they are not known, as for `weir import`. */
+  readonly timeouts: readonly TimeoutPolicy[] | null;
 }
 
 /** What `create` builds on. */

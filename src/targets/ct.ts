@@ -1,7 +1,8 @@
 /** Settings for the flow that the packet may start (iptables -t raw -j CT; xt_CT). */
-import { CONTINUE, ESTABLISHED, GRE, NO_CT, TCP, UDP, UDPLITE, type Verdict } from "../netfilter.ts";
+import { CONTINUE, ESTABLISHED, NO_CT, type Verdict } from "../netfilter.ts";
 import { type CtTemplate, type Packet, ZONE_FROM_MARK } from "../packet/packet.ts";
 import {
+  type CheckContext,
   defineTarget,
   type Kind,
   OptionError,
@@ -10,6 +11,17 @@ import {
   type TargetExtension,
 } from "../tables/extension.ts";
 import { bits, flag, refuse, show, text, wholeNumber } from "../tables/kinds.ts";
+import { protocolName } from "../tables/names.ts";
+import {
+  isSeconds,
+  MOST_NAME_BYTES,
+  SECONDS,
+  type Seconds,
+  secondsByPlace,
+  statesOf,
+  trackerName,
+  trackerOf,
+} from "../tables/timeouts.ts";
 import { NotrackTarget } from "./notrack.ts";
 
 const zone: Kind<number> = {
@@ -39,66 +51,72 @@ const events = bits(
   true,
 );
 
-/** Names of timeouts, by protocol, with their place in the tracker's list (`timeouts` in conntrack/proto). */
-const TCP_PLACES: Readonly<Record<string, number>> = {
-  synSent: 1,
-  synRecv: 2,
-  established: 3,
-  finWait: 4,
-  closeWait: 5,
-  lastAck: 6,
-  timeWait: 7,
-  close: 8,
-  synSent2: 9,
-  retrans: 12,
-  unacknowledged: 13,
-};
-const TWO_PLACES: Readonly<Record<string, number>> = { unreplied: 0, replied: 1 };
-const ONE_PLACE: Readonly<Record<string, number>> = { timeout: 0 };
-
-function places(protocol: number): Readonly<Record<string, number>> {
-  if (protocol === TCP) return TCP_PLACES;
-  return protocol === UDP || protocol === UDPLITE || protocol === GRE ? TWO_PLACES : ONE_PLACE;
+/** Timeouts of a rule: of a policy by its name, or its own; a name has no seconds before it is looked up. */
+interface Timeout {
+  readonly name: string | null;
+  readonly seconds: Seconds;
 }
 
-type Policy = Readonly<Record<string, number>>;
+/** Seconds by state as a rule has them. */
+function readSeconds(input: Readonly<Record<string, unknown>>, protocol: number): Seconds {
+  const known = statesOf(protocol);
+  for (const [state, seconds] of Object.entries(input)) {
+    if (!known.includes(state)) {
+      throw new OptionError(`${show(state)} is not a state of this protocol; they are ${known.join(", ")}`);
+    }
+    if (!isSeconds(seconds)) throw new OptionError(`${state}: ${show(seconds)} is not ${SECONDS}`);
+  }
+  return input as Seconds;
+}
 
-const timeout: Kind<Policy> = {
+const policyName = text(0, MOST_NAME_BYTES);
+
+const timeout: Kind<Timeout> = {
   words: 1,
   expects:
-    "seconds by state, such as { established: 3600 } for TCP or { unreplied: 10, replied: 60 } for UDP",
+    "the name of a policy in `timeouts`, or seconds by state, such as { established: 3600 } for TCP or " +
+    "{ unreplied: 10, replied: 60 } for UDP",
   read(input, c) {
-    if (typeof input === "string") {
-      throw new OptionError(
-        `${
-          show(input)
-        } names a timeout policy; there are none by name, write the rule in \`tables\` with timeout: { … }`,
-      );
-    }
+    if (typeof input === "string") return { name: policyName.read(input, c), seconds: {} };
     if (typeof input !== "object" || input === null) return refuse(input, this.expects);
     if (c.protocol === 0) {
       throw new OptionError("needs a protocol in the rule, not negated, whose states it speaks of");
     }
-    const known = places(c.protocol);
-    for (const [state, seconds] of Object.entries(input)) {
-      if (!Object.hasOwn(known, state)) {
-        throw new OptionError(
-          `${show(state)} is not a state of this protocol; they are ${Object.keys(known).join(", ")}`,
-        );
-      }
-      if (wholeNumber(seconds, 1, 2147483) === null) {
-        throw new OptionError(`${state}: ${show(seconds)} is not a number of seconds from 1 to 2147483`);
-      }
-    }
-    return input as Policy;
+    return { name: null, seconds: readSeconds(input as Record<string, unknown>, c.protocol) };
   },
-  print: (value) => Object.entries(value).map(([state, seconds]) => `${state}=${seconds}`).join(","),
+  // As it is: iptables puts no quotes round it.
+  print: ({ name, seconds }) =>
+    name ?? Object.entries(seconds).map(([state, value]) => `${state}=${value}`).join(","),
 };
+
+/** The policy that a rule names, if it may name it (xt_ct_set_timeout). */
+function policyOf(name: string, c: CheckContext): Timeout {
+  if (c.timeouts === null) return { name, seconds: {} };
+  const what = `timeout policy ${show(name)}`, policy = c.timeouts.find((known) => known.name === name);
+  if (policy === undefined) {
+    const known = c.timeouts.map((other) => other.name).join(", ");
+    throw new OptionError(
+      `${what} is not listed; add it to \`timeouts\`${known === "" ? "" : ` (listed: ${known})`}`,
+    );
+  }
+  if (c.protocol === 0) {
+    throw new OptionError(`${what} needs the protocol it is for in the same rule, not negated`);
+  }
+  if (policy.protocol !== trackerOf(c.protocol)) {
+    throw new OptionError(
+      `${what} is for ${trackerName(policy.protocol)}, and the rule for ${protocolName(c.protocol)}`,
+    );
+  }
+  if (policy.family !== 0 && policy.family !== c.family) {
+    throw new OptionError(`${what} is for IPv${policy.family}, and the rule for IPv${c.family}`);
+  }
+  return { name, seconds: policy.seconds };
+}
 
 interface CtOptions {
   notrack: true;
   helper: string;
-  timeout: Policy;
+  timeout: Timeout;
   ctevents: number;
   expevents: number;
   zone: number;
@@ -167,17 +185,20 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
     // iptables-save does not print zone 0, which is the zone of everything.
     const kept: Record<string, unknown> = { ...o };
     for (const key of ["zone", "zoneOrig", "zoneReply"] as const) if (o[key]?.value === 0) delete kept[key];
+    const name = o.timeout?.value.name ?? null;
+    if (name === "") delete kept.timeout;
+    // What is not tracked has no life: nobody asks whether there is such a policy.
+    else if (name !== null && o.notrack === undefined) {
+      kept.timeout = { value: policyOf(name, c), invert: false };
+    }
     return kept as Options<CtOptions>;
   },
   create(o, c) {
     if (o.notrack !== undefined) return new NotrackTarget();
     const { conntrack } = c.services;
-    let timeoutPolicy = 0;
-    if (o.timeout !== undefined) {
-      const known = places(c.protocol), seconds: number[] = [];
-      for (const [state, value] of Object.entries(o.timeout.value)) seconds[known[state]] = value;
-      timeoutPolicy = conntrack.timeoutPolicy(seconds, c.protocol);
-    }
+    const timeoutPolicy = o.timeout === undefined
+      ? 0
+      : conntrack.timeoutPolicy(secondsByPlace(o.timeout.value.seconds, c.protocol), c.protocol);
     return new CtTarget({
       ...zones(o),
       helper: o.helper === undefined

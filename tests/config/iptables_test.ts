@@ -18,6 +18,7 @@ function read(text: string, family: Family = 4) {
     family,
     interfaces: ["lan", "wan"],
     helpers: [idleHelper("ftp", 6, 21)],
+    timeouts: [],
     problems,
     warnings,
   });
@@ -321,6 +322,7 @@ for (const [text, ...wanted] of MISTAKES) {
       family: 4,
       interfaces: [],
       helpers: [],
+      timeouts: [],
       problems,
       warnings: new Problems(),
     });

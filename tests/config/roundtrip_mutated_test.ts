@@ -17,7 +17,14 @@ const HELPERS = [idleHelper("ftp", 6, 21), idleHelper("tftp", 17, 69)];
 
 function read(text: string, family: Family) {
   const problems = new Problems(), warnings = new Problems();
-  const set = restoreRules(text, "text", { family, interfaces: [], helpers: HELPERS, problems, warnings });
+  const set = restoreRules(text, "text", {
+    family,
+    interfaces: [],
+    helpers: HELPERS,
+    timeouts: null,
+    problems,
+    warnings,
+  });
   return { set, problems: problems.list };
 }
 

@@ -12,7 +12,14 @@ import { type Fixture, FIXTURES, reversedTables, withLegacy } from "./fixtures/l
 function read({ name, family, text }: Fixture): RuleSet {
   const problems = new Problems(), warnings = new Problems();
   const helpers = [idleHelper("ftp", 6, 21), idleHelper("tftp", 17, 69)];
-  const set = restoreRules(text, name, { family, interfaces: [], helpers, problems, warnings });
+  const set = restoreRules(text, name, {
+    family,
+    interfaces: [],
+    helpers,
+    timeouts: null,
+    problems,
+    warnings,
+  });
   assertEquals(problems.list, []);
   return set;
 }

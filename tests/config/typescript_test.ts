@@ -15,7 +15,14 @@ import { FIXTURES } from "./fixtures/legacy.ts";
 function printed(text: string, family: Family): string {
   const problems = new Problems(), warnings = new Problems();
   const helpers = [idleHelper("ftp", 6, 21), idleHelper("tftp", 17, 69)];
-  const set = restoreRules(text, "text", { family, interfaces: [], helpers, problems, warnings });
+  const set = restoreRules(text, "text", {
+    family,
+    interfaces: [],
+    helpers,
+    timeouts: null,
+    problems,
+    warnings,
+  });
   assertEquals(problems.list, []);
   return saveRules(set);
 }
