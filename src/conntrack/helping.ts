@@ -205,14 +205,16 @@ export abstract class HelperHost extends Expector {
     this.flows.words[ct * FLOW_WORDS + HELP_COUNT] = rule << RULE_SHIFT;
   }
 
+  /** The number of that rule, 0 when there is none. */
+  #ruleOf(ct: number): number {
+    return this.flows.words[ct * FLOW_WORDS + HELP_COUNT] >>> RULE_SHIFT;
+  }
+
   protected override welcome(ct: number, exp: number): void {
     const master = this.expects.words[exp * EXP_WORDS + EXP_MASTER] - 1;
     super.welcome(ct, exp);
     // One that a helper reads, too, has it by the same rule.
-    const w = this.flows.words;
-    if (w[ct * FLOW_WORDS + CT_HELPER] !== 0) {
-      this.noteRule(ct, w[master * FLOW_WORDS + HELP_COUNT] >>> RULE_SHIFT);
-    }
+    if (this.flows.words[ct * FLOW_WORDS + CT_HELPER] !== 0) this.noteRule(ct, this.#ruleOf(master));
   }
 
   /**
@@ -221,7 +223,7 @@ export abstract class HelperHost extends Expector {
    */
   settleRules(): void {
     const fingerprint = this.ruleTexts.fingerprint(this.timeoutPolicies);
-    if (this.#roster.fingerprint !== fingerprint) {
+    if (this.#roster.fingerprint !== fingerprint) { // Never so when the state is new: then there are no flows.
       const w = this.flows.words;
       for (let ct = 0, high = this.flows.high; ct < high; ct++) {
         const at = ct * FLOW_WORDS;
@@ -363,7 +365,7 @@ export abstract class HelperHost extends Expector {
     const e = this.expects.words, at = exp * EXP_WORDS, master = e[at + EXP_MASTER] - 1;
     this.countHelper(master, HELPER_OPENED);
     const w = this.flows.words, flow = master * FLOW_WORDS, index = w[flow + CT_HELPER] - 1;
-    const status = w[flow + CT_STATUS], rule = w[flow + HELP_COUNT] >>> RULE_SHIFT;
+    const status = w[flow + CT_STATUS], rule = this.#ruleOf(master);
     const helper = this.helpers[index], records = helper.limits?.record === true, p = this.#packet;
     const bytes = e[at + EXP_ANNOUNCED], said = p !== null && bytes !== NO_BYTES;
     const number = this.#pinholes.note(
