@@ -1,6 +1,8 @@
 /** What the documentation promises is there: commands, tasks, links, and configurations that check without a mistake. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { FULL_PATH, fullPage, keptResults, readmeWith } from "./bench/pages.ts";
+import { SCENARIOS } from "./bench/scenarios/mod.ts";
 import { files, read, ROOT } from "./tree.ts";
 
 const PAGES = files().filter((path) => path.endsWith(".md"));
@@ -78,4 +80,15 @@ Deno.test("docs: every example begins with two lines of purpose and a drawing", 
     assertMatch(read(path), /^\/\*\*\n \* .+\n \* .+\n \*\n \* ```\n[\s\S]*?┌[\s\S]*? \* ```\n/, path);
     assertStringIncludes(read("README.md"), `(${path})`);
   }
+});
+
+Deno.test("docs: README.md and the page beside the results show what the results say", () => {
+  const results = keptResults();
+  assertEquals(read("README.md"), readmeWith(read("README.md"), results));
+  assertEquals(read(FULL_PATH), fullPage(results));
+});
+
+Deno.test("docs: the results that are shown are of a whole run", () => {
+  const { scenarios } = keptResults();
+  assertEquals(Object.keys(scenarios), SCENARIOS.map((scenario) => scenario.name));
 });

@@ -1,319 +1,242 @@
 /**
- * `deno task bench`: Weir with all tables in use beside a bare C forwarder (floor.c), in the same run.
+ * `deno task bench`: Weir, and who else could do its work, side by side in one run.
  *
- * Each contender in turn gets fresh namespaces; rounds are interleaved (A B A B …) and the medians compared, because
- * machines are shared and noisy: only the ratios mean something. The router is pinned to core 1, generator and
- * programs to core 0, where there are two.
+ * ```
+ *  scenario ─▶ round ─▶ contender: fresh namespaces ─▶ start ─▶ measure ─▶ all of it gone ─▶ next contender
+ * ```
+ *
+ * Contenders take turns within each round (A B C A B C …), because machines are shared and noisy: what disturbs one
+ * disturbs its neighbours, and only ratios mean something. A run that fails or takes too long is reported and costs
+ * nothing but its own numbers.
+ *
+ * Life-cycle: everything happens in labs (tests/netns/lab.ts), which end with their processes. A signal closes the one
+ * that is open.
  *
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { complain, print } from "../../src/cli/output.ts";
+import { unavailable } from "../netns/lab.ts";
+import { install, missing } from "../netns/programs.ts";
+import type { Contender } from "./contender.ts";
+import { CONTENDERS } from "./contenders/mod.ts";
+import { keptResults, writePages } from "./pages.ts";
+import { newResults, type Results, type ScenarioResults } from "./results.ts";
+import { type Run, type Sample, type Scenario, USUAL } from "./scenario.ts";
+import { SCENARIOS } from "./scenarios/mod.ts";
+import { Stage } from "./stage.ts";
+import { fullTable } from "./table.ts";
 
-const HELP = `deno task bench [NAME…] [--rounds N] [--seconds N] [--json]
+const NAMES = SCENARIOS.map((s) => s.name), WHO = CONTENDERS.map((c) => c.name);
+const width = Math.max(...NAMES.map((name) => name.length));
+const HELP = `deno task bench [NAME…] [OPTIONS]
 
-Runs Weir and a bare C forwarder in turn and prints medians and ratios.
-NAME: bulk (TCP through iperf3), packets (64 bytes, one way), memory (resident with 10,000 flows); all by default.
+Measures Weir beside ${CONTENDERS.slice(1).map((c) => c.title).join(", ")}, and prints one table
+with ratios and targets. NAME is a scenario; all by default:
 
-Example: deno task bench packets --rounds 5 --json
+${SCENARIOS.map((s) => `  ${s.name.padEnd(width)}  ${s.about}`).join("\n")}
+
+  --contenders A,B   of ${WHO.join(", ")}; all by default
+  --rounds N         how often each is started; 3 by default
+  --seconds N        for one measurement; 1.5 by default
+  --json             print the raw samples as JSON
+  --write            keep the results, and have README.md show them; takes a whole run
+  --from FILE        show results that were kept, without measuring
+  --install          install from Debian what is missing
+
+Examples:
+  $ deno task bench packets rules --contenders weir,floor --rounds 5
+  $ deno task bench --install --write
 `;
 
-const SCENARIOS = ["bulk", "packets", "memory"];
+/** What the contenders and the scenarios need, by program, and Debian's package of it. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  "ip": "iproute2",
+  "unshare": "util-linux",
+  "nsenter": "util-linux",
+  "taskset": "util-linux",
+  "mount": "mount",
+  "gcc": "gcc libc6-dev",
+  "iperf3": "iperf3",
+  "iptables-legacy-restore": "iptables",
+  "slirp4netns": "slirp4netns",
+  "ovs-vswitchd": "openvswitch-switch",
+  "ovsdb-server": "openvswitch-switch",
+  "ovsdb-tool": "openvswitch-common",
+  "ovs-vsctl": "openvswitch-switch",
+  "ovs-ofctl": "openvswitch-common",
+};
+/** Without these there is no benchmark; the others belong to one contender each. */
+const ALWAYS = ["ip", "unshare", "nsenter", "taskset", "mount", "gcc", "iperf3"];
+const TOOLS = ["blast", "control", "floor", "flows", "pingpong", "probe", "uso"];
 const here = import.meta.dirname!;
-const prefix = `wb${Deno.pid}`;
-const lan = `${prefix}-lan`, wan = `${prefix}-wan`;
-const LAN = "192.0.2.2", WAN = "198.51.100.2";
-const PACKET_SIZE = 64;
 
-/** A contender's process and how its packets were counted. */
-interface Contender {
-  readonly name: string;
-  start(): Promise<Deno.ChildProcess>;
+/** Labs that are open now: one, or none. */
+const open = new Set<Stage>();
+let tools = "";
+let ending = false;
+/** What has to wait for the end of the process, which comes as soon as all is cleaned up. */
+const never = new Promise<never>(() => {});
+
+async function clean(): Promise<void> {
+  ending = true;
+  await Promise.all([...open].map((stage) => stage.lab.close()));
+  if (tools !== "") await Deno.remove(tools, { recursive: true }).catch(() => {});
 }
 
-interface Sample {
-  [measure: string]: number;
+async function compile(): Promise<void> {
+  tools = await Deno.makeTempDir({ prefix: "weir-bench-" });
+  await Promise.all(TOOLS.map(async (tool) => {
+    const args = ["-O2", "-Wall", "-o", `${tools}/${tool}`, `${here}/tools/${tool}.c`];
+    const { success, stderr } = await new Deno.Command("gcc", { args, stdin: "null" }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+  }));
 }
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-const say = (text: string) => Deno.stderr.writeSync(encoder.encode(text + "\n"));
-
-async function sh(command: string, ...args: string[]): Promise<string> {
-  const signal = AbortSignal.timeout(60_000);
-  const child = new Deno.Command(command, { args, signal, stdout: "piped", stderr: "piped" });
-  const { code, stdout, stderr } = await child.output();
-  if (code !== 0) {
-    throw new Error(`${command} ${args.join(" ")}: ${decoder.decode(stderr).trim() || `exit ${code}`}`);
-  }
-  return decoder.decode(stdout);
-}
-
-/** Runs a program in a namespace, on core 0 if there is another for the router. */
-const inNetns = (netns: string, ...argv: string[]) => sh("ip", "netns", "exec", netns, ...pin(0), ...argv);
-const pin = (core: number) => navigator.hardwareConcurrency > 1 ? ["taskset", "-c", String(core)] : [];
-
-function spawnIn(netns: string, argv: string[]): Deno.ChildProcess {
-  return new Deno.Command("ip", {
-    args: ["netns", "exec", netns, ...pin(0), ...argv],
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-}
-
-/** Starts a contender on the core that it has for itself. */
-function router(argv: string[], env: Record<string, string> = {}): Deno.ChildProcess {
-  const [command, ...args] = [...pin(1), ...argv];
-  return new Deno.Command(command, { args, env, stdout: "piped", stderr: "inherit" }).spawn();
-}
-
-/** Reads a child's output until `text` appears, then lets the rest run dry. */
-async function waitFor(child: Deno.ChildProcess, text: string, what: string): Promise<void> {
-  let seen = "";
-  const reader = child.stdout.getReader();
-  const timer = setTimeout(() => void reader.cancel(), 20_000);
-  while (!seen.includes(text)) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error(`${what} did not become ready: ${seen}`);
-    seen += decoder.decode(value);
-  }
-  clearTimeout(timer);
-  reader.releaseLock();
-  child.stdout.pipeTo(new WritableStream()).catch(() => {});
-}
-
-async function stop(child: Deno.ChildProcess): Promise<void> {
-  try {
-    child.kill("SIGTERM");
-  } catch { /* it has ended by itself */ }
-  await child.status;
-}
-
-/** CPU seconds that a process has used, all threads. */
-async function cpuSeconds(pid: number): Promise<number> {
-  const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-async function residentMegabytes(pid: number): Promise<number> {
-  const status = await Deno.readTextFile(`/proc/${pid}/status`);
-  return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
-}
-
-async function received(): Promise<number> {
-  return Number(await inNetns(wan, "cat", "/sys/class/net/wan/statistics/rx_packets"));
-}
-
-async function bulk(child: Deno.ChildProcess, seconds: number): Promise<Sample> {
-  const server = spawnIn(wan, ["iperf3", "-s", "-1", "--forceflush"]);
-  await waitFor(server, "Server listening", "iperf3 server");
-  try {
-    const before = await cpuSeconds(child.pid);
-    const result = JSON.parse(await inNetns(lan, "iperf3", "-c", WAN, "-t", String(seconds), "-J"));
-    const cpu = await cpuSeconds(child.pid) - before;
-    return {
-      "bulk Gbit/s": result.end.sum_received.bits_per_second / 1e9,
-      "bulk CPU s/GB": cpu / (result.end.sum_received.bytes / 1e9),
-    };
-  } finally {
-    await stop(server);
-  }
-}
-
-async function packets(child: Deno.ChildProcess, seconds: number): Promise<Sample> {
-  const sink = spawnIn(wan, [`${build}/blast`, "--sink", WAN, "5000", String(seconds + 5)]);
-  await waitFor(sink, "ready", "sink");
-  try {
-    const blast = (duration: number) =>
-      inNetns(
-        lan,
-        `${build}/blast`,
-        "lan",
-        LAN,
-        WAN,
-        "5000",
-        String(PACKET_SIZE),
-        "64",
-        String(duration),
-        "0",
-      );
-    await blast(1); // let compilers and caches settle
-    const cpuBefore = await cpuSeconds(child.pid),
-      packetsBefore = await received(),
-      began = performance.now();
-    await blast(seconds);
-    const elapsed = (performance.now() - began) / 1000;
-    const count = await received() - packetsBefore, cpu = await cpuSeconds(child.pid) - cpuBefore;
-    return { "64-byte kpackets/s": count / elapsed / 1000, "CPU µs/packet": cpu / count * 1e6 };
-  } finally {
-    await stop(sink);
-  }
-}
-
-async function memory(child: Deno.ChildProcess): Promise<Sample> {
-  // In small portions, so that the device's queue drops none: each of the 10,000 flows must arrive.
-  for (let i = 0; i < 40; i++) {
-    await inNetns(
-      lan,
-      `${build}/blast`,
-      "lan",
-      LAN,
-      `198.51.100.${100 + i}`,
-      "5000",
-      "64",
-      "250",
-      "2",
-      "250",
-    );
-  }
-  return { "resident MB, 10,000 flows": await residentMegabytes(child.pid) };
-}
-
-/** The floor's namespaces get by hand what Weir gives its own. */
-async function address(netns: string, device: string, own: string): Promise<void> {
-  await sh("ip", "-n", netns, "addr", "add", `${own}/24`, "dev", device);
-  await sh("ip", "-n", netns, "link", "set", device, "up");
-  await sh("ip", "-n", netns, "route", "add", "default", "dev", device);
-}
-
-const all: Contender[] = [
-  {
-    name: "C floor",
-    async start() {
-      const child = router([`${build}/floor`, lan, "lan", wan, "wan"]);
-      await waitFor(child, "ready", "floor");
-      await address(lan, "lan", LAN);
-      await address(wan, "wan", WAN);
-      return child;
-    },
-  },
-  {
-    name: "Weir",
-    async start() {
-      const child = router(
-        [Deno.execPath(), "run", "-A", `${here}/../../mod.ts`, "run", `${here}/weir.ts`],
-        { WEIR_BENCH_LAN: lan, WEIR_BENCH_WAN: wan },
-      );
-      await waitFor(child, "forwarding", "Weir");
-      return child;
-    },
-  },
-];
-
-function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-async function removeNetns(): Promise<void> {
-  for (const netns of [lan, wan]) await sh("ip", "netns", "del", netns).catch(() => {});
-}
-
-async function round(contender: Contender, chosen: string[], seconds: number): Promise<Sample> {
-  await sh("ip", "netns", "add", lan);
-  await sh("ip", "netns", "add", wan);
-  await sh("ip", "-n", lan, "link", "set", "lo", "up");
-  await sh("ip", "-n", wan, "link", "set", "lo", "up");
-  let child: Deno.ChildProcess | undefined;
-  try {
-    child = await contender.start();
-    const sample: Sample = {};
-    if (chosen.includes("memory") && contender.name === "Weir") Object.assign(sample, await memory(child));
-    if (chosen.includes("bulk")) Object.assign(sample, await bulk(child, seconds));
-    if (chosen.includes("packets")) Object.assign(sample, await packets(child, seconds));
-    return sample;
-  } finally {
-    if (child) await stop(child);
-    await removeNetns();
-  }
-}
-
-let build = "";
-
-async function main(): Promise<number> {
-  const args = parseArgs(Deno.args, {
-    boolean: ["json", "help"],
-    string: ["rounds", "seconds"],
-    default: { rounds: "3", seconds: "3" },
-  });
-  if (args.help) {
-    Deno.stdout.writeSync(encoder.encode(HELP));
-    return 0;
-  }
-  const names = args._.map(String);
-  const unknown = names.find((name) => !SCENARIOS.includes(name));
-  const rounds = Number(args.rounds), seconds = Number(args.seconds);
-  if (unknown !== undefined || !(rounds >= 1) || !(seconds >= 1)) {
-    say(unknown !== undefined ? `bench: no scenario ${unknown}; there are ${SCENARIOS.join(", ")}` : HELP);
-    return 2;
-  }
-  const chosen = names.length ? names : SCENARIOS;
-  if (Deno.uid() !== 0) {
-    say("bench: needs root, for network namespaces and TUN devices");
-    return 1;
-  }
-
-  build = await Deno.makeTempDir({ prefix: "weir-bench-" });
-  const clean = async () => {
-    await removeNetns();
-    await Deno.remove(build, { recursive: true }).catch(() => {});
+/** One start of one contender. */
+async function measure(scenario: Scenario, contender: Contender, seconds: number): Promise<Sample> {
+  const opened = async () => {
+    if (ending) await never;
+    const stage = await Stage.open(tools, (stage) => open.add(stage));
+    return stage;
   };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => void clean().then(() => Deno.exit(130)));
-  }
+  const run: Run = {
+    seconds,
+    open: opened,
+    start: async (contender, setting) => {
+      const stage = await opened();
+      await stage.start(contender, { ...USUAL, ...setting });
+      return stage;
+    },
+  };
+  const limit = scenario.limit + 20 * seconds;
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    for (const stage of open) void stage.lab.close();
+  }, limit * 1000);
   try {
-    for (const source of ["floor", "blast"]) {
-      await sh("gcc", "-O2", "-o", `${build}/${source}`, `${here}/${source}.c`);
-    }
-    const samples = new Map<string, Sample[]>(all.map((c) => [c.name, []]));
-    for (let i = 0; i < rounds; i++) {
-      for (const contender of all) {
-        const sample = await round(contender, chosen, seconds);
-        samples.get(contender.name)!.push(sample);
-        say(
-          `round ${i + 1} ${contender.name}: ` +
-            Object.entries(sample).map(([k, v]) => `${k} ${v.toFixed(2)}`).join(", "),
+    return await scenario.run(contender, run);
+  } catch (error) {
+    if (ending) await never;
+    const said = [...open].map((stage) => stage.router.process?.text.trim()).filter(Boolean);
+    const why = late ? `it took over ${limit} s` : error instanceof Error ? error.message : String(error);
+    throw new Error([why, ...said].join("; its router said: ").slice(0, 2000));
+  } finally {
+    clearTimeout(timer);
+    for (const stage of open) await stage.lab.close();
+    open.clear();
+  }
+}
+
+/** All rounds of one scenario. */
+async function play(
+  scenario: Scenario,
+  contenders: readonly Contender[],
+  { rounds: most, seconds }: Results,
+): Promise<ScenarioResults> {
+  const results: ScenarioResults = { samples: {}, leftOut: {}, partly: {}, failed: {} };
+  const asked = contenders.filter((contender) => {
+    const why = scenario.leftOut(contender);
+    if (why !== null) results.leftOut[contender.name] = why;
+    const some = scenario.partly?.(contender) ?? null;
+    if (why === null && some !== null) results.partly[contender.name] = some;
+    return why === null;
+  });
+  const rounds = scenario.once ? 1 : most;
+  for (let round = 1; round <= rounds; round++) {
+    for (const contender of asked) {
+      const title = `${scenario.name}, round ${round} of ${rounds}, ${contender.title}`;
+      const samples = results.samples[contender.name] ??= [];
+      try {
+        const sample = await measure(scenario, contender, seconds);
+        samples.push(sample);
+        complain(
+          `${title}: ${
+            Object.entries(sample).map(([key, value]) => `${key} ${value.toPrecision(4)}`).join(", ")
+          }`,
         );
+      } catch (error) {
+        samples.push(null);
+        const why = (error as Error).message;
+        (results.failed[contender.name] ??= []).push(why.replaceAll(/\s+/g, " ").slice(0, 200));
+        complain(`${title} failed: ${why}`);
       }
     }
-    report(samples, args.json, rounds, seconds);
+  }
+  return results;
+}
+
+async function main(): Promise<number> {
+  const unknown: string[] = [];
+  const args = parseArgs(Deno.args, {
+    boolean: ["json", "help", "write", "install"],
+    string: ["_", "rounds", "seconds", "contenders", "from"],
+    default: { rounds: "3", seconds: "1.5", contenders: WHO.join(",") },
+    unknown: (arg, key) => key === undefined || void unknown.push(arg),
+  });
+  if (args.help) {
+    print(HELP.trimEnd());
     return 0;
+  }
+  const names = args._.map(String), who = args.contenders!.split(",");
+  const rounds = Number(args.rounds), seconds = Number(args.seconds);
+  const wrong = unknown.length > 0
+    ? `there is no option ${unknown[0]}`
+    : names.some((name) => !NAMES.includes(name))
+    ? `no such scenario; there are ${NAMES.join(", ")}`
+    : who.some((name) => !WHO.includes(name))
+    ? `no such contender; there are ${WHO.join(", ")}`
+    : !(rounds >= 1 && Number.isInteger(rounds) && seconds > 0)
+    ? "--rounds and --seconds are numbers"
+    : args.write && args.from === undefined && (names.length > 0 || who.length < WHO.length)
+    ? "--write takes a whole run, without NAME and --contenders"
+    : null;
+  if (wrong !== null) {
+    complain(`bench: ${wrong} (--help)`);
+    return 2;
+  }
+  if (args.from !== undefined) return show(keptResults(args.from), args.json, args.write);
+
+  if (args.install) await install(Object.keys(PACKAGES), complain, PACKAGES);
+  const lacking = missing(ALWAYS);
+  const cannot = unavailable() ??
+    (lacking.length > 0 ? `not installed: ${lacking.join(", ")} (--install)` : null);
+  if (cannot !== null) {
+    complain(`bench: ${cannot}`);
+    return 1;
+  }
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    Deno.addSignalListener(signal, () => void clean().then(() => Deno.exit(130)));
+  }
+  const left: Record<string, string> = {};
+  const contenders = CONTENDERS.filter(({ name, title, needs }) => {
+    if (!who.includes(name)) return false;
+    const lacking = missing(needs);
+    if (lacking.length > 0) {
+      left[name] = `not installed: ${lacking.join(", ")}`;
+      complain(`bench: ${title} is left out, ${left[name]} (--install)`);
+    }
+    return lacking.length === 0;
+  });
+  try {
+    await compile();
+    const results = newResults(rounds, seconds, left);
+    for (const scenario of SCENARIOS) {
+      if (names.length > 0 && !names.includes(scenario.name)) continue;
+      results.scenarios[scenario.name] = await play(scenario, contenders, results);
+    }
+    return show(results, args.json, args.write);
   } finally {
     await clean();
   }
 }
 
-function report(samples: Map<string, Sample[]>, json: boolean, rounds: number, seconds: number): void {
-  const measures = [...new Set([...samples.values()].flat().flatMap(Object.keys))];
-  const rows = measures.map((measure) => {
-    const of = (name: string) => samples.get(name)!.map((s) => s[measure]).filter((v) => v !== undefined);
-    const floor = of("C floor"), weir = of("Weir");
-    return {
-      measure,
-      floor: floor.length ? median(floor) : null,
-      weir: weir.length ? median(weir) : null,
-      ratio: floor.length && weir.length ? median(weir) / median(floor) : null,
-      spread: weir.length ? [Math.min(...weir), Math.max(...weir)] : null,
-    };
-  });
-  if (json) {
-    const machine = {
-      kernel: Deno.osRelease(),
-      cores: navigator.hardwareConcurrency,
-      deno: Deno.version.deno,
-    };
-    const out = { machine, rounds, seconds, rows, samples: Object.fromEntries(samples) };
-    Deno.stdout.writeSync(encoder.encode(JSON.stringify(out, null, 2) + "\n"));
-    return;
-  }
-  const number = (v: number | null) => (v === null ? "–" : v.toFixed(2)).padStart(10);
-  const line = (a: string, b: string, c: string, d: string) => `${a.padEnd(28)}${b}${c}${d}\n`;
-  let text = line("", "C floor".padStart(10), "Weir".padStart(10), "ratio".padStart(10));
-  for (const row of rows) text += line(row.measure, number(row.floor), number(row.weir), number(row.ratio));
-  text += `Linux ${Deno.osRelease()}, ${navigator.hardwareConcurrency} cores, Deno ${Deno.version.deno}; ` +
-    `medians of ${rounds} interleaved rounds of ${seconds} s\n`;
-  Deno.stdout.writeSync(encoder.encode(text));
+function show(results: Results, json: boolean, write: boolean): number {
+  if (write) writePages(results);
+  print(json ? JSON.stringify(results, null, 2) : fullTable(results));
+  const failed = Object.values(results.scenarios).some((s) => Object.keys(s.failed).length > 0);
+  return failed ? 1 : 0;
 }
 
 if (import.meta.main) Deno.exit(await main());

@@ -86,11 +86,15 @@ export function cannotInstall(): string | null {
  * Installs what is missing of `programs` from Debian. `say` hears what happens; what apt-get prints is shown only if
  * it fails. Returns what is still missing.
  */
-export async function install(programs: readonly string[], say: (line: string) => void): Promise<string[]> {
+export async function install(
+  programs: readonly string[],
+  say: (line: string) => void,
+  packages: Readonly<Record<string, string>> = PACKAGES,
+): Promise<string[]> {
   const wanted = missing(programs);
   if (wanted.length === 0 || cannotInstall() !== null) return wanted;
-  const packages = [...new Set(wanted.flatMap((program) => PACKAGES[program].split(" ")))];
-  say(`installing from Debian: ${packages.join(" ")}`);
+  const names = [...new Set(wanted.flatMap((program) => packages[program].split(" ")))];
+  say(`installing from Debian: ${names.join(" ")}`);
   // vsftpd's package would start its server on this machine, which nobody asked for.
   const policy = "/usr/sbin/policy-rc.d";
   let ours = false;
@@ -102,7 +106,7 @@ export async function install(programs: readonly string[], say: (line: string) =
   }
   try {
     await aptGet(["update"], say);
-    await aptGet(["install", "-y", "--no-install-recommends", ...packages], say);
+    await aptGet(["install", "-y", "--no-install-recommends", ...names], say);
   } finally {
     if (ours) Deno.removeSync(policy);
   }
