@@ -53,12 +53,12 @@ export const USUAL: Setting = { rules: rules(), flows: 200_000 };
 
 /** For scenarios of raw packets: slirp4netns turns them into sockets. */
 export function socketsOnly(contender: Contender): string | null {
-  return contender.name.startsWith("slirp") ? "it forwards sockets, not packets" : null;
+  return contender.name.startsWith("slirp") ? "sockets are forwarded, not packets" : null;
 }
 
 /** For scenarios that compare costs inside of one contender. */
 export function withoutTables(contender: Contender): string | null {
-  return contender.name === "floor" ? "it has neither flows nor rules" : socketsOnly(contender);
+  return contender.name === "floor" ? "no flows and no rules" : socketsOnly(contender);
 }
 
 /** Compilers and caches settle, where a contender has such. */

@@ -104,7 +104,8 @@ function table(results: Results, rows: readonly Row[], show: (cell: Summary) => 
 /** Three digits that matter. */
 function number(value: number): string {
   if (value >= 100) return Math.round(value).toLocaleString("en-US");
-  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+  if (value >= 10) return value.toFixed(1);
+  return value >= 0.1 || value === 0 ? value.toFixed(2) : value.toPrecision(2);
 }
 
 /** When, where and how it was measured. */
@@ -116,15 +117,20 @@ function circumstances({ date, machine, pinned, rounds, seconds, missing }: Resu
   return left.length > 0 ? `${text} Left out: ${left.join(", ")}.` : text;
 }
 
+/** One line per scenario and reason. */
 function reasons(results: Results): string[] {
   const lines: string[] = [];
   for (const [name, { leftOut, partly, failed }] of Object.entries(results.scenarios)) {
-    for (const [contender, why] of Object.entries({ ...leftOut, ...partly })) {
-      lines.push(`${name}, ${titleOf(contender)}: ${why}`);
-    }
+    const why = new Map<string, string[]>();
+    const note = (contender: string, reason: string) => {
+      const titles = why.get(reason) ?? [];
+      if (!titles.includes(titleOf(contender))) why.set(reason, [...titles, titleOf(contender)]);
+    };
+    for (const [contender, reason] of Object.entries({ ...leftOut, ...partly })) note(contender, reason);
     for (const [contender, all] of Object.entries(failed)) {
-      for (const why of new Set(all)) lines.push(`${name}, ${titleOf(contender)}: failed: ${why}`);
+      for (const reason of all) note(contender, `failed: ${reason}`);
     }
+    for (const [reason, titles] of why) lines.push(`${name}, ${titles.join(" and ")}: ${reason}`);
   }
   return lines;
 }

@@ -19,7 +19,7 @@ function resultsOf(samples: Record<string, (Sample | null)[]>): Results {
     scenarios: {
       packets: {
         samples,
-        leftOut: { slirp1500: "it forwards sockets, not packets" },
+        leftOut: { slirp1500: "sockets are forwarded, not packets" },
         partly: {},
         failed: { kernel: ["no packet came through", "no packet came through"] },
       },
@@ -59,7 +59,7 @@ Deno.test("fullTable says why cells are empty, and who was left out", () => {
   const results = resultsOf({ weir: [{ rate64: 90 }, null], floor: [{ rate64: 100 }, { rate64: 100 }] });
   const text = fullTable(results);
   assertStringIncludes(text, "| packets of 64 bytes, k/s | 90.0 | 100 | 0.90 | ≥ 0.85 × C floor | yes |");
-  assertStringIncludes(text, "- packets, slirp 1500: it forwards sockets, not packets\n");
+  assertStringIncludes(text, "- packets, slirp 1500: sockets are forwarded, not packets\n");
   assertStringIncludes(text, "- packets, Linux: failed: no packet came through\n");
   assertStringIncludes(text, "Left out: OVS (not installed: ovs-vswitchd).");
   assert(!targetTable(results).includes("CPU"), "nothing was measured of it");

@@ -41,5 +41,6 @@ export const bulk: Scenario = {
 async function iperf(stage: Stage, seconds: number, args: string[]) {
   const time = ["-t", String(Math.max(1, Math.round(seconds))), "-J"];
   const report = JSON.parse(await stage.run("lan", "iperf3", "-c", WAN, ...time, ...args));
+  if (report.end?.sum_received === undefined) throw new Error(`iperf3: ${report.error}`);
   return report.end.sum_received as { bits_per_second: number; bytes: number };
 }

@@ -20,7 +20,7 @@ export const ftp: Scenario = {
     contender.name === "ovs"
       ? "beside its offload (userspace-tso) its FTP helper writes wrong checksums"
       : socketsOnly(contender),
-  partly: (contender) => contender.name === "floor" ? "it has no helper" : null,
+  partly: (contender) => contender.name === "floor" ? "no helper" : null,
   async run(contender, { start, seconds }) {
     await using stage = await start(contender);
     const plain = await commands(stage, PORTS.plain, seconds, contender.warms);

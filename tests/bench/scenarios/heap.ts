@@ -19,7 +19,7 @@ export const heap: Scenario = {
   ],
   limit: 120,
   once: true,
-  leftOut: (contender) => contender.name === "weir" ? null : "it has no garbage collection",
+  leftOut: (contender) => contender.name === "weir" ? null : "no garbage collection",
   async run() {
     const { young, whole, allocated, milliseconds } = await collections(PACKETS, "whole");
     return {

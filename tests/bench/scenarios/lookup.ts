@@ -16,7 +16,7 @@ export const lookup: Scenario = {
     { key: "ratio", title: "lookup, 1,000,000 ÷ 1,000 flows", unit: "", targets: [{ most: 3 }] },
   ],
   limit: 60,
-  leftOut: (contender) => contender.name === "weir" ? null : "its table cannot be asked alone",
+  leftOut: (contender) => contender.name === "weir" ? null : "no table that can be asked alone",
   async run() {
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--no-prompt", `${import.meta.dirname}/../lookup.ts`, ...COUNTS.map(String)],

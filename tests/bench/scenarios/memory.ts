@@ -14,9 +14,8 @@ export const memory: Scenario = {
     { key: "flows", title: "resident memory, 10,000 flows", unit: "MB" },
   ],
   limit: 30,
-  leftOut: (contender) => contender.name === "kernel" ? "it is no process" : null,
-  partly: (contender) =>
-    withoutFlows(contender) ? "it tracks no flows that a raw generator could open" : null,
+  leftOut: (contender) => contender.name === "kernel" ? "no process" : null,
+  partly: (contender) => withoutFlows(contender) ? "no flows that a raw generator could open" : null,
   async run(contender, { start }) {
     await using stage = await start(contender);
     const resident = () => (stage.router.memory() ?? NaN) / 1e6;

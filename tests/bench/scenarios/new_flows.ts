@@ -20,7 +20,7 @@ export const newFlows: Scenario = {
   ],
   limit: 40,
   leftOut: (contender) =>
-    contender.name === "floor" ? "it has no flows: all packets cost the same" : socketsOnly(contender),
+    contender.name === "floor" ? "no flows: all packets cost the same" : socketsOnly(contender),
   async run(contender, { start, seconds }) {
     await using stage = await start(contender, { flows: 4 * FLOWS + 1000 });
     const open = async (protocol: string) => {

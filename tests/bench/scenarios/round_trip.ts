@@ -26,7 +26,7 @@ export const roundTrip: Scenario = {
   ),
   limit: 45,
   partly: (contender) =>
-    contender.name.startsWith("slirp") ? "the load is packets, and it forwards sockets" : null,
+    contender.name.startsWith("slirp") ? "the load is packets, and sockets are forwarded" : null,
   leftOut: () => null,
   async run(contender, { start, seconds }) {
     await using stage = await start(contender);
