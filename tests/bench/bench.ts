@@ -68,7 +68,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
 };
 /** Without these there is no benchmark; the others belong to one contender each. */
 const ALWAYS = ["ip", "unshare", "nsenter", "taskset", "mount", "gcc", "iperf3"];
-const TOOLS = ["blast", "control", "floor", "flows", "pingpong", "probe", "uso"];
+const TOOLS = ["blast", "control", "floor", "flows", "pingpong", "probe", "reads", "uso"];
 const here = import.meta.dirname!;
 
 /** Labs that are open now: one, or none. */
@@ -102,6 +102,7 @@ async function measure(scenario: Scenario, contender: Contender, seconds: number
   };
   const run: Run = {
     seconds,
+    tools,
     open: opened,
     start: async (contender, setting) => {
       const stage = await opened();

@@ -68,4 +68,4 @@ function nanoseconds(flows: number): number {
   return summary(times)!.median;
 }
 
-if (import.meta.main) print(JSON.stringify(Deno.args.map((flows) => nanoseconds(Number(flows)))));
+if (import.meta.main) print(Deno.args.map((flows) => nanoseconds(Number(flows)).toFixed(2)).join(" "));

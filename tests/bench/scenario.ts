@@ -25,6 +25,8 @@ export type Sample = Record<string, number>;
 export interface Run {
   /** Seconds for one measurement. */
   readonly seconds: number;
+  /** Folder of our own tools, compiled. */
+  readonly tools: string;
   /** A fresh stage with the contender started in it. */
   start(contender: Contender, setting?: Partial<Setting>): Promise<Stage>;
   /** A fresh stage without a router. */

@@ -1,12 +1,18 @@
-/** Finding a flow among few and among many, without a device and without a packet. */
+/**
+ * Finding a flow among few and among many, without a device and without a packet; and beside it what memory alone
+ * costs, in C: beyond the caches that is nearly all.
+ */
+import { FLOW_WORDS } from "../../../src/conntrack/flow.ts";
 import type { Measure, Scenario } from "../scenario.ts";
 
 const COUNTS = [1_000, 100_000, 1_000_000];
 const said = (count: number) => count.toLocaleString("en-US");
+/** Bytes of the index per flow. */
+const INDEX = 32;
 
 export const lookup: Scenario = {
   name: "lookup",
-  about: "time to find a flow among 1,000, 100,000 and 1,000,000, at random over all of them",
+  about: "time to find a flow among 1,000, 100,000 and 1,000,000 at random; C floor: two reads at random",
   measures: [
     ...COUNTS.map((count): Measure => ({
       key: `ns${count}`,
@@ -16,15 +22,19 @@ export const lookup: Scenario = {
     { key: "ratio", title: "lookup, 1,000,000 ÷ 1,000 flows", unit: "", targets: [{ most: 3 }] },
   ],
   limit: 60,
-  leftOut: (contender) => contender.name === "weir" ? null : "no table that can be asked alone",
-  async run() {
-    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-prompt", `${import.meta.dirname}/../lookup.ts`, ...COUNTS.map(String)],
+  leftOut: (contender) =>
+    contender.name === "weir" || contender.name === "floor" ? null : "no table that can be asked alone",
+  async run(contender, { tools }) {
+    const [program, ...args] = contender.name === "floor"
+      ? [`${tools}/reads`, `index=${INDEX}`, `record=${FLOW_WORDS * 4}`]
+      : [Deno.execPath(), "run", "-A", "--no-prompt", `${import.meta.dirname}/../lookup.ts`];
+    const { success, stdout, stderr } = await new Deno.Command(program, {
+      args: [...args, ...COUNTS.map(String)],
       stdin: "null",
     }).output();
     const text = new TextDecoder();
     if (!success) throw new Error(text.decode(stderr));
-    const times = JSON.parse(text.decode(stdout)) as number[];
+    const times = text.decode(stdout).trim().split(/\s+/).map(Number);
     return {
       ...Object.fromEntries(COUNTS.map((count, i) => [`ns${count}`, times[i]])),
       ratio: times.at(-1)! / times[0],
