@@ -27,6 +27,8 @@ export interface Run {
   readonly seconds: number;
   /** Folder of our own tools, compiled. */
   readonly tools: string;
+  /** Aborted when time is over: ends what runs in no lab. */
+  readonly signal: AbortSignal;
   /** A fresh stage with the contender started in it. */
   start(contender: Contender, setting?: Partial<Setting>): Promise<Stage>;
   /** A fresh stage without a router. */

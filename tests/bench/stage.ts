@@ -39,7 +39,8 @@ export type Options = Record<string, string | number>;
 export class Stage implements AsyncDisposable {
   readonly lab: Lab;
   readonly #tools: string;
-  readonly #anchors = new Map<string, Running>();
+  /** Some process has to be in wan for its counters to be read from outside. */
+  #anchor?: Running;
   #router: Router = { process: null, mac: "", memory: () => null };
 
   private constructor(lab: Lab, tools: string) {
@@ -52,12 +53,11 @@ export class Stage implements AsyncDisposable {
     const stage = new Stage(await Lab.private("lan", "wan"), tools);
     opened(stage);
     for (const netns of ["lan", "wan"]) {
-      // Some process has to be inside for its counters to be read from outside.
-      stage.#anchors.set(netns, stage.spawn(netns, "sleep", "600"));
       // New namespaces inherit what the machine forwards.
       await stage.lab.ok(netns, "sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward");
       await stage.lab.ok(netns, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
     }
+    stage.#anchor = stage.spawn("wan", "sleep", "600");
     return stage;
   }
 
@@ -179,7 +179,7 @@ export class Stage implements AsyncDisposable {
 
   /** What the device in wan has received. */
   async received(): Promise<{ packets: number; bytes: number }> {
-    const text = await Deno.readTextFile(`/proc/${this.#anchors.get("wan")!.pid}/net/dev`);
+    const text = await Deno.readTextFile(`/proc/${this.#anchor!.pid}/net/dev`);
     const line = /^\s*wan:\s*(\d+)\s+(\d+)/m.exec(text);
     return { bytes: Number(line?.[1] ?? 0), packets: Number(line?.[2] ?? 0) };
   }

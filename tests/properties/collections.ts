@@ -17,7 +17,11 @@ export interface Collections {
 const LINE = /^\[\d+:(0x[0-9a-f]+)\]\s+\d+ ms: (.*?) ([\d.]+) \([\d.]+\) -> ([\d.]+) \([\d.]+\) MB.*$/gm;
 
 /** Runs mixed_traffic.ts in a process of its own. */
-export async function collections(packets: number, traffic: "whole" | "fragments"): Promise<Collections> {
+export async function collections(
+  packets: number,
+  traffic: "whole" | "fragments",
+  signal?: AbortSignal,
+): Promise<Collections> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -28,6 +32,7 @@ export async function collections(packets: number, traffic: "whole" | "fragments
       String(packets),
       traffic,
     ],
+    signal,
     stdin: "null",
     env: { NO_COLOR: "1" },
   }).output();

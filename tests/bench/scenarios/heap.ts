@@ -20,8 +20,8 @@ export const heap: Scenario = {
   limit: 120,
   once: true,
   leftOut: (contender) => contender.name === "weir" ? null : "no garbage collection",
-  async run() {
-    const { young, whole, allocated, milliseconds } = await collections(PACKETS, "whole");
+  async run(_contender, { signal }) {
+    const { young, whole, allocated, milliseconds } = await collections(PACKETS, "whole", signal);
     return {
       collections: young + whole,
       bytes: allocated / PACKETS,

@@ -24,12 +24,13 @@ export const lookup: Scenario = {
   limit: 60,
   leftOut: (contender) =>
     contender.name === "weir" || contender.name === "floor" ? null : "no table that can be asked alone",
-  async run(contender, { tools }) {
+  async run(contender, { tools, signal }) {
     const [program, ...args] = contender.name === "floor"
       ? [`${tools}/reads`, `index=${INDEX}`, `record=${FLOW_WORDS * 4}`]
       : [Deno.execPath(), "run", "-A", "--no-prompt", `${import.meta.dirname}/../lookup.ts`];
     const { success, stdout, stderr } = await new Deno.Command(program, {
       args: [...args, ...COUNTS.map(String)],
+      signal,
       stdin: "null",
     }).output();
     const text = new TextDecoder();
