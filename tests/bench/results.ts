@@ -23,6 +23,8 @@ export interface Results {
     readonly memory: string;
     readonly kernel: string;
     readonly deno: string;
+    /** Its load average when the run began: what others did. */
+    readonly load: number;
   };
   readonly pinned: string;
   readonly rounds: number;
@@ -43,6 +45,7 @@ export function newResults(rounds: number, seconds: number, missing: Record<stri
       memory: `${Math.round(Deno.systemMemoryInfo().total / 2 ** 30)} GiB`,
       kernel: Deno.osRelease(),
       deno: Deno.version.deno,
+      load: Deno.loadavg()[0],
     },
     pinned: PINNED === null
       ? "nothing is pinned"

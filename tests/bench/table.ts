@@ -111,7 +111,9 @@ function number(value: number): string {
 /** When, where and how it was measured. */
 function circumstances({ date, machine, pinned, rounds, seconds, missing }: Results): string {
   const text = `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, ${machine.memory}, Linux ` +
-    `${machine.kernel}, Deno ${machine.deno}; ${pinned}. Medians of ${rounds} interleaved rounds, ${seconds} s per ` +
+    `${machine.kernel}, Deno ${machine.deno}, load average before the run ${
+      machine.load.toFixed(1)
+    }; ${pinned}. Medians of ${rounds} interleaved rounds, ${seconds} s per ` +
     "measurement; ratios are medians of the ratios of each round.";
   const left = Object.entries(missing).map(([name, why]) => `${titleOf(name)} (${why})`);
   return left.length > 0 ? `${text} Left out: ${left.join(", ")}.` : text;

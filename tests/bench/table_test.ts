@@ -11,7 +11,7 @@ import { fullTable, rowsOf, targetTable } from "./table.ts";
 function resultsOf(samples: Record<string, (Sample | null)[]>): Results {
   return {
     date: "2026-01-01",
-    machine: { cpu: "a processor", cores: 2, memory: "4 GiB", kernel: "6.18", deno: "2.9.6" },
+    machine: { cpu: "a processor", cores: 2, memory: "4 GiB", kernel: "6.18", deno: "2.9.6", load: 0.5 },
     pinned: "nothing is pinned",
     rounds: 3,
     seconds: 1,
