@@ -18,6 +18,7 @@
  *
  * Limits: what Weir makes in answer to what it has made itself is not made.
  */
+import { type Arena, HeapArena } from "./arena.ts";
 import type { Clock, Random } from "./clock.ts";
 import type { ValidConfig } from "./config/valid.ts";
 import { Conntrack } from "./conntrack/core.ts";
@@ -86,6 +87,8 @@ export interface RouterOptions {
   readonly memory: Memory;
   /** The memory holds flows of an earlier process: they go on. */
   readonly recovered?: boolean;
+  /** What changes and is not in the memory; shared with the other data planes of this router, or the heap. */
+  readonly arena?: Arena;
   /** Takes a packet that leaves by interface `iface`. It is reused as soon as this returns. */
   readonly emit: (iface: number, p: Packet) => void;
   /** Takes a packet for Weir's own addresses, when a host device carries them. */
@@ -141,7 +144,7 @@ export class Router {
   readonly #takeFragment = (piece: Packet) => this.#emit(piece.outInterface, piece);
 
   constructor(o: RouterOptions) {
-    const { config, clock, random, memory, log } = o;
+    const { config, clock, random, memory, arena = new HeapArena(), log } = o;
     const sysctl = config.sysctl;
     this.#memory = memory;
     this.#random = random;
@@ -166,8 +169,8 @@ export class Router {
     this.#segmentGrown = sysctl.get("weir.segment_grown") !== 0;
     const { geometry, buffer } = memory;
     const limited = new RateLimitedLog(clock, log);
-    const flows = new FlowTable(buffer, memory.flowsOffset, geometry.flows, random);
-    const expects = new ExpectTable(buffer, memory.expectsOffset, geometry.expects, random);
+    const flows = new FlowTable(buffer, memory.flowsOffset, geometry.flows, random, arena);
+    const expects = new ExpectTable(buffer, memory.expectsOffset, geometry.expects, random, arena);
     this.conntrack = new Conntrack({
       flows,
       expects,
@@ -175,12 +178,13 @@ export class Router {
       random,
       sysctl,
       helpers: config.helpers,
+      arena,
       log: (line) => limited.line(line),
       stats: memory.stats,
       roster: memory.roster,
       pinholes: memory.pinholes,
     });
-    memory.describe(config.helpers, this.conntrack.accounting, o.recovered);
+    if (arena.fresh) memory.describe(config.helpers, this.conntrack.accounting, o.recovered);
     let nat4: CompiledTables["nat"] = null, nat6: CompiledTables["nat"] = null;
     const nat = new Nat(this.conntrack, this.interfaces, {
       nat: (p) => {
@@ -211,10 +215,11 @@ export class Router {
     this.ipv6 = compileRules(config.rules.ipv6, binding);
     nat4 = this.ipv4.nat;
     nat6 = this.ipv6.nat;
-    if (o.recovered) {
+    // The first data plane finds or lays out what all of them share.
+    if (arena.fresh && o.recovered) {
       this.conntrack.recover();
       nat.rebuild();
-    } else {
+    } else if (arena.fresh) {
       writeInitialCounters(config.rules.ipv4, memory.rules);
       writeInitialCounters(config.rules.ipv6, memory.rules);
     }

@@ -78,7 +78,7 @@ export function tablesOf(memory: Memory): Conntrack {
   const { buffer, flowsOffset, expectsOffset, geometry } = memory;
   const random = new Xoshiro(1);
   const expects = new ExpectTable(buffer, expectsOffset, geometry.expects, random);
-  expects.high = geometry.expects;
+  expects.lookAtAll();
   return new Conntrack({
     flows: new FlowTable(buffer, flowsOffset, geometry.flows, random),
     expects,

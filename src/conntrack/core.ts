@@ -123,6 +123,8 @@ const NO_FLOW = -1, NO_ROOM = -2;
 const EVICTION_RANGE = 32;
 /** The sweep looks at every flow once in about this many milliseconds, and at no more than so many at once. */
 const SWEEP_SHIFT = 11, SWEEP_MOST = 4096;
+/** In the arena: whether the table was full lately, where the next slice of expiry begins, and when the last one was. */
+const THIN = 0, SWEEP_AT = 1, SWEPT_AT = 2, SHARED_WORDS = 3;
 /** Zone of a tuple in its last word. */
 const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
 /** Event mask of a flow without one; above it CT_EVENTS holds something else. */
@@ -150,9 +152,8 @@ export class Conntrack extends HelperHost {
   readonly #autoPorts: Int32Array;
   readonly #tuple = newTuple();
   readonly #reply = newTuple();
-  #thin = false;
-  #sweepAt = 0;
-  #sweptAt: number;
+  /** THIN, SWEEP_AT, SWEPT_AT. */
+  readonly #shared: Int32Array;
 
   constructor(o: ConntrackOptions) {
     super(o);
@@ -173,7 +174,8 @@ export class Conntrack extends HelperHost {
       }
     });
     this.#autoPorts = Int32Array.from(auto);
-    this.#sweptAt = o.clock.now;
+    this.#shared = this.arena.int32(SHARED_WORDS);
+    if (this.arena.fresh) this.#shared[SWEPT_AT] = o.clock.now;
   }
 
   /**
@@ -391,7 +393,7 @@ export class Conntrack extends HelperHost {
   }
 
   #full(): number {
-    this.#thin = true;
+    this.#shared[THIN] = 1;
     this.log("nf_conntrack: nf_conntrack: table full, dropping packet");
     return NO_ROOM;
   }
@@ -578,24 +580,24 @@ export class Conntrack extends HelperHost {
    * flows that are not ASSURED or are closing go too (gc_worker).
    */
   sweep(): void {
-    const flows = this.flows, now = this.clock.now;
+    const flows = this.flows, now = this.clock.now, shared = this.#shared;
     flows.reclaim();
-    const passed = (now - this.#sweptAt) | 0;
-    if (passed === 0 && !this.#thin) return;
+    const passed = (now - shared[SWEPT_AT]) | 0, thin = shared[THIN] !== 0;
+    if (passed === 0 && !thin) return;
     // Time never runs backwards: what looks so is a leap of weeks, as to the first packet of a capture.
     const elapsed = passed < 0 ? 1 << SWEEP_SHIFT : passed;
-    this.#sweptAt = now;
+    shared[SWEPT_AT] = now;
     this.sweepExpects();
 
     const w = flows.words, high = flows.high;
     if (high === 0) return;
-    const target = this.#thin ? Math.floor((this.max || flows.capacity) / 100) * 95 : Infinity;
+    const target = thin ? Math.floor((this.max || flows.capacity) / 100) * 95 : Infinity;
     const share = Math.floor(high * Math.min(elapsed, 1 << SWEEP_SHIFT) / (1 << SWEEP_SHIFT)) + 16;
-    let ct = this.#sweepAt;
-    for (let n = Math.min(this.#thin ? SWEEP_MOST : share, SWEEP_MOST, high); n > 0; n--) {
+    let ct = shared[SWEEP_AT];
+    for (let n = Math.min(thin ? SWEEP_MOST : share, SWEEP_MOST, high); n > 0; n--) {
       if (ct >= high) {
         ct = 0;
-        this.#thin = false;
+        shared[THIN] = 0;
       }
       if (
         w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED &&
@@ -603,7 +605,7 @@ export class Conntrack extends HelperHost {
       ) this.delete(ct);
       ct++;
     }
-    this.#sweepAt = ct;
+    shared[SWEEP_AT] = ct;
     flows.reclaim();
   }
 

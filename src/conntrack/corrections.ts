@@ -20,6 +20,7 @@
  * Limits: one block for 32 flows. Without a block, and beyond eight corrections, the oldest positions are forgotten,
  * and what is sent again from before them gets the offset of the oldest that is left. (Linux has one position.)
  */
+import type { Arena } from "../arena.ts";
 import { CT_EVENTS, CT_STATE, FLOW_CONFIRMED, FLOW_WORDS } from "./flow.ts";
 
 /** Positions that a block holds for each direction. */
@@ -45,7 +46,8 @@ export class Corrections {
   /** The word that holds how many blocks were ever used. */
   readonly #head: Int32Array;
   readonly #high: number;
-  #free = 0;
+  /** One word: the first free block. */
+  readonly #free: Int32Array;
 
   static #blocksFor(flows: number): number {
     return Math.min(MOST_BLOCKS, Math.max(Math.min(flows, 64), flows >> 5));
@@ -56,11 +58,19 @@ export class Corrections {
     return Corrections.#blocksFor(flows) * BLOCK_WORDS * 4;
   }
 
-  constructor(memory: ArrayBuffer, byteOffset: number, flows: number, head: Int32Array, high: number) {
+  constructor(
+    memory: ArrayBuffer,
+    byteOffset: number,
+    flows: number,
+    head: Int32Array,
+    high: number,
+    arena: Arena,
+  ) {
     this.#blocks = Corrections.#blocksFor(flows);
     this.#words = new Int32Array(memory, byteOffset, this.#blocks * BLOCK_WORDS);
     this.#head = head;
     this.#high = high;
+    this.#free = arena.int32(1);
   }
 
   /** The block of the flow whose record begins at `at`, 0 for none. */
@@ -71,9 +81,9 @@ export class Corrections {
   /** An empty block for the flow whose record begins at `at`, 0 when there is none left. */
   take(flows: Int32Array, at: number): number {
     const w = this.#words;
-    let link = this.#free;
+    let link = this.#free[0];
     if (link !== 0) {
-      this.#free = w[(link - 1) * BLOCK_WORDS + NEXT_FREE];
+      this.#free[0] = w[(link - 1) * BLOCK_WORDS + NEXT_FREE];
     } else {
       if (this.#head[this.#high] >= this.#blocks) return 0;
       link = ++this.#head[this.#high];
@@ -92,8 +102,8 @@ export class Corrections {
     flows[at + CT_EVENTS] &= MOST_BLOCKS;
     const block = (link - 1) * BLOCK_WORDS;
     this.#words[block + OWNER] = 0;
-    this.#words[block + NEXT_FREE] = this.#free;
-    this.#free = link;
+    this.#words[block + NEXT_FREE] = this.#free[0];
+    this.#free[0] = link;
   }
 
   /** Remembers that `offset` holds up to `position`, which lies behind all positions so far. */
@@ -162,15 +172,15 @@ export class Corrections {
         flows[at + CT_STATE] === FLOW_CONFIRMED;
       if (!kept) flows[at + CT_EVENTS] &= MOST_BLOCKS;
     }
-    this.#free = 0;
+    this.#free[0] = 0;
     for (let link = high; link > 0; link--) {
       const block = (link - 1) * BLOCK_WORDS, owner = w[block + OWNER] - 1;
       const used = owner >= 0 && owner * FLOW_WORDS < flows.length &&
         flows[owner * FLOW_WORDS + CT_EVENTS] >>> LINK_SHIFT === link;
       if (used) continue;
       w[block + OWNER] = 0;
-      w[block + NEXT_FREE] = this.#free;
-      this.#free = link;
+      w[block + NEXT_FREE] = this.#free[0];
+      this.#free[0] = link;
     }
   }
 }

@@ -13,6 +13,7 @@
  * The source of the announced flow is compared under a mask, its destination always in full, so the index is by
  * destination. Records are int32 words in given memory and survive the process as flows do.
  */
+import { type Arena, HeapArena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import { DST, PORTS, PROTO, SRC } from "./tuple.ts";
 
@@ -136,43 +137,64 @@ export function expectClash(e: Int32Array, a: number, b: number): boolean {
     e[ta + PROTO] === e[tb + PROTO];
 }
 
+/** What the arena has beside the index: its seed, how many are in it, records ever used, first free one, latest id. */
+const SEED = 0, COUNT = 1, HIGH = 2, FREE = 3, LATEST = 4, SHARED_WORDS = 5;
+
 /** Records of expectations and the index over their destinations. */
 export class ExpectTable {
   /** The records: `words[exp * EXP_WORDS + EXP_…]`. */
   readonly words: Int32Array;
   /** Most records it holds. */
   readonly capacity: number;
-  /** Expectations in the table. */
-  count = 0;
-  /** Records ever used: numbers are below it. */
-  high = 0;
 
   readonly #buckets: Int32Array;
   readonly #mask: number;
   readonly #seed: number;
-  #free = 0;
-  #id = 0;
+  readonly #shared: Int32Array;
 
   static bytes(capacity: number): number {
     return capacity * EXP_WORDS * 4;
   }
 
-  constructor(memory: ArrayBuffer, byteOffset: number, capacity: number, random: Random) {
+  constructor(
+    memory: ArrayBuffer,
+    byteOffset: number,
+    capacity: number,
+    random: Random,
+    arena: Arena = new HeapArena(),
+  ) {
     this.capacity = capacity;
     this.words = new Int32Array(memory, byteOffset, capacity * EXP_WORDS);
     let buckets = 16;
     while (buckets < capacity) buckets *= 2;
-    this.#buckets = new Int32Array(buckets);
+    this.#buckets = arena.int32(buckets);
     this.#mask = buckets - 1;
-    this.#seed = random.next();
+    const shared = this.#shared = arena.int32(SHARED_WORDS), seed = random.next();
+    if (arena.fresh) shared[SEED] = seed;
+    this.#seed = shared[SEED];
+  }
+
+  /** Expectations in the table. */
+  get count(): number {
+    return this.#shared[COUNT];
+  }
+
+  /** Records ever used: numbers are below it. */
+  get high(): number {
+    return this.#shared[HIGH];
+  }
+
+  /** For who only looks at another process's records: any of them may be in use. */
+  lookAtAll(): void {
+    this.#shared[HIGH] = this.capacity;
   }
 
   /** A zeroed record that the caller holds, or -1. */
   alloc(): number {
-    const w = this.words;
-    let exp = this.#free - 1;
-    if (exp >= 0) this.#free = w[exp * EXP_WORDS + EXP_NEXT];
-    else if (this.high < this.capacity) exp = this.high++;
+    const w = this.words, shared = this.#shared;
+    let exp = shared[FREE] - 1;
+    if (exp >= 0) shared[FREE] = w[exp * EXP_WORDS + EXP_NEXT];
+    else if (shared[HIGH] < this.capacity) exp = shared[HIGH]++;
     else return -1;
     const at = exp * EXP_WORDS;
     w.fill(0, at, at + EXP_WORDS);
@@ -189,18 +211,18 @@ export class ExpectTable {
   put(exp: number): void {
     const w = this.words, at = exp * EXP_WORDS;
     if ((w[at + EXP_STATE] &= ~EXP_HELD) === 0) {
-      w[at + EXP_NEXT] = this.#free;
-      this.#free = exp + 1;
+      w[at + EXP_NEXT] = this.#shared[FREE];
+      this.#shared[FREE] = exp + 1;
     }
   }
 
   /** Puts a record into the table; the newest of a bucket is found first. */
   link(exp: number): void {
-    const w = this.words, at = exp * EXP_WORDS;
-    this.#id = (this.#id + 1) | 0 || 1;
-    w[at + EXP_ID] = this.#id;
+    const w = this.words, at = exp * EXP_WORDS, shared = this.#shared;
+    shared[LATEST] = (shared[LATEST] + 1) | 0 || 1;
+    w[at + EXP_ID] = shared[LATEST];
     this.#chain(exp);
-    this.count++;
+    shared[COUNT]++;
     w[at + EXP_STATE] |= EXP_LINKED;
   }
 
@@ -221,7 +243,7 @@ export class ExpectTable {
         link = w[next];
       }
     }
-    this.count--;
+    this.#shared[COUNT]--;
     w[at + EXP_STATE] &= ~EXP_LINKED;
     if (w[at + EXP_STATE] === 0) this.put(exp);
   }
@@ -233,22 +255,22 @@ export class ExpectTable {
 
   /** After a restart: index, free list and count from the records. */
   rebuild(): void {
-    const w = this.words;
+    const w = this.words, shared = this.#shared;
     this.#buckets.fill(0);
-    this.#free = this.count = this.#id = 0;
-    this.high = this.capacity;
+    shared[FREE] = shared[COUNT] = shared[LATEST] = 0;
+    shared[HIGH] = this.capacity;
     // Newest first holds no longer within a chain; it matters only where masks overlap, which `expectRelated` refuses.
     for (let exp = this.capacity - 1; exp >= 0; exp--) {
       const at = exp * EXP_WORDS;
       if ((w[at + EXP_STATE] & EXP_LINKED) !== 0) {
         w[at + EXP_STATE] = EXP_LINKED;
         this.#chain(exp);
-        this.count++;
-        if (((w[at + EXP_ID] - this.#id) | 0) > 0) this.#id = w[at + EXP_ID];
+        shared[COUNT]++;
+        if (((w[at + EXP_ID] - shared[LATEST]) | 0) > 0) shared[LATEST] = w[at + EXP_ID];
       } else {
         w[at + EXP_STATE] = 0;
-        w[at + EXP_NEXT] = this.#free;
-        this.#free = exp + 1;
+        w[at + EXP_NEXT] = shared[FREE];
+        shared[FREE] = exp + 1;
       }
     }
   }

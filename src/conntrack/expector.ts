@@ -57,11 +57,13 @@ export abstract class Expector extends Tracker {
   /** Most expectations (nf_conntrack_expect_max). */
   readonly expectMax: number;
   readonly #expectFns: ((ct: number, exp: number) => void)[] = [];
-  #expectSweepAt = 0;
+  /** One word: the record at which the next slice of expiry begins. */
+  readonly #expectSweepAt: Int32Array;
 
   constructor(o: TrackerOptions) {
     super(o);
     this.expectMax = o.sysctl.get("net.netfilter.nf_conntrack_expect_max");
+    this.#expectSweepAt = this.arena.int32(1);
   }
 
   /** The limits of a helper's class. */
@@ -239,7 +241,7 @@ export abstract class Expector extends Tracker {
   protected sweepExpects(): void {
     const e = this.expects.words, high = this.expects.high;
     if (this.expects.count === 0) return;
-    let exp = this.#expectSweepAt;
+    let exp = this.#expectSweepAt[0];
     for (let n = Math.min(high, 256); n > 0; n--) {
       if (exp >= high) exp = 0;
       if ((e[exp * EXP_WORDS + EXP_STATE] & EXP_LINKED) !== 0 && this.expectExpired(exp)) {
@@ -247,6 +249,6 @@ export abstract class Expector extends Tracker {
       }
       exp++;
     }
-    this.#expectSweepAt = exp;
+    this.#expectSweepAt[0] = exp;
   }
 }

@@ -15,6 +15,7 @@
  * choose buckets. The index has four slots per record, so it is at most half full and probes stay short. Deletion
  * shifts later entries back instead of leaving tombstones, so the table never degrades.
  */
+import { type Arena, HeapArena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import { Corrections } from "./corrections.ts";
 import {
@@ -33,6 +34,11 @@ import { DST, PORTS, PROTO, tupleEquals } from "./tuple.ts";
 /** Words before the first record: high-water marks, next id; the rest keeps records on cache lines. */
 const HEAD_WORDS = 16;
 const HEAD_HIGH = 0, HEAD_ID = 1, HEAD_CORRECTIONS = 2;
+/**
+ * What the arena has beside the index: the hash's key, records in use, heads of the lists of free and of retired
+ * records.
+ */
+const KEY_0 = 0, KEY_1 = 1, COUNT = 2, FREE = 3, RETIRED = 4, SHARED_WORDS = 5;
 /** Link of the free list in a FREE record: handle + 1, 0 ends it. */
 const CT_NEXT_FREE = CT_BYSOURCE_PREV;
 
@@ -46,8 +52,6 @@ export class FlowTable {
   readonly corrections: Corrections;
   /** Most records it holds. */
   readonly capacity: number;
-  /** Records in use, confirmed or not. */
-  count = 0;
 
   readonly #head: Int32Array;
   /** Pairs: hash, entry. */
@@ -56,28 +60,47 @@ export class FlowTable {
   readonly #mask: number;
   readonly #k0: number;
   readonly #k1: number;
-  #free = 0;
-  #retired = 0;
+  readonly #shared: Int32Array;
 
   /** Bytes of memory for `capacity` flows. */
   static bytes(capacity: number): number {
     return (HEAD_WORDS + capacity * FLOW_WORDS) * 4 + Corrections.bytes(capacity);
   }
 
-  /** `byteOffset` is a multiple of 64. Memory that held flows before is read by `rebuild`. */
-  constructor(memory: ArrayBuffer, byteOffset: number, capacity: number, random: Random) {
+  /**
+   * `byteOffset` is a multiple of 64. Memory that held flows before is read by `rebuild`. Tables that share both memory
+   * and arena are one table, for one thread at a time.
+   */
+  constructor(
+    memory: ArrayBuffer,
+    byteOffset: number,
+    capacity: number,
+    random: Random,
+    arena: Arena = new HeapArena(),
+  ) {
     this.capacity = capacity;
     this.#head = new Int32Array(memory, byteOffset, HEAD_WORDS);
     this.words = new Int32Array(memory, byteOffset + HEAD_WORDS * 4, capacity * FLOW_WORDS);
     this.floats = new Float64Array(memory, byteOffset + HEAD_WORDS * 4, capacity * FLOW_WORDS / 2);
     const end = byteOffset + (HEAD_WORDS + capacity * FLOW_WORDS) * 4;
-    this.corrections = new Corrections(memory, end, capacity, this.#head, HEAD_CORRECTIONS);
+    this.corrections = new Corrections(memory, end, capacity, this.#head, HEAD_CORRECTIONS, arena);
     let slots = 64;
     while (slots < capacity * 4) slots *= 2;
-    this.#index = new Int32Array(slots * 2);
+    this.#index = arena.int32(slots * 2);
     this.#mask = slots - 1;
-    this.#k0 = random.next();
-    this.#k1 = random.next();
+    const shared = this.#shared = arena.int32(SHARED_WORDS);
+    const k0 = random.next(), k1 = random.next();
+    if (arena.fresh) {
+      shared[KEY_0] = k0;
+      shared[KEY_1] = k1;
+    }
+    this.#k0 = shared[KEY_0];
+    this.#k1 = shared[KEY_1];
+  }
+
+  /** Records in use, confirmed or not. */
+  get count(): number {
+    return this.#shared[COUNT];
   }
 
   /** Records ever used: handles are below it. Listings scan `0 … high` and look at CT_STATE. */
@@ -88,10 +111,10 @@ export class FlowTable {
   /** A zeroed UNCONFIRMED record with a fresh id, or -1 when memory is used up. */
   alloc(): number {
     const w = this.words;
-    const head = this.#head;
-    let ct = this.#free - 1;
+    const head = this.#head, shared = this.#shared;
+    let ct = shared[FREE] - 1;
     if (ct >= 0) {
-      this.#free = w[ct * FLOW_WORDS + CT_NEXT_FREE];
+      shared[FREE] = w[ct * FLOW_WORDS + CT_NEXT_FREE];
     } else {
       ct = head[HEAD_HIGH];
       if (ct >= this.capacity) return -1;
@@ -102,42 +125,43 @@ export class FlowTable {
     const id = (head[HEAD_ID] + 1) | 0;
     head[HEAD_ID] = w[at + CT_ID] = id === 0 ? 1 : id;
     w[at + CT_STATE] = FLOW_UNCONFIRMED;
-    this.count++;
+    shared[COUNT]++;
     return ct;
   }
 
   /** Gives a record back at once: no packet carries it any more, and it is not in the index. */
   free(ct: number): void {
-    const at = ct * FLOW_WORDS;
+    const at = ct * FLOW_WORDS, shared = this.#shared;
     this.corrections.release(this.words, at);
     this.words[at + CT_STATE] = FLOW_FREE;
-    this.words[at + CT_NEXT_FREE] = this.#free;
-    this.#free = ct + 1;
-    this.count--;
+    this.words[at + CT_NEXT_FREE] = shared[FREE];
+    shared[FREE] = ct + 1;
+    shared[COUNT]--;
   }
 
   /** Gives back a record that a packet may still carry: it reads as FREE, and is reused after `reclaim`. */
   retire(ct: number): void {
-    const at = ct * FLOW_WORDS;
+    const at = ct * FLOW_WORDS, shared = this.#shared;
     this.words[at + CT_STATE] = FLOW_FREE;
-    this.words[at + CT_NEXT_FREE] = this.#retired;
-    this.#retired = ct + 1;
-    this.count--;
+    this.words[at + CT_NEXT_FREE] = shared[RETIRED];
+    shared[RETIRED] = ct + 1;
+    shared[COUNT]--;
   }
 
   /** Retired records become free. Only while no packet is in flight. */
   reclaim(): void {
-    const w = this.words;
-    let next = this.#retired;
+    const w = this.words, shared = this.#shared;
+    let next = shared[RETIRED];
+    if (next === 0) return;
     while (next !== 0) {
       const link = (next - 1) * FLOW_WORDS + CT_NEXT_FREE;
       const after = w[link];
       this.corrections.release(w, (next - 1) * FLOW_WORDS);
-      w[link] = this.#free;
-      this.#free = next;
+      w[link] = shared[FREE];
+      shared[FREE] = next;
       next = after;
     }
-    this.#retired = 0;
+    shared[RETIRED] = 0;
   }
 
   /** Keyed hash of a tuple, an int32. */
@@ -257,13 +281,13 @@ export class FlowTable {
 
   /** After a restart: index, free list and count from the records. Half-made flows of the old process go. */
   rebuild(): void {
-    const w = this.words;
+    const w = this.words, shared = this.#shared;
     this.#index.fill(0);
-    this.#free = this.#retired = this.count = 0;
+    shared[FREE] = shared[RETIRED] = shared[COUNT] = 0;
     const high = this.#head[HEAD_HIGH] = Math.min(Math.max(this.#head[HEAD_HIGH], 0), this.capacity);
     this.corrections.rebuild(w.subarray(0, high * FLOW_WORDS));
     for (let ct = high - 1; ct >= 0; ct--) {
-      this.count++;
+      shared[COUNT]++;
       if (w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) this.insert(ct);
       else this.free(ct);
     }

@@ -6,6 +6,7 @@
  * the end of a connection, NAT that evicts. Deletion retires the record (see FlowTable), so the packet in hand may
  * go on with a flow that its own RST has just killed.
  */
+import { type Arena, HeapArena } from "../arena.ts";
 import type { Clock } from "../clock.ts";
 import { ctinfoDir } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
@@ -69,6 +70,8 @@ export interface TrackerOptions {
   expects: ExpectTable;
   clock: Clock;
   sysctl: Sysctl;
+  /** Where the rest of its state is; its own heap by default. */
+  arena?: Arena;
   /** A line for people (kernel log style), already rate limited by the caller of the router. */
   log: (line: string) => void;
   /** Where counts are kept, by STAT_*; memory of its own by default. */
@@ -82,6 +85,7 @@ export class Tracker {
   readonly clock: Clock;
   readonly sysctl: Sysctl;
   readonly log: (line: string) => void;
+  readonly arena: Arena;
   /** Counts of what happened, by STAT_*. */
   readonly stats: Float64Array;
   /** Per-flow timeouts in milliseconds by the protocol's state; CT_TIMEOUT_POLICY is index + 1. */
@@ -107,7 +111,8 @@ export class Tracker {
     this.clock = o.clock;
     this.sysctl = o.sysctl;
     this.log = o.log;
-    this.stats = o.stats ?? new Float64Array(STATS.length);
+    this.arena = o.arena ?? new HeapArena();
+    this.stats = o.stats ?? this.arena.float64(STATS.length);
     const get = (name: string) => o.sysctl.get(`net.netfilter.nf_conntrack_${name}`);
     this.checksum = get("checksum") !== 0;
     this.accounting = get("acct") !== 0;

@@ -6,6 +6,8 @@
  * in the flows' records. A flow is in it from the moment its source is bound (IPS_SRC_NAT_DONE) until its record
  * goes, also while it is not yet confirmed. Newest first, as in the kernel.
  */
+import type { Arena } from "../arena.ts";
+import type { Random } from "../clock.ts";
 import {
   CT_BYSOURCE_NEXT,
   CT_BYSOURCE_PREV,
@@ -27,13 +29,15 @@ export class BySource {
   readonly #mask: number;
   readonly #seed: number;
 
-  constructor(flows: FlowTable, seed: number) {
+  constructor(flows: FlowTable, random: Random, arena: Arena) {
     let size = 1024;
     while (size < flows.capacity) size *= 2;
     this.#flows = flows;
-    this.#heads = new Int32Array(size);
+    this.#heads = arena.int32(size);
     this.#mask = size - 1;
-    this.#seed = seed;
+    const shared = arena.int32(1), seed = random.next();
+    if (arena.fresh) shared[0] = seed;
+    this.#seed = shared[0];
   }
 
   /**

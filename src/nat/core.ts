@@ -113,9 +113,11 @@ export class Nat {
     this.conntrack = conntrack;
     this.#addresses = addresses;
     this.#rules = rules;
-    this.#bySource = new BySource(conntrack.flows, conntrack.random.next());
+    this.#bySource = new BySource(conntrack.flows, conntrack.random, conntrack.arena);
     const independent = conntrack.sysctl.get("weir.nat_endpoint_independent");
-    this.#mappings = independent === 0 ? null : new Mappings(conntrack.flows, conntrack.random.next());
+    this.#mappings = independent === 0
+      ? null
+      : new Mappings(conntrack.flows, conntrack.random, conntrack.arena);
     this.#open = independent === 2;
     this.#unique = new UniqueTuples(conntrack, this.#bySource, this.#mappings);
     const number = conntrack.registerExpectFn((ct, exp) => natFollowMaster(this, ct, exp));

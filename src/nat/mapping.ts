@@ -16,6 +16,8 @@
  *
  * Limits: protocols without ports have none. The interface of a mapping that SNAT made is forgotten by a restart.
  */
+import type { Arena } from "../arena.ts";
+import type { Random } from "../clock.ts";
 import {
   CT_NAT_INTERFACE,
   CT_ORIGINAL,
@@ -37,6 +39,9 @@ const INNER = 0, OUTER = 6, COUNT = 12, INTERFACE = 13, NEXT_INNER = 14, NEXT_OU
 const PORT = 4, KIND = 5;
 /** How a flow holds a mapping: by its source, or by its destination, which another flow's mapping gave it. */
 const BY_SOURCE = 0, BY_DESTINATION = 1;
+
+/** What the arena has beside the records: the hash's seed; records ever used; the first free one, + 1. */
+const SEED = 0, HIGH = 1, FREE = 2, SHARED_WORDS = 3;
 
 /** True for protocols whose flows have ports or identifiers to map. */
 export function isMapped(protocol: number): boolean {
@@ -65,20 +70,21 @@ export class Mappings {
   readonly #mask: number;
   readonly #seed: number;
   readonly #end = new Int32Array(6);
-  #high = 0;
-  /** Handle + 1 of the first free record; they hang together by NEXT_INNER. */
-  #free = 0;
+  /** Free records hang together by NEXT_INNER. */
+  readonly #shared: Int32Array;
 
-  constructor(flows: FlowTable, seed: number) {
+  constructor(flows: FlowTable, random: Random, arena: Arena) {
     let size = 1024;
     while (size < flows.capacity) size *= 2;
     this.#flows = flows;
-    this.#words = new Int32Array(flows.capacity * 2 * WORDS);
-    this.#held = new Int32Array(flows.capacity * 2);
-    this.#inner = new Int32Array(size);
-    this.#outer = new Int32Array(size);
+    this.#words = arena.int32(flows.capacity * 2 * WORDS);
+    this.#held = arena.int32(flows.capacity * 2);
+    this.#inner = arena.int32(size);
+    this.#outer = arena.int32(size);
     this.#mask = size - 1;
-    this.#seed = seed;
+    const shared = this.#shared = arena.int32(SHARED_WORDS), seed = random.next();
+    if (arena.fresh) shared[SEED] = seed;
+    this.#seed = shared[SEED];
   }
 
   /** The first mapping of the source of a tuple, −1 for none. `kind`: the flow's PROTO word. */
@@ -189,7 +195,7 @@ export class Mappings {
     this.#inner.fill(0);
     this.#outer.fill(0);
     this.#held.fill(0);
-    this.#high = this.#free = 0;
+    this.#shared[HIGH] = this.#shared[FREE] = 0;
     for (let ct = 0; ct < this.#flows.high; ct++) {
       const at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
       if (w[at + CT_STATE] !== FLOW_CONFIRMED || (status & IPS_SRC_NAT_DONE) === 0) continue;
@@ -246,9 +252,10 @@ export class Mappings {
         w[at + OUTER + PORT] === outerPort && w[at + OUTER + KIND] === outerKind
       ) return link - 1;
     }
-    const mapping = this.#free !== 0 ? this.#free - 1 : this.#high++;
+    const shared = this.#shared, free = shared[FREE];
+    const mapping = free !== 0 ? free - 1 : shared[HIGH]++;
     const at = mapping * WORDS;
-    if (this.#free !== 0) this.#free = w[at + NEXT_INNER];
+    if (free !== 0) shared[FREE] = w[at + NEXT_INNER];
     for (let i = 0; i < 6; i++) w[at + INNER + i] = end[i];
     for (let i = 0; i < 4; i++) w[at + OUTER + i] = end[i] = b[outer + i];
     w[at + OUTER + PORT] = end[PORT] = outerPort;
@@ -274,8 +281,8 @@ export class Mappings {
     if (--w[at + COUNT] !== 0) return;
     this.#unlink(this.#inner, INNER, NEXT_INNER, mapping);
     this.#unlink(this.#outer, OUTER, NEXT_OUTER, mapping);
-    w[at + NEXT_INNER] = this.#free;
-    this.#free = mapping + 1;
+    w[at + NEXT_INNER] = this.#shared[FREE];
+    this.#shared[FREE] = mapping + 1;
   }
 
   #unlink(heads: Int32Array, which: number, next: number, mapping: number): void {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Arena } from "../../src/arena.ts";
 import { Conntrack } from "../../src/conntrack/core.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
 import { listExpects, listFlows } from "../../src/conntrack/format.ts";
@@ -55,7 +56,9 @@ export interface RigOptions {
   helpers?: readonly ConntrackHelper[];
   capacity?: number;
   expectCapacity?: number;
+  /** Memory with another tracker's flows: they go on, unless `arena` is shared with it, too. */
   memory?: ArrayBuffer;
+  arena?: Arena;
 }
 
 /** How one packet is treated. */
@@ -84,8 +87,8 @@ export class Rig {
     const capacity = o.capacity ?? 1024, expectCapacity = o.expectCapacity ?? 64, random = seeded(7);
     const flowBytes = FlowTable.bytes(capacity);
     const memory = o.memory ?? new ArrayBuffer(flowBytes + ExpectTable.bytes(expectCapacity));
-    const flows = new FlowTable(memory, 0, capacity, random);
-    const expects = new ExpectTable(memory, flowBytes, expectCapacity, random);
+    const flows = new FlowTable(memory, 0, capacity, random, o.arena);
+    const expects = new ExpectTable(memory, flowBytes, expectCapacity, random, o.arena);
     const sysctl: Record<string, number> = { ...o.weir };
     for (const [name, value] of Object.entries(o.sysctl ?? {})) {
       sysctl[`net.netfilter.nf_conntrack_${name}`] = value;
@@ -97,9 +100,10 @@ export class Rig {
       random,
       sysctl: new Sysctl(sysctl),
       helpers: o.helpers ?? [],
+      arena: o.arena,
       log: (line) => this.log.push(line),
     });
-    if (o.memory) this.conntrack.recover();
+    if (o.memory && !o.arena) this.conntrack.recover();
   }
 
   /** One packet from a device to a device. Says its state, or why it was dropped. */

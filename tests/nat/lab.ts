@@ -10,6 +10,8 @@
  * @module
  */
 import type { ConntrackHelper } from "../../src/conntrack/helper.ts";
+import type { Arena } from "../../src/arena.ts";
+import type { Random } from "../../src/clock.ts";
 import { Conntrack } from "../../src/conntrack/core.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
 import { formatFlow } from "../../src/conntrack/format.ts";
@@ -45,6 +47,11 @@ export interface LabOptions {
   capacity?: number;
   expectations?: number;
   seed?: number;
+  /** Chance, instead of a seed. */
+  random?: Random;
+  /** Memory that is shared with another lab, and then its arena, too. */
+  memory?: { flows: ArrayBuffer; expects: ArrayBuffer };
+  arena?: Arena;
 }
 
 /** What became of a packet. */
@@ -82,14 +89,20 @@ export class Lab {
   rules: (nat: Nat, p: Packet) => Verdict;
 
   constructor(o: LabOptions = {}) {
-    const random = seeded(o.seed ?? 1), capacity = o.capacity ?? 1024, expectations = o.expectations ?? 64;
+    const random = o.random ?? seeded(o.seed ?? 1),
+      capacity = o.capacity ?? 1024,
+      expectations = o.expectations ?? 64;
     this.interfaces = new Interfaces([
       { name: "lan", mtu: 1500, addresses: ["10.0.0.1/24", "2001:db8:1::1/64"] },
       { name: "wan", mtu: 1500, addresses: ["203.0.113.1/24", "2001:db8:2::1/64"] },
     ]);
+    const { arena } = o;
+    const flowMemory = o.memory?.flows ?? new ArrayBuffer(FlowTable.bytes(capacity));
+    const expectMemory = o.memory?.expects ?? new ArrayBuffer(ExpectTable.bytes(expectations));
     this.conntrack = new Conntrack({
-      flows: new FlowTable(new ArrayBuffer(FlowTable.bytes(capacity)), 0, capacity, random),
-      expects: new ExpectTable(new ArrayBuffer(ExpectTable.bytes(expectations)), 0, expectations, random),
+      flows: new FlowTable(flowMemory, 0, capacity, random, arena),
+      expects: new ExpectTable(expectMemory, 0, expectations, random, arena),
+      arena,
       clock: this.clock,
       random,
       sysctl: new Sysctl(o.sysctl ?? {}),
