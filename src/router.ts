@@ -261,10 +261,14 @@ export class Router {
     this.#originate(p, 0);
   }
 
-  /** Timers: expired flows, in bounded slices, and datagrams that never became whole. Once per batch. */
-  sweep(): void {
-    this.conntrack.sweep();
+  /**
+   * Timers: expired flows, in bounded slices, and datagrams that never became whole. Once per batch. True when more is
+   * due than one slice.
+   */
+  sweep(): boolean {
+    const more = this.conntrack.sweep();
     this.defrag.sweep();
+    return more;
   }
 
   /** Carries out a command of the control plane, and leaves the answer in its words. */

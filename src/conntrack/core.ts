@@ -121,10 +121,10 @@ import { copyTuple, invertTuple, newTuple, PORTS, PROTO, tupleEquals } from "./t
 const NO_FLOW = -1, NO_ROOM = -2;
 /** Slots of the index that early drop looks at: eight of Linux's buckets with two entries each, half full. */
 const EVICTION_RANGE = 32;
-/** The sweep looks at every flow once in about this many milliseconds, and at no more than so many at once. */
-const SWEEP_SHIFT = 11, SWEEP_MOST = 4096;
-/** In the arena: whether the table was full lately, where the next slice of expiry begins, and when the last one was. */
-const THIN = 0, SWEEP_AT = 1, SWEPT_AT = 2, SHARED_WORDS = 3;
+/** The sweep deletes no more flows at once, and looks at no more when it thins the table out: half a millisecond. */
+const SWEEP_MOST = 256, THIN_MOST = 2048;
+/** In the arena: whether the table was full lately, where thinning goes on, and when the last sweep was. */
+const THIN = 0, THIN_AT = 1, SWEPT_AT = 2, SHARED_WORDS = 3;
 /** Zone of a tuple in its last word. */
 const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
 /** Event mask of a flow without one; above it CT_EVENTS holds something else. */
@@ -175,7 +175,10 @@ export class Conntrack extends HelperHost {
     });
     this.#autoPorts = Int32Array.from(auto);
     this.#shared = this.arena.int32(SHARED_WORDS);
-    if (this.arena.fresh) this.#shared[SWEPT_AT] = o.clock.now;
+    if (this.arena.fresh) {
+      this.#shared[SWEPT_AT] = o.clock.now;
+      this.flows.wheel.clear(0, o.clock.now);
+    }
   }
 
   /**
@@ -185,7 +188,7 @@ export class Conntrack extends HelperHost {
    * sees to it that they were.
    */
   recover(): void {
-    this.flows.rebuild();
+    this.flows.rebuild(this.clock.now);
     this.expects.rebuild();
     const w = this.flows.words;
     for (let ct = 0, high = this.flows.high; ct < high; ct++) {
@@ -517,6 +520,7 @@ export class Conntrack extends HelperHost {
     w[at + CT_STATUS] |= IPS_CONFIRMED;
     if (this.timestamp) w[at + CT_START] = Math.floor(this.clock.wall);
     flows.insertHashed(ct, hash, hashReply);
+    flows.wheel.hang(ct, w[at + CT_EXPIRES]);
     this.stats[STAT_INSERT]++;
     return ACCEPT;
   }
@@ -576,37 +580,45 @@ export class Conntrack extends HelperHost {
   }
 
   /**
-   * Bounded slice of expiry; called once per batch. While the table has lately been full, and until it is below 95 %,
+   * Bounded slice of expiry; called once per batch. True when more is due than fits. While the table has lately been full, and until it is below 95 %,
    * flows that are not ASSURED or are closing go too (gc_worker).
    */
-  sweep(): void {
-    const flows = this.flows, now = this.clock.now, shared = this.#shared;
+  sweep(): boolean {
+    const flows = this.flows, now = this.clock.now, shared = this.#shared, w = flows.words;
     flows.reclaim();
-    const passed = (now - shared[SWEPT_AT]) | 0, thin = shared[THIN] !== 0;
-    if (passed === 0 && !thin) return;
-    // Time never runs backwards: what looks so is a leap of weeks, as to the first packet of a capture.
-    const elapsed = passed < 0 ? 1 << SWEEP_SHIFT : passed;
-    shared[SWEPT_AT] = now;
-    this.sweepExpects();
-
-    const w = flows.words, high = flows.high;
-    if (high === 0) return;
-    const target = thin ? Math.floor((this.max || flows.capacity) / 100) * 95 : Infinity;
-    const share = Math.floor(high * Math.min(elapsed, 1 << SWEEP_SHIFT) / (1 << SWEEP_SHIFT)) + 16;
-    let ct = shared[SWEEP_AT];
-    for (let n = Math.min(thin ? SWEEP_MOST : share, SWEEP_MOST, high); n > 0; n--) {
-      if (ct >= high) {
-        ct = 0;
-        shared[THIN] = 0;
-      }
-      if (
-        w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED &&
-        (((w[ct * FLOW_WORDS + CT_EXPIRES] - now) | 0) <= 0 || (flows.count > target && this.#expendable(ct)))
-      ) this.delete(ct);
-      ct++;
+    if (shared[THIN] !== 0) this.#thin();
+    if (now !== shared[SWEPT_AT]) {
+      shared[SWEPT_AT] = now;
+      this.sweepExpects();
     }
-    shared[SWEEP_AT] = ct;
+    let n = 0;
+    for (; n < SWEEP_MOST; n++) {
+      const ct = flows.wheel.next(now), at = ct * FLOW_WORDS;
+      if (ct < 0) break;
+      if (w[at + CT_STATE] !== FLOW_CONFIRMED) continue;
+      if (((w[at + CT_EXPIRES] - now) | 0) <= 0) this.delete(ct);
+      else flows.wheel.hang(ct, w[at + CT_EXPIRES]);
+    }
     flows.reclaim();
+    return n === SWEEP_MOST || shared[THIN] !== 0;
+  }
+
+  /** A slice of the way once through the table, that makes room. */
+  #thin(): void {
+    const flows = this.flows, w = flows.words, high = flows.high, shared = this.#shared;
+    const target = Math.floor((this.max || flows.capacity) / 100) * 95;
+    let ct = shared[THIN_AT], deleted = 0;
+    for (let n = 0; n < THIN_MOST && deleted < SWEEP_MOST; n++, ct++) {
+      if (ct >= high || flows.count <= target) {
+        shared[THIN] = ct = 0;
+        break;
+      }
+      if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
+      if (!this.expired(ct) && !this.#expendable(ct)) continue;
+      this.delete(ct);
+      deleted++;
+    }
+    shared[THIN_AT] = ct;
   }
 
   #expendable(ct: number): boolean {

@@ -229,7 +229,8 @@ export abstract class Expector extends Tracker {
       const at = exp * EXP_WORDS;
       if ((e[at + EXP_STATE] & EXP_LINKED) === 0) continue;
       const master = (e[at + EXP_MASTER] - 1) * FLOW_WORDS;
-      const lives = master >= 0 && master < w.length && w[master + CT_STATE] === FLOW_CONFIRMED &&
+      const lives = master >= 0 && master < this.flows.high * FLOW_WORDS &&
+        w[master + CT_STATE] === FLOW_CONFIRMED &&
         w[master + CT_ID] === e[at + EXP_MASTER_ID] && w[master + CT_HELPER] !== 0;
       if (e[at + EXP_HELPER] > helpers) e[at + EXP_HELPER] = 0;
       if (lives) w[master + CT_EXPECTING] += 1 << (e[at + EXP_CLASS] * 8);

@@ -1,19 +1,27 @@
 /**
- * The record of one flow (struct nf_conn): 80 words in the flow table's memory, named here and nowhere else.
+ * The record of one flow (struct nf_conn): 64 words in the flow table's memory, named here and nowhere else.
  *
  * A flow is its handle, a small integer; its record begins at word `handle * FLOW_WORDS`. Hot code reads
  * `const w = flows.words, at = ct * FLOW_WORDS` once and then `w[at + CT_STATUS]`.
+ *
+ * ```
+ *  line 0   what every packet reads, the opener's tuple        line 1   the answers' tuple, NAT, the tracker's first words
+ *  line 2   the tracker's further words (TCP, SCTP)            line 3   counters, and what few packets read
+ *  aside    words that few flows have: sequence adjustment, helper, labels; see `FlowTable.side`
+ * ```
+ *
+ * A flow that is not in the cache costs a packet as many waits for memory as it touches lines, or pairs of lines, which
+ * many processors fetch together: hence 64 words and this order.
  *
  * Life-cycle: `CT_STATE` goes FREE → UNCONFIRMED (belongs to the packet that made it) → CONFIRMED (in the index,
  * written last, so that a reader of the mapped file never believes half a record) → FREE. Conntrack does not know
  * NAT: NAT's words ride here without conntrack reading them.
  */
 
-/** Words per record: 320 bytes. */
-export const FLOW_WORDS = 80;
+/** Words per record: 256 bytes. */
+export const FLOW_WORDS = 64;
 
-// ── word offsets ────────────────────────────────────────────────────────────────────────────────────────────────
-// What every packet of a flow reads stands in the record's first cache line; the answers' tuple begins the second.
+// ── word offsets: line 0 ────────────────────────────────────────────────────────────────────────────────────────
 /** FLOW_*: published last. */
 export const CT_STATE = 0;
 /** IPS_* bits. */
@@ -22,40 +30,48 @@ export const CT_STATUS = 1;
 export const CT_ORIGINAL = 2;
 /** When it dies: clock milliseconds, wrapping. Before confirm: the timeout in milliseconds, as in the kernel. */
 export const CT_EXPIRES = 12;
-/** Connection mark. */
-export const CT_MARK = 13;
+/** When the wheel will look at it, clock milliseconds; the wheel's own (`wheel.ts`). */
+export const CT_TIMER = 13;
 /** Index + 1 into `Conntrack.helpers`, 0 for none. */
 export const CT_HELPER = 14;
 /** Per-flow timeout policy: index + 1 into `Conntrack.timeoutPolicies`, 0 for none. */
 export const CT_TIMEOUT_POLICY = 15;
+// ── line 1 ──────────────────────────────────────────────────────────────────────────────────────────────────────
 /** Ten words of the tuple as the answers carry it when they arrive (after NAT: to the translated address). */
 export const CT_REPLY = 16;
-/** Id shown to people, never 0 and not reused soon. */
-export const CT_ID = 26;
-/** Handle + 1 of the flow whose expectation this one fulfilled, 0 for none; CT_MASTER_ID guards against reuse. */
-export const CT_MASTER = 27;
-export const CT_MASTER_ID = 28;
-/** Pending expectations of this flow as master: one byte per class. */
-export const CT_EXPECTING = 29;
 /** Interface of MASQUERADE (0 none). */
-export const CT_NAT_INTERFACE = 30;
-/** Event mask in the low half (`-j CT --ctevents`), link of earlier sequence corrections in the high half. */
-export const CT_EVENTS = 31;
-/** Packets and bytes, two float64 per direction; `floats[(at >> 1) + …]`. Word offset is even. */
-export const CT_COUNTERS = 32; // packets original, bytes original, packets reply, bytes reply: words 32…39
-/** Start of the protocol tracker's own words; each protocol file names its own, 19 words. */
-export const CT_PROTO = 40;
-/** When it was confirmed, in seconds since 1970; 0 when nobody asked (nf_conntrack_timestamp). */
-export const CT_START = 59;
-/** Sequence adjustment: for each direction the newest position, offset before, offset after. */
-export const CT_SEQADJ = 60;
-/** Words that belong to the flow's helper (nf_ct_ftp_master and its kin), 8 words. */
-export const CT_HELP = 66;
-/** Connection labels, 128 bits. */
-export const CT_LABELS = 74;
+export const CT_NAT_INTERFACE = 26;
 /** Links of NAT's by-source list: handle + 1 of the next and the previous flow. */
-export const CT_BYSOURCE_NEXT = 78;
-export const CT_BYSOURCE_PREV = 79;
+export const CT_BYSOURCE_NEXT = 27;
+export const CT_BYSOURCE_PREV = 28;
+/** Start of the protocol tracker's own words; each protocol file names its own, 19 words: 29…47. */
+export const CT_PROTO = 29;
+// ── line 3 ──────────────────────────────────────────────────────────────────────────────────────────────────────
+/** Packets and bytes, two float64 per direction; `floats[(at >> 1) + …]`. Word offset is even. */
+export const CT_COUNTERS = 48; // packets original, bytes original, packets reply, bytes reply: words 48…55
+/** Connection mark. */
+export const CT_MARK = 56;
+/** Id shown to people, never 0 and not reused soon. */
+export const CT_ID = 57;
+/** Event mask in the low half (`-j CT --ctevents`), link of earlier sequence corrections in the high half. */
+export const CT_EVENTS = 58;
+/** Handle + 1 of the flow whose expectation this one fulfilled, 0 for none; CT_MASTER_ID guards against reuse. */
+export const CT_MASTER = 59;
+export const CT_MASTER_ID = 60;
+/** Pending expectations of this flow as master: one byte per class. */
+export const CT_EXPECTING = 61;
+/** When it was confirmed, in seconds since 1970; 0 when nobody asked (nf_conntrack_timestamp). */
+export const CT_START = 62;
+
+// ── aside: word offsets from `flows.side(ct)` ───────────────────────────────────────────────────────────────────
+/** Sequence adjustment: for each direction the newest position, offset before, offset after. */
+export const CT_SEQADJ = 0;
+/** Words that belong to the flow's helper (nf_ct_ftp_master and its kin), 8 words. */
+export const CT_HELP = 6;
+/** Connection labels, 128 bits. */
+export const CT_LABELS = 14;
+/** Words aside: 72 bytes, for flows with IPS_SIDE. */
+export const SIDE_WORDS = 18;
 
 /** Values of CT_STATE. */
 export const FLOW_FREE = 0, FLOW_UNCONFIRMED = 1, FLOW_CONFIRMED = 2;
@@ -87,6 +103,8 @@ export const IPS_MAPPED = 1 << 30;
 export const IPS_MASTER_HELPER_SHIFT = 16, IPS_MASTER_HELPER_MASK = 0xff;
 /** Nor this: it began while packets and bytes were counted, and is counted to its end (nf_conn_acct). */
 export const IPS_COUNTED = 1 << 24;
+/** Its words aside are in use: until then they are not zero, but nothing. */
+export const IPS_SIDE = 1 << 25;
 export const IPS_NAT_MASK = IPS_SRC_NAT | IPS_DST_NAT;
 export const IPS_NAT_DONE_MASK = IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
 

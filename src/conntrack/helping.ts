@@ -41,6 +41,7 @@ import {
   IPS_HELPER,
   IPS_MASTER_HELPER_MASK,
   IPS_MASTER_HELPER_SHIFT,
+  IPS_SIDE,
   tupleAt,
 } from "./flow.ts";
 import type { ConntrackHelper, HelperLimits } from "./helper.ts";
@@ -202,12 +203,12 @@ export abstract class HelperHost extends Expector {
 
   /** Notes which rule gave a new flow its helper: a number of `ruleTexts`. */
   protected noteRule(ct: number, rule: number): void {
-    this.flows.words[ct * FLOW_WORDS + HELP_COUNT] = rule << RULE_SHIFT;
+    this.flows.words[this.flows.side(ct) + HELP_COUNT] = rule << RULE_SHIFT;
   }
 
   /** The number of that rule, 0 when there is none. */
   #ruleOf(ct: number): number {
-    return this.flows.words[ct * FLOW_WORDS + HELP_COUNT] >>> RULE_SHIFT;
+    return this.flows.words[this.flows.side(ct) + HELP_COUNT] >>> RULE_SHIFT;
   }
 
   protected override welcome(ct: number, exp: number): void {
@@ -229,7 +230,7 @@ export abstract class HelperHost extends Expector {
         const at = ct * FLOW_WORDS;
         if (w[at + CT_STATE] === FLOW_FREE) continue;
         w[at + CT_TIMEOUT_POLICY] = 0;
-        w[at + HELP_COUNT] &= COUNT_MASK;
+        if ((w[at + CT_STATUS] & IPS_SIDE) !== 0) w[this.flows.side(ct) + HELP_COUNT] &= COUNT_MASK;
       }
     }
     this.#roster.fingerprint = fingerprint;
@@ -331,7 +332,7 @@ export abstract class HelperHost extends Expector {
     }
     if (samePeer && !this.#narrow(at, master)) return "samePeer, and it is for a third host";
     if (most === undefined) return "";
-    const w = this.flows.words, flow = master * FLOW_WORDS, now = this.clock.now;
+    const w = this.flows.words, flow = this.flows.side(master), now = this.clock.now;
     if ((w[flow + HELP_COUNT] & COUNT_MASK) === 0 || ((now - w[flow + HELP_MINUTE]) | 0) >= MINUTE) {
       w[flow + HELP_MINUTE] = now;
       w[flow + HELP_COUNT] &= ~COUNT_MASK;

@@ -44,7 +44,8 @@ const FAR = 1 << 29;
  */
 export function seqadjSet(flows: FlowTable, ct: number, ctinfo: number, seq: number, offset: number): void {
   if (offset === 0) return;
-  const w = flows.words, at = ct * FLOW_WORDS, way = at + CT_SEQADJ + ctinfoDir(ctinfo) * SEQADJ_WORDS;
+  const w = flows.words, at = ct * FLOW_WORDS;
+  const way = flows.side(ct) + CT_SEQADJ + ctinfoDir(ctinfo) * SEQADJ_WORDS;
   w[at + CT_STATUS] |= IPS_SEQ_ADJUST;
   if (w[way + BEFORE] !== w[way + AFTER]) {
     if (((w[way + POSITION] - seq) | 0) >= 0) return;
@@ -63,7 +64,7 @@ export function seqadjSet(flows: FlowTable, ct: number, ctinfo: number, seq: num
 /** The offset that a flow's direction has at `seq`, as its sender counts (nf_ct_seq_offset). */
 export function seqOffset(flows: FlowTable, ct: number, dir: number, seq: number): number {
   const w = flows.words, at = ct * FLOW_WORDS, c = flows.corrections;
-  return offsetAt(w, at + CT_SEQADJ + dir * SEQADJ_WORDS, seq, c, c.linkOf(w, at), dir);
+  return offsetAt(w, flows.side(ct) + CT_SEQADJ + dir * SEQADJ_WORDS, seq, c, c.linkOf(w, at), dir);
 }
 
 /** Behind the newest position, between two, or up to the oldest. */
@@ -95,11 +96,11 @@ function offsetBehind(
 /**
  * What an acknowledgement, not yet adjusted, is off by from what `dir`'s sender has sent. With one correction Linux's
  * answer, which compares what the receiver counts with a position that the sender counts, and is off itself by at
- * most one correction close to it. `at` is where the flow's record begins.
+ * most one correction close to it.
  */
-export function acknowledgedOffset(flows: FlowTable, at: number, dir: number, ack: number): number {
-  const w = flows.words, c = flows.corrections, link = c.linkOf(w, at);
-  const way = at + CT_SEQADJ + dir * SEQADJ_WORDS;
+export function acknowledgedOffset(flows: FlowTable, ct: number, dir: number, ack: number): number {
+  const w = flows.words, c = flows.corrections, link = c.linkOf(w, ct * FLOW_WORDS);
+  const way = flows.side(ct) + CT_SEQADJ + dir * SEQADJ_WORDS;
   return link === 0 ? offsetAt(w, way, (ack - 1) | 0, c, 0, dir) : offsetBehind(w, way, ack, c, link, dir);
 }
 
@@ -137,7 +138,8 @@ export function seqAdjust(flows: FlowTable, p: Packet, ct: number, ctinfo: numbe
   if (p.length - p.l4 < TCP_HEADER) return false;
   p.drawTogether(p.l4 + TCP_HEADER);
   const w = flows.words, dir = ctinfoDir(ctinfo), l4 = p.l4, at = ct * FLOW_WORDS, link = c.linkOf(w, at);
-  const own = at + CT_SEQADJ + dir * SEQADJ_WORDS, other = at + CT_SEQADJ + (1 - dir) * SEQADJ_WORDS;
+  const ways = flows.side(ct) + CT_SEQADJ;
+  const own = ways + dir * SEQADJ_WORDS, other = ways + (1 - dir) * SEQADJ_WORDS;
   const seq = p.view.getInt32(l4 + TCP_SEQ);
   rewrite(p, l4 + TCP_SEQ, (seq + offsetAt(w, own, seq, c, link, dir)) | 0);
   if ((tcpFlags(p) & ACK) === 0) return true;

@@ -2,7 +2,7 @@
  * The flow table: records in given memory, and an index over both tuples of every confirmed flow.
  *
  * ```
- *  memory   [ head: high-water marks, next id ][ record 0 ][ record 1 ] … [ corrections ]   survives the process
+ *  memory   [ head: high-water marks, next id ][ record 0 ][ record 1 ] … [ aside 0 ] … [ corrections ]   survives the process
  *  index    [ hash | handle<<1|dir, plus 1 ] …   open addressing, linear probing   rebuilt from the records
  * ```
  *
@@ -20,19 +20,25 @@ import type { Random } from "../clock.ts";
 import { Corrections } from "./corrections.ts";
 import {
   CT_BYSOURCE_PREV,
+  CT_EXPIRES,
   CT_ID,
   CT_ORIGINAL,
   CT_REPLY,
   CT_STATE,
+  CT_STATUS,
+  CT_TIMER,
   FLOW_CONFIRMED,
   FLOW_FREE,
   FLOW_UNCONFIRMED,
   FLOW_WORDS,
+  IPS_SIDE,
+  SIDE_WORDS,
 } from "./flow.ts";
+import { Wheel } from "./wheel.ts";
 import { DST, PORTS, PROTO, tupleEquals } from "./tuple.ts";
 
-/** Words before the first record: high-water marks, next id; the rest keeps records on cache lines. */
-const HEAD_WORDS = 16;
+/** Words before the first record: high-water marks, next id; the rest keeps records on pairs of cache lines. */
+const HEAD_WORDS = FLOW_WORDS;
 const HEAD_HIGH = 0, HEAD_ID = 1, HEAD_CORRECTIONS = 2;
 /**
  * What the arena has beside the index: the hash's key, records in use, heads of the lists of free and of retired
@@ -50,9 +56,13 @@ export class FlowTable {
   readonly floats: Float64Array;
   /** Earlier sequence corrections of the few flows that have several. */
   readonly corrections: Corrections;
+  /** When to look at which of them. */
+  readonly wheel: Wheel;
   /** Most records it holds. */
   readonly capacity: number;
 
+  /** Where the words aside begin in `words`. */
+  readonly #side: number;
   readonly #head: Int32Array;
   /** Pairs: hash, entry. */
   readonly #index: Int32Array;
@@ -64,11 +74,15 @@ export class FlowTable {
 
   /** Bytes of memory for `capacity` flows. */
   static bytes(capacity: number): number {
-    return (HEAD_WORDS + capacity * FLOW_WORDS) * 4 + Corrections.bytes(capacity);
+    return FlowTable.#recordBytes(capacity) + Corrections.bytes(capacity);
+  }
+
+  static #recordBytes(capacity: number): number {
+    return HEAD_WORDS * 4 + Math.ceil(capacity * (FLOW_WORDS + SIDE_WORDS) * 4 / 64) * 64;
   }
 
   /**
-   * `byteOffset` is a multiple of 64. Memory that held flows before is read by `rebuild`. Tables that share both memory
+   * `byteOffset` is a multiple of 64, better of 256. Memory that held flows before is read by `rebuild`. Tables that share both memory
    * and arena are one table, for one thread at a time.
    */
   constructor(
@@ -80,10 +94,12 @@ export class FlowTable {
   ) {
     this.capacity = capacity;
     this.#head = new Int32Array(memory, byteOffset, HEAD_WORDS);
-    this.words = new Int32Array(memory, byteOffset + HEAD_WORDS * 4, capacity * FLOW_WORDS);
+    this.words = new Int32Array(memory, byteOffset + HEAD_WORDS * 4, capacity * (FLOW_WORDS + SIDE_WORDS));
+    this.#side = capacity * FLOW_WORDS;
     this.floats = new Float64Array(memory, byteOffset + HEAD_WORDS * 4, capacity * FLOW_WORDS / 2);
-    const end = byteOffset + (HEAD_WORDS + capacity * FLOW_WORDS) * 4;
+    const end = byteOffset + FlowTable.#recordBytes(capacity);
     this.corrections = new Corrections(memory, end, capacity, this.#head, HEAD_CORRECTIONS, arena);
+    this.wheel = new Wheel(this.words, capacity, arena);
     let slots = 64;
     while (slots < capacity * 4) slots *= 2;
     this.#index = arena.int32(slots * 2);
@@ -120,13 +136,24 @@ export class FlowTable {
       if (ct >= this.capacity) return -1;
       head[HEAD_HIGH] = ct + 1;
     }
-    const at = ct * FLOW_WORDS;
+    const at = ct * FLOW_WORDS, timer = w[at + CT_TIMER];
     w.fill(0, at, at + FLOW_WORDS);
+    w[at + CT_TIMER] = timer;
     const id = (head[HEAD_ID] + 1) | 0;
     head[HEAD_ID] = w[at + CT_ID] = id === 0 ? 1 : id;
     w[at + CT_STATE] = FLOW_UNCONFIRMED;
     shared[COUNT]++;
     return ct;
+  }
+
+  /** Where in `words` a flow's words aside begin: CT_SEQADJ and its like. Who asks has them. */
+  side(ct: number): number {
+    const w = this.words, status = ct * FLOW_WORDS + CT_STATUS, side = this.#side + ct * SIDE_WORDS;
+    if ((w[status] & IPS_SIDE) === 0) {
+      w.fill(0, side, side + SIDE_WORDS);
+      w[status] |= IPS_SIDE;
+    }
+    return side;
   }
 
   /** Gives a record back at once: no packet carries it any more, and it is not in the index. */
@@ -279,17 +306,22 @@ export class FlowTable {
     return (this.#index[((hash + n) & this.#mask) * 2 + 1] - 1) >> 1;
   }
 
-  /** After a restart: index, free list and count from the records. Half-made flows of the old process go. */
-  rebuild(): void {
+  /** After a restart: index, wheel, free list and count from the records. Half-made flows of the old process go. */
+  rebuild(now: number): void {
     const w = this.words, shared = this.#shared;
     this.#index.fill(0);
     shared[FREE] = shared[RETIRED] = shared[COUNT] = 0;
     const high = this.#head[HEAD_HIGH] = Math.min(Math.max(this.#head[HEAD_HIGH], 0), this.capacity);
     this.corrections.rebuild(w.subarray(0, high * FLOW_WORDS));
+    this.wheel.clear(high, now);
     for (let ct = high - 1; ct >= 0; ct--) {
       shared[COUNT]++;
-      if (w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) this.insert(ct);
-      else this.free(ct);
+      if (w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) {
+        this.insert(ct);
+        this.wheel.hang(ct, w[ct * FLOW_WORDS + CT_EXPIRES]);
+      } else {
+        this.free(ct);
+      }
     }
   }
 

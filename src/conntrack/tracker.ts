@@ -27,6 +27,7 @@ import {
   CT_STATE,
   CT_STATUS,
   CT_TIMEOUT_POLICY,
+  CT_TIMER,
   FLOW_CONFIRMED,
   FLOW_WORDS,
   IPS_CONFIRMED,
@@ -146,7 +147,13 @@ export class Tracker {
   refresh(ct: number, milliseconds: number): void {
     const w = this.flows.words, at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
     if ((status & IPS_FIXED_TIMEOUT) !== 0) return;
-    w[at + CT_EXPIRES] = (status & IPS_CONFIRMED) === 0 ? milliseconds : (milliseconds + this.clock.now) | 0;
+    if ((status & IPS_CONFIRMED) === 0) {
+      w[at + CT_EXPIRES] = milliseconds;
+      return;
+    }
+    const expires = w[at + CT_EXPIRES] = (milliseconds + this.clock.now) | 0;
+    // Nearly every packet extends its flow's life, and need not know of the wheel.
+    if (((w[at + CT_TIMER] - expires) | 0) > 0) this.flows.wheel.hang(ct, expires);
   }
 
   /** `refresh`, and counts the packet (nf_ct_refresh_acct). */

@@ -39,6 +39,8 @@ import { readVnetHeader } from "./vnet.ts";
 const BATCH = 64;
 /** Milliseconds that poll sleeps at most: timers are swept that often when nothing arrives. */
 const IDLE = 100;
+/** And this while timers have a backlog. */
+const SOON = 1;
 
 const BAD_OFFLOAD = Reason["bad-offload"];
 
@@ -50,8 +52,8 @@ export interface Routing {
   receive(p: Packet, iface: number): void;
   /** A packet from the host device. */
   receiveHost(p: Packet): void;
-  /** Timers; once per batch. */
-  sweep(): void;
+  /** Timers; once per batch. True when there is more to do soon. */
+  sweep(): boolean | void;
   /** A command from the control plane: COMMAND_WORDS words, in which it leaves its answer. */
   command?(words: Int32Array): void;
 }
@@ -79,8 +81,9 @@ export class Loop {
     for (let i = 0; i < count; i++) set.set(i, fds[i]);
     set.set(count, wake.fd);
     Atomics.store(control, CONTROL_STATUS, STATUS_RUNNING);
+    let idle = IDLE;
     while (Atomics.load(control, CONTROL_COMMAND) !== COMMAND_STOP) {
-      const ready = set.wait(IDLE);
+      const ready = set.wait(idle);
       clock.read();
       if (ready > 0) {
         if (set.revents(count) !== 0) {
@@ -95,7 +98,7 @@ export class Loop {
           if (fds[i] < 0) set.set(i, -1);
         }
       }
-      router.sweep();
+      idle = router.sweep() === true ? SOON : IDLE;
       control[CONTROL_HEARTBEAT]++;
     }
     Atomics.store(control, CONTROL_STATUS, STATUS_STOPPED);

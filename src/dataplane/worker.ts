@@ -18,11 +18,12 @@ class ShownRouter extends Router {
     this.#memory = options.memory;
   }
 
-  override sweep(): void {
-    super.sweep();
+  override sweep(): boolean {
+    const more = super.sweep();
     const { control } = this.#memory;
     control[CONTROL_FLOWS] = this.conntrack.flows.count;
     control[CONTROL_EXPECTS] = this.conntrack.expects.count;
+    return more;
   }
 }
 

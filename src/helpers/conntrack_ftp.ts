@@ -162,7 +162,7 @@ class FtpHelper implements ConntrackHelper {
     p.fragCount = 0; // Linux makes one piece of it, and cuts it anew when it leaves
     const from = tcpPayload(p);
     if (from >= p.length) return ACCEPT;
-    const w = conntrack.flows.words, at = ct * FLOW_WORDS, dir = ctinfoDir(ctinfo);
+    const w = conntrack.flows.words, at = conntrack.flows.side(ct), dir = ctinfoDir(ctinfo);
     // Before the NAT half changes the payload: positions count as the sender does.
     const seq = tcpSeq(p), behind = (seq + p.length - from) | 0, endsLine = p.bytes[p.length - 1] === LF;
     let verdict: Verdict = ACCEPT;
@@ -197,7 +197,8 @@ class FtpHelper implements ConntrackHelper {
     from: number,
     seq: number,
   ): Verdict {
-    const w = conntrack.flows.words, record = ct * FLOW_WORDS, dir = ctinfoDir(ctinfo);
+    const w = conntrack.flows.words, record = ct * FLOW_WORDS, side = conntrack.flows.side(ct);
+    const dir = ctinfoDir(ctinfo);
     const translated = this.#nat !== null && (w[record + CT_STATUS] & IPS_NAT_MASK) !== 0;
     let bytes: Uint8Array = p.bytes, at = from, first = seq;
     let end = p.length;
@@ -214,7 +215,7 @@ class FtpHelper implements ConntrackHelper {
         at = 0;
         end = partial.joinedLength;
       }
-    } else if (!beginsLine(w, record, dir, seq)) return ACCEPT;
+    } else if (!beginsLine(w, side, dir, seq)) return ACCEPT;
 
     const own = tupleAt(ct, dir), family = tupleFamily(w, own), start = at;
     this.#announced.set(w, own + SRC);
@@ -223,7 +224,7 @@ class FtpHelper implements ConntrackHelper {
       while (behind < end && bytes[behind] !== LF) behind++;
       const whole = behind < end;
       if (whole) behind++;
-      if ((w[record + HELP_TLS] & TLS_BEGUN) === 0) this.#noticeTls(conntrack, ct, dir, bytes, at, behind);
+      if ((w[side + HELP_TLS] & TLS_BEGUN) === 0) this.#noticeTls(conntrack, ct, dir, bytes, at, behind);
       let s = SEARCHES[dir][0];
       let found = this.#find(bytes, at, behind, s, family);
       if (found === NO_MATCH) {
@@ -257,7 +258,7 @@ class FtpHelper implements ConntrackHelper {
     from: number,
     end: number,
   ): void {
-    const w = conntrack.flows.words, tls = ct * FLOW_WORDS + HELP_TLS;
+    const w = conntrack.flows.words, tls = conntrack.flows.side(ct) + HELP_TLS;
     if (dir === ORIGINAL) {
       if (begins(bytes, from, end, AUTH_TLS[0]) || begins(bytes, from, end, AUTH_TLS[1])) w[tls] = TLS_ASKED;
     } else if (w[tls] === TLS_ASKED && end - from >= 3) {

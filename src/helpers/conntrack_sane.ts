@@ -60,7 +60,7 @@ class SaneHelper implements ConntrackHelper {
     if (ctinfo !== ESTABLISHED && ctinfo !== ESTABLISHED_REPLY) return ACCEPT;
     const from = tcpPayload(p), length = p.length - from;
     if (length <= 0) return ACCEPT;
-    const w = conntrack.flows.words, started = ct * FLOW_WORDS + HELP_STARTED;
+    const w = conntrack.flows.words, started = conntrack.flows.side(ct) + HELP_STARTED;
     if (ctinfo === ESTABLISHED) {
       if (length === REQUEST) w[started] = p.view.getInt32(from) === SANE_NET_START ? 1 : 0;
       return ACCEPT;

@@ -6,7 +6,7 @@
  * looks like text.
  */
 import type { Conntrack } from "../conntrack/core.ts";
-import { CT_HELP, FLOW_WORDS } from "../conntrack/flow.ts";
+import { CT_HELP } from "../conntrack/flow.ts";
 import { HELP_WORDS } from "../conntrack/helping.ts";
 import { ctinfoDir, ORIGINAL } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
@@ -51,7 +51,7 @@ export class Payload {
     this.#conntrack = conntrack;
     this.#bytes = p.bytes;
     this.#from = from;
-    this.#help = ct * FLOW_WORDS + CT_HELP;
+    this.#help = conntrack.flows.side(ct) + CT_HELP;
     this.length = p.length - from;
     this.fromClient = ctinfoDir(ctinfo) === ORIGINAL;
     this.behind = 0;

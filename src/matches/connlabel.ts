@@ -1,6 +1,6 @@
 /** A label of the packet's flow, one of 128 bits (iptables -m connlabel; xt_connlabel). */
 import type { Conntrack } from "../conntrack/core.ts";
-import { CT_LABELS, FLOW_WORDS } from "../conntrack/flow.ts";
+import { CT_LABELS } from "../conntrack/flow.ts";
 import { NO_CT } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { defineMatch, type Kind, type Match, type MatchExtension } from "../tables/extension.ts";
@@ -33,7 +33,7 @@ class ConnlabelMatch implements Match {
 
   match(p: Packet): boolean {
     if (p.ct === NO_CT) return this.#invert;
-    const words = this.#conntrack.flows.words, at = p.ct * FLOW_WORDS + this.#word;
+    const { words } = this.#conntrack.flows, at = this.#conntrack.flows.side(p.ct) + this.#word;
     if ((words[at] & this.#bit) === 0) {
       if (!this.#set) return this.#invert;
       words[at] |= this.#bit;

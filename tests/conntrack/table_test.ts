@@ -94,7 +94,7 @@ Deno.test("FlowTable.rebuild brings back what was confirmed, from the memory alo
   old.remove(3);
   old.retire(3);
   const t = table(16, memory, 2);
-  t.rebuild();
+  t.rebuild(0);
   assertEquals(t.count, 7);
   for (let n = 0; n < 10; n++) {
     const found = t.find(old.words, n * FLOW_WORDS + CT_ORIGINAL);

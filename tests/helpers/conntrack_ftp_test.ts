@@ -149,7 +149,7 @@ Deno.test("conntrackFtp's expectation lives 300 s and no longer than its master 
 
 Deno.test("conntrackFtp remembers two line ends per direction, the later ones", () => {
   const s = new Control(lab(), bare).open();
-  const w = s.lab.conntrack.flows.words, at = s.lab.flows()[0] * FLOW_WORDS + CT_HELP;
+  const w = s.lab.conntrack.flows.words, at = s.lab.conntrack.flows.side(s.lab.flows()[0]) + CT_HELP;
   s.fromClient("NOOP\r\n");
   s.fromClient("NOOP\r\n");
   assertEquals([w[at] & 0xff, w[at] >> 8 & 0xff], [2, 1]);

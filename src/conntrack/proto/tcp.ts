@@ -430,7 +430,7 @@ function shorten(
   }
   const left = (w[at + CT_EXPIRES] - t.clock.now) | 0;
   const timeout = t.timeouts(ct, defaults)[TCP_TIMEOUT_UNACK];
-  if (left >= 120_000 && left > timeout) w[at + CT_EXPIRES] = (t.clock.now + timeout) | 0;
+  if (left >= 120_000 && left > timeout) t.refresh(ct, timeout);
 }
 
 /** A confirmed connection was reset by the router itself (nf_conntrack_tcp_set_closing). */

@@ -36,7 +36,7 @@ import {
   TCPOPT_SACK_PERM,
   TCPOPT_WINDOW,
 } from "../../packet/tcp.ts";
-import { CT_PROTO, CT_STATUS, IPS_SEQ_ADJUST } from "../flow.ts";
+import { CT_PROTO, CT_STATUS, FLOW_WORDS, IPS_SEQ_ADJUST } from "../flow.ts";
 import { acknowledgedOffset } from "../seqadj.ts";
 import type { Tracker } from "../tracker.ts";
 
@@ -175,7 +175,7 @@ export function inWindow(
   let sack = (w[receiver + FLAGS] & SACK_PERM) !== 0 ? highestSack(p, ack) : ack;
   // What is stored is in the senders' own numbers; a helper may have shifted what this side sees of the other's.
   if ((w[record + CT_STATUS] & IPS_SEQ_ADJUST) !== 0) {
-    const shift = acknowledgedOffset(t.flows, record, 1 - dir, ack);
+    const shift = acknowledgedOffset(t.flows, record / FLOW_WORDS, 1 - dir, ack);
     ack = (ack - shift) | 0;
     sack = (sack - shift) | 0;
   }
