@@ -12,7 +12,8 @@ import { check, EACCES, EAGAIN, ENOENT, ENOSPC, EPERM, errnoView, SyscallError }
 import { cString, libc } from "./libc.ts";
 
 const O_RDONLY = 0, O_RDWR = 2, O_CREAT = 0o100, O_CLOEXEC = 0o2000000, O_NOFOLLOW = 0o400000;
-const PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1;
+const PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20;
+const MAP_NORESERVE = 0x4000, MADV_HUGEPAGE = 14;
 const LOCK_EX = 2, LOCK_NB = 4;
 const SEEK_END = 2;
 const MAP_FAILED = 0xffffffffffffffffn;
@@ -142,4 +143,24 @@ export class MappedFile {
     libc().close(this.#fd);
     this.#fd = -1;
   }
+}
+
+/**
+ * Memory without a file, all zero, which takes no space until it is touched: its address. All threads of this process
+ * see it by `MappedFile.view`; no other process does. It lies on huge pages where the kernel gives them to who asks
+ * (/sys/kernel/mm/transparent_hugepage/enabled), so that reading it at random misses less.
+ */
+export function mapMemory(length: number): bigint {
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  const at = libc().mmap(null, BigInt(length), PROT_READ | PROT_WRITE, flags, -1, 0n);
+  const errno = errnoView()[0], address = Deno.UnsafePointer.value(at);
+  if (address === MAP_FAILED) throw new SyscallError("mmap", errno, `cannot map ${length} bytes of memory`);
+  libc().madvise(at, BigInt(length), MADV_HUGEPAGE); // else small pages
+  return address;
+}
+
+/** Gives memory of `mapMemory` back. No thread may use its ArrayBuffers any more. */
+export function unmapMemory(address: bigint, length: number): void {
+  const result = libc().munmap(Deno.UnsafePointer.create(address), BigInt(length));
+  check(result, errnoView()[0], "munmap", `cannot unmap ${length} bytes of memory`);
 }

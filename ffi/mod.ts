@@ -16,7 +16,7 @@ export {
   OFFLOAD_USO6,
 } from "./tun.ts";
 export { EventFd, POLL_BROKEN, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, PollSet } from "./poll.ts";
-export { type MapOptions, MappedFile } from "./mmap.ts";
+export { mapMemory, type MapOptions, MappedFile, unmapMemory } from "./mmap.ts";
 export { inNetns, NETNS_DIRECTORY } from "./netns.ts";
 export { CLOCK_MONOTONIC, CLOCK_REALTIME, SystemClock } from "./clock.ts";
 export { IFNAMSIZ, invalidDeviceName } from "./ifreq.ts";

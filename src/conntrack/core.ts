@@ -152,6 +152,14 @@ export class Conntrack extends HelperHost {
   readonly #autoPorts: Int32Array;
   readonly #tuple = newTuple();
   readonly #reply = newTuple();
+  /** The flow that `in` made last, the hash of its tuple, and when no other flow had that: see `FlowTable.inserted`. */
+  #made = -1;
+  #madeHash = 0;
+  #madeAt = 0;
+  /** The hash of `#reply`, and whether and when no flow had it. */
+  #replyHash = 0;
+  #replyFree = false;
+  #replyFreeAt = 0;
   /** THIN, SWEEP_AT, SWEPT_AT. */
   readonly #shared: Int32Array;
 
@@ -365,6 +373,7 @@ export class Conntrack extends HelperHost {
     const flows = this.flows, reply = this.#reply;
     if (!invertTuple(reply, 0, t, 0)) return NO_FLOW;
     reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (zoneReply << ZONE_SHIFT);
+    this.#replyFree = false;
     if (this.max !== 0 && flows.count >= this.max && !this.#earlyDrop(hash)) return this.#full();
     let ct = flows.alloc();
     if (ct < 0 && p.hook === PREROUTING) {
@@ -374,6 +383,9 @@ export class Conntrack extends HelperHost {
     }
     if (ct < 0) return this.#full();
 
+    this.#made = ct;
+    this.#madeHash = hash;
+    this.#madeAt = flows.inserted;
     const w = flows.words, at = ct * FLOW_WORDS;
     copyTuple(w, at + CT_ORIGINAL, t, 0);
     copyTuple(w, at + CT_REPLY, reply, 0);
@@ -504,12 +516,20 @@ export class Conntrack extends HelperHost {
       this.stats[STAT_INSERT_FAILED]++;
       return p.drop(Reason["insert-failed"]);
     }
-    const hash = flows.hash(w, at + CT_ORIGINAL), hashReply = flows.hash(w, at + CT_REPLY);
     const oneZone = ((w[at + CT_ORIGINAL + PROTO] ^ w[at + CT_REPLY + PROTO]) & ~NOT_ZONE) === 0;
-    let found = oneZone
+    // `in` has just looked for the one tuple and NAT for the other. Only if a flow has come in since then, as Weir's own
+    // packets may begin one, there can be something now.
+    const inserted = flows.inserted, asMade = oneZone && ct === this.#made && inserted === this.#madeAt;
+    const asAsked = oneZone && this.#replyFree && inserted === this.#replyFreeAt &&
+      tupleEquals(w, at + CT_REPLY, this.#reply, 0);
+    const hash = asMade ? this.#madeHash : flows.hash(w, at + CT_ORIGINAL);
+    const hashReply = asAsked ? this.#replyHash : flows.hash(w, at + CT_REPLY);
+    let found = asMade
+      ? -1
+      : oneZone
       ? this.#find(hash, w, at + CT_ORIGINAL)
       : this.#findDirection(hash, w, at + CT_ORIGINAL, ORIGINAL);
-    if (found < 0) {
+    if (found < 0 && !asAsked) {
       found = oneZone
         ? this.#find(hashReply, w, at + CT_REPLY)
         : this.#findDirection(hashReply, w, at + CT_REPLY, REPLY);
@@ -635,12 +655,14 @@ export class Conntrack extends HelperHost {
    */
   tupleTaken(tuple: Int32Array, at: number, ignored: number): boolean {
     const w = this.flows.words, reply = this.#reply;
+    this.#replyFree = false;
     if (!invertTuple(reply, 0, tuple, at)) return false;
     reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (w[tupleAt(ignored, REPLY) + PROTO] & ~NOT_ZONE);
     const oneZone = ((w[tupleAt(ignored, ORIGINAL) + PROTO] ^ reply[PROTO]) & ~NOT_ZONE) === 0;
-    const found = oneZone
-      ? this.find(reply, 0)
-      : this.#findDirection(this.flows.hash(reply, 0), reply, 0, REPLY);
+    const hash = this.#replyHash = this.flows.hash(reply, 0);
+    const found = oneZone ? this.#find(hash, reply, 0) : this.#findDirection(hash, reply, 0, REPLY);
+    this.#replyFree = oneZone && found < 0;
+    this.#replyFreeAt = this.flows.inserted;
     if (found < 0 || (found >> 1) === ignored) return false;
     // The same flow, begun twice by packets that were on their way together: confirm sorts that out.
     if (tupleEquals(w, tupleAt(ignored, ORIGINAL), w, tupleAt(found >> 1, ORIGINAL))) return false;

@@ -42,9 +42,9 @@ const HEAD_WORDS = FLOW_WORDS;
 const HEAD_HIGH = 0, HEAD_ID = 1, HEAD_CORRECTIONS = 2;
 /**
  * What the arena has beside the index: the hash's key, records in use, heads of the lists of free and of retired
- * records.
+ * records, how many flows ever came into the index.
  */
-const KEY_0 = 0, KEY_1 = 1, COUNT = 2, FREE = 3, RETIRED = 4, SHARED_WORDS = 5;
+const KEY_0 = 0, KEY_1 = 1, COUNT = 2, FREE = 3, RETIRED = 4, INSERTED = 5, SHARED_WORDS = 6;
 /** Link of the free list in a FREE record: handle + 1, 0 ends it. */
 const CT_NEXT_FREE = CT_BYSOURCE_PREV;
 
@@ -117,6 +117,11 @@ export class FlowTable {
   /** Records in use, confirmed or not. */
   get count(): number {
     return this.#shared[COUNT];
+  }
+
+  /** Flows that ever came into the index, wrapping: while it stays the same, what was not there is not there. */
+  get inserted(): number {
+    return this.#shared[INSERTED];
   }
 
   /** Records ever used: handles are below it. Listings scan `0 … high` and look at CT_STATE. */
@@ -288,6 +293,7 @@ export class FlowTable {
   insertHashed(ct: number, hash: number, hashReply: number): void {
     this.#put(hash, ct << 1);
     this.#put(hashReply, ct << 1 | 1);
+    this.#shared[INSERTED]++;
     this.words[ct * FLOW_WORDS + CT_STATE] = FLOW_CONFIRMED;
   }
 

@@ -120,5 +120,14 @@ export function tupleEquals(a: Int32Array, aAt: number, b: Int32Array, bAt: numb
 
 /** Copies a tuple. */
 export function copyTuple(out: Int32Array, outAt: number, t: Int32Array, at: number): void {
-  for (let i = 0; i < TUPLE_WORDS; i++) out[outAt + i] = t[at + i];
+  out[outAt] = t[at];
+  out[outAt + 1] = t[at + 1];
+  out[outAt + 2] = t[at + 2];
+  out[outAt + 3] = t[at + 3];
+  out[outAt + 4] = t[at + 4];
+  out[outAt + 5] = t[at + 5];
+  out[outAt + 6] = t[at + 6];
+  out[outAt + 7] = t[at + 7];
+  out[outAt + PORTS] = t[at + PORTS];
+  out[outAt + PROTO] = t[at + PROTO];
 }

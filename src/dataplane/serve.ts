@@ -5,7 +5,8 @@
  * Life-cycle: load → start → ready → (routes) → stopped or failed → closed. Once it routes it blocks in poll, and
  * `worker.terminate()` would leave the process hanging; only the shared memory and the eventfd reach it.
  */
-import { EventFd, MappedFile } from "deno_tun";
+import { EventFd, mapMemory, MappedFile } from "deno_tun";
+import { type Arena, MappedArena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import { Memory } from "../memory.ts";
 import type { Packet } from "../packet/packet.ts";
@@ -22,6 +23,8 @@ export interface Parts {
   readonly memory: Memory;
   /** The memory holds flows of an earlier process. */
   readonly recovered: boolean;
+  /** Where the rest of its state is. */
+  readonly arena: Arena;
   /** Sends a packet out of an interface. */
   readonly emit: (iface: number, p: Packet) => void;
   /** Sends a packet to the host device; absent when there is none. */
@@ -29,6 +32,9 @@ export interface Parts {
   /** Hands a line to the control plane. */
   readonly log: (line: string) => void;
 }
+
+/** Bytes of the arena: for each flow, and for all else; more than is ever taken, since only what is touched is there. */
+const ARENA_FLOW = 512, ARENA = 1 << 26;
 
 /** Loads a configuration module and says how to build its router. */
 export type Loader = (config: string) => Promise<(parts: Parts) => Routing>;
@@ -73,6 +79,8 @@ function route(
   ready: () => void,
 ): void {
   const memory = Memory.open(MappedFile.view(start.address, start.length));
+  const arenaBytes = ARENA + memory.geometry.flows * ARENA_FLOW;
+  const arena = new MappedArena(MappedFile.view(mapMemory(arenaBytes), arenaBytes), true);
   const clock = new BatchClock();
   const ports = new Ports(start.ports, memory, clock, log);
   const router = build({
@@ -80,6 +88,7 @@ function route(
     random: new SystemRandom(),
     memory,
     recovered: start.recovered,
+    arena,
     emit: (iface, p) => ports.write(iface, p),
     emitHost: start.ports.some((port) => port.index === 0) ? (p) => ports.write(0, p) : undefined,
     log,

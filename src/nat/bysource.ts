@@ -2,9 +2,14 @@
  * Which flows of one source address and port exist, so that a second flow of the same socket leaves by the same
  * public address and port (nf_nat_bysource; RFC 4787, REQ-1).
  *
- * A hash over family, protocol, source address, source port and zone of the original tuple. Heads are here, links ride
- * in the flows' records. A flow is in it from the moment its source is bound (IPS_SRC_NAT_DONE) until its record
- * goes, also while it is not yet confirmed. Newest first, as in the kernel.
+ * ```
+ *  index    [ hash | handle + 1 of its newest flow ] …      open addressing, one entry for each source
+ *  records  newest ─▶ … ─▶ oldest                           links ride in the flows' records
+ * ```
+ *
+ * The hash is over family, protocol, source address, source port and zone of the original tuple. A flow is in it from
+ * the moment its source is bound (IPS_SRC_NAT_DONE) until its record goes, also while it is not yet confirmed. Newest
+ * first, as in the kernel. A source that is new, as most are, touches no other flow's record.
  */
 import type { Arena } from "../arena.ts";
 import type { Random } from "../clock.ts";
@@ -24,17 +29,18 @@ import { PORTS, PROTO } from "../conntrack/tuple.ts";
 /** The index of flows by their original source. */
 export class BySource {
   readonly #flows: FlowTable;
-  /** Handle + 1 of the first flow of each chain. */
-  readonly #heads: Int32Array;
+  /** Pairs: hash, handle + 1; 0 is an empty slot. */
+  readonly #index: Int32Array;
+  /** Mask over pairs. */
   readonly #mask: number;
   readonly #seed: number;
 
   constructor(flows: FlowTable, random: Random, arena: Arena) {
-    let size = 1024;
-    while (size < flows.capacity) size *= 2;
+    let slots = 1024;
+    while (slots < flows.capacity * 2) slots *= 2;
     this.#flows = flows;
-    this.#heads = arena.int32(size);
-    this.#mask = size - 1;
+    this.#index = arena.int32(slots * 2);
+    this.#mask = slots - 1;
     const shared = arena.int32(1), seed = random.next();
     if (arena.fresh) shared[0] = seed;
     this.#seed = shared[0];
@@ -45,7 +51,7 @@ export class BySource {
    * `proto` is the PROTO word to look for: the zone may differ between the directions of a flow.
    */
   first(t: Int32Array, at: number, proto: number): number {
-    return this.#heads[this.#bucket(t, at, proto)];
+    return this.#index[this.#slot(this.#hash(t, at, proto)) * 2 + 1];
   }
 
   /** True when flow `ct` comes from the source of a tuple, by the same protocol and in the same zone. */
@@ -57,35 +63,66 @@ export class BySource {
 
   /** Adds a flow whose source has just been bound. */
   add(ct: number): void {
-    const w = this.#flows.words, at = ct * FLOW_WORDS;
-    const bucket = this.#bucket(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO]), next = this.#heads[bucket];
+    const w = this.#flows.words, at = ct * FLOW_WORDS, index = this.#index;
+    const hash = this.#hash(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO]), slot = this.#slot(hash);
+    const next = index[slot * 2 + 1];
     w[at + CT_BYSOURCE_NEXT] = next;
     w[at + CT_BYSOURCE_PREV] = 0;
     if (next !== 0) w[(next - 1) * FLOW_WORDS + CT_BYSOURCE_PREV] = ct + 1;
-    this.#heads[bucket] = ct + 1;
+    index[slot * 2] = hash;
+    index[slot * 2 + 1] = ct + 1;
   }
 
   /** Takes out a flow that is in. */
   remove(ct: number): void {
     const w = this.#flows.words, at = ct * FLOW_WORDS;
     const next = w[at + CT_BYSOURCE_NEXT], prev = w[at + CT_BYSOURCE_PREV];
-    if (next !== 0) w[(next - 1) * FLOW_WORDS + CT_BYSOURCE_PREV] = prev;
-    if (prev !== 0) w[(prev - 1) * FLOW_WORDS + CT_BYSOURCE_NEXT] = next;
-    else this.#heads[this.#bucket(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO])] = next;
     w[at + CT_BYSOURCE_NEXT] = w[at + CT_BYSOURCE_PREV] = 0;
+    if (next !== 0) w[(next - 1) * FLOW_WORDS + CT_BYSOURCE_PREV] = prev;
+    if (prev !== 0) {
+      w[(prev - 1) * FLOW_WORDS + CT_BYSOURCE_NEXT] = next;
+      return;
+    }
+    const slot = this.#slot(this.#hash(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO]));
+    if (next !== 0) this.#index[slot * 2 + 1] = next;
+    else this.#empty(slot);
   }
 
   /** After a restart: the chains from the records. Links of the old process are void. */
   rebuild(): void {
     const w = this.#flows.words;
-    this.#heads.fill(0);
+    this.#index.fill(0);
     for (let ct = 0; ct < this.#flows.high; ct++) {
       const at = ct * FLOW_WORDS;
       if (w[at + CT_STATE] === FLOW_CONFIRMED && (w[at + CT_STATUS] & IPS_SRC_NAT_DONE) !== 0) this.add(ct);
     }
   }
 
-  #bucket(t: Int32Array, at: number, proto: number): number {
+  /** The slot of a hash, or the empty one where it would be. */
+  #slot(hash: number): number {
+    const index = this.#index, mask = this.#mask;
+    let slot = hash & mask;
+    while (index[slot * 2 + 1] !== 0 && index[slot * 2] !== hash) slot = (slot + 1) & mask;
+    return slot;
+  }
+
+  /** Empties a slot; what stands behind it and may stand in it moves there, until the run ends. */
+  #empty(hole: number): void {
+    const index = this.#index, mask = this.#mask;
+    for (let slot = hole;;) {
+      slot = (slot + 1) & mask;
+      if (index[slot * 2 + 1] === 0) break;
+      const home = index[slot * 2] & mask;
+      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
+        index[hole * 2] = index[slot * 2];
+        index[hole * 2 + 1] = index[slot * 2 + 1];
+        hole = slot;
+      }
+    }
+    index[hole * 2 + 1] = 0;
+  }
+
+  #hash(t: Int32Array, at: number, proto: number): number {
     let h = this.#seed;
     h = Math.imul(h ^ t[at], 0x21f0aaad);
     h = Math.imul(h ^ (h >>> 15) ^ t[at + 1], 0x735a2d97);
@@ -93,6 +130,6 @@ export class BySource {
     h = Math.imul(h ^ (h >>> 15) ^ t[at + 3], 0x735a2d97);
     h = Math.imul(h ^ (h >>> 15) ^ (t[at + PORTS] >>> 16), 0x21f0aaad);
     h = Math.imul(h ^ (h >>> 15) ^ proto, 0x735a2d97);
-    return (h ^ (h >>> 15)) & this.#mask;
+    return h ^ (h >>> 15);
   }
 }

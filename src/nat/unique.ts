@@ -103,6 +103,9 @@ export class UniqueTuples {
     }
     copyTuple(out, 0, original, 0);
     this.#chooseAddress(out, range, ct, manip);
+    if (manip === MANIP_DST && (range.flags & RANGE_PROTO_SPECIFIED) === 0 && isService(out[PROTO] & 0xff)) {
+      return;
+    }
     if (!random) {
       if ((range.flags & RANGE_PROTO_SPECIFIED) === 0) {
         if (!this.#taken(out, ct, independent)) return;
@@ -231,7 +234,6 @@ export class UniqueTuples {
       case UDPLITE:
       case SCTP:
         if (!specified) {
-          if (manip === MANIP_DST) return; // a service's port means something
           min = port < 512 ? 1 : port < 1024 ? 600 : 1024;
           max = port < 512 ? 511 : port < 1024 ? 1023 : 0xffff;
         } else if (max < min) {
@@ -283,6 +285,11 @@ export class UniqueTuples {
       offset = this.#conntrack.random.next() & 0xffff;
     }
   }
+}
+
+/** True for protocols whose destination port means something, or that have none: only a rule changes it. */
+function isService(protocol: number): boolean {
+  return protocol !== ICMP && protocol !== ICMPV6 && protocol !== GRE;
 }
 
 /** True when rewriting the source to that of `tuple` meets the range. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { MappedFile, SyscallError } from "deno_tun";
+import { mapMemory, MappedFile, SyscallError, unmapMemory } from "deno_tun";
 import { test } from "./netns.ts";
 
 /** A directory for one test. */
@@ -106,4 +106,15 @@ test("MappedFile does not follow a link that somebody put in its place", () => {
   Deno.symlinkSync(`${directory.path}/precious`, `${directory.path}/state`);
   assertThrows(() => new MappedFile(`${directory.path}/state`), SyscallError);
   assertEquals(Deno.readTextFileSync(`${directory.path}/precious`), "keep");
+});
+
+test("mapMemory is zero, is written, and takes no space until it is", () => {
+  const resident = () => Number(/VmRSS:\s+(\d+)/.exec(Deno.readTextFileSync("/proc/self/status"))![1]);
+  const length = 2 ** 30, before = resident(), address = mapMemory(length);
+  const words = new Int32Array(MappedFile.view(address, length));
+  assertEquals([words[0], words[words.length - 1]], [0, 0]);
+  words[words.length - 1] = 7;
+  assertEquals(new Int32Array(MappedFile.view(address, length)).at(-1), 7);
+  assert(resident() - before < 64 * 1024, `${resident() - before} KB`);
+  unmapMemory(address, length);
 });
