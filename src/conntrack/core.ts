@@ -196,16 +196,17 @@ export class Conntrack extends HelperHost {
    * sees to it that they were.
    */
   recover(): void {
-    this.flows.rebuild(this.clock.now);
-    this.expects.rebuild();
-    const w = this.flows.words;
-    for (let ct = 0, high = this.flows.high; ct < high; ct++) {
+    const flows = this.flows, w = flows.words;
+    const helpers = this.helpers.length, policies = this.timeoutPolicies.length;
+    flows.rebuild(this.clock.now, (ct) => {
       const at = ct * FLOW_WORDS;
-      if (w[at + CT_HELPER] > this.helpers.length) w[at + CT_HELPER] = 0;
-      if (w[at + CT_TIMEOUT_POLICY] > this.timeoutPolicies.length) w[at + CT_TIMEOUT_POLICY] = 0;
-      if (!this.flows.corrections.exact) this.flows.corrections.release(w, at);
-    }
-    this.adoptExpects(this.helpers.length);
+      if (w[at + CT_HELPER] > helpers) w[at + CT_HELPER] = 0;
+      if (w[at + CT_TIMEOUT_POLICY] > policies) w[at + CT_TIMEOUT_POLICY] = 0;
+      w[at + CT_EXPECTING] = 0;
+      if (!flows.corrections.exact) flows.corrections.release(w, at);
+    });
+    this.expects.rebuild();
+    this.adoptExpects(helpers);
   }
 
   /** PREROUTING and OUTPUT at -200 (nf_conntrack_in): sets p.ct and p.ctinfo. `p.hook` says which. */

@@ -165,7 +165,8 @@ export class Corrections {
   rebuild(flows: Int32Array): void {
     const w = this.#words, head = this.#head;
     const high = head[this.#high] = Math.min(Math.max(head[this.#high], 0), this.#blocks);
-    for (let at = 0; at < flows.length; at += FLOW_WORDS) {
+    // Without blocks no flow can have one.
+    for (let at = 0; high > 0 && at < flows.length; at += FLOW_WORDS) {
       const link = flows[at + CT_EVENTS] >>> LINK_SHIFT;
       if (link === 0) continue;
       const kept = link <= high && w[(link - 1) * BLOCK_WORDS + OWNER] === at / FLOW_WORDS + 1 &&

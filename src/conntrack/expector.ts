@@ -221,10 +221,12 @@ export abstract class Expector extends Tracker {
     this.expects.put(exp);
   }
 
-  /** What another process has left: expectations whose master is gone go too, and what is pending is counted anew. */
+  /**
+   * What another process has left: expectations whose master is gone go too, and what is pending is counted anew, from
+   * none.
+   */
   protected adoptExpects(helpers: number): void {
     const e = this.expects.words, w = this.flows.words;
-    for (let ct = 0, high = this.flows.high; ct < high; ct++) w[ct * FLOW_WORDS + CT_EXPECTING] = 0;
     for (let exp = 0, high = this.expects.high; exp < high; exp++) {
       const at = exp * EXP_WORDS;
       if ((e[at + EXP_STATE] & EXP_LINKED) === 0) continue;

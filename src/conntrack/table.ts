@@ -82,8 +82,8 @@ export class FlowTable {
   }
 
   /**
-   * `byteOffset` is a multiple of 64, better of 256. Memory that held flows before is read by `rebuild`. Tables that share both memory
-   * and arena are one table, for one thread at a time.
+   * `byteOffset` is a multiple of 64, better of 256. Memory that held flows before is read by `rebuild`. Tables that
+   * share both memory and arena are one table, for one thread at a time.
    */
   constructor(
     memory: ArrayBuffer,
@@ -312,10 +312,13 @@ export class FlowTable {
     return (this.#index[((hash + n) & this.#mask) * 2 + 1] - 1) >> 1;
   }
 
-  /** After a restart: index, wheel, free list and count from the records. Half-made flows of the old process go. */
-  rebuild(now: number): void {
+  /**
+   * After a restart: index, wheel, free list and count from the records; `adopt` sees each flow that goes on. Half-made
+   * flows of the old process go.
+   */
+  rebuild(now: number, adopt?: (ct: number) => void): void {
     const w = this.words, shared = this.#shared;
-    this.#index.fill(0);
+    if (shared[INSERTED] !== 0) this.#index.fill(0);
     shared[FREE] = shared[RETIRED] = shared[COUNT] = 0;
     const high = this.#head[HEAD_HIGH] = Math.min(Math.max(this.#head[HEAD_HIGH], 0), this.capacity);
     this.corrections.rebuild(w.subarray(0, high * FLOW_WORDS));
@@ -323,6 +326,7 @@ export class FlowTable {
     for (let ct = high - 1; ct >= 0; ct--) {
       shared[COUNT]++;
       if (w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) {
+        adopt?.(ct);
         this.insert(ct);
         this.wheel.hang(ct, w[ct * FLOW_WORDS + CT_EXPIRES]);
       } else {
