@@ -102,8 +102,6 @@ export class MappedFile {
     if (at === null || Deno.UnsafePointer.value(at) === MAP_FAILED) {
       throw new SyscallError("mmap", errno, `cannot map ${length} bytes of ${this.path}`);
     }
-    // On a tmpfs that is mounted with huge=advise; elsewhere it changes nothing.
-    if (!this.options.readOnly) libc().madvise(at, BigInt(length), MADV_HUGEPAGE);
     this.#at = at;
     this.#length = length;
     return Deno.UnsafePointerView.getArrayBuffer(at, length);

@@ -12,7 +12,7 @@
  * geometry, same boot) or thrown away. The file is removed at a clean end, and stays after kill -9.
  *
  * Limits: a directory on a tmpfs is what makes it as fast as plain memory; on a disk the kernel writes it back. With
- * hundreds of thousands of flows a tmpfs mounted with `huge=advise` spares a fifth of what finding one of them costs.
+ * hundreds of thousands of flows a tmpfs mounted with `huge=within_size` spares a fifth of what finding one of them costs.
  */
 import { MappedFile } from "deno_tun";
 import { type Geometry, Memory, MemoryError, type Owner } from "../memory.ts";
