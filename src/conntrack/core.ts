@@ -185,7 +185,7 @@ export class Conntrack extends HelperHost {
     this.#shared = this.arena.int32(SHARED_WORDS);
     if (this.arena.fresh) {
       this.#shared[SWEPT_AT] = o.clock.now;
-      this.flows.wheel.clear(0, o.clock.now);
+      this.flows.wheel.begin(o.clock.now);
     }
   }
 

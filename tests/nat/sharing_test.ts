@@ -72,7 +72,7 @@ function labs(o: LabOptions): { alone: Lab; shared: Lab[] } {
     flows: new ArrayBuffer(FlowTable.bytes(CAPACITY)),
     expects: new ArrayBuffer(ExpectTable.bytes(EXPECTATIONS)),
   };
-  const buffer = new ArrayBuffer(1 << 20), chance = new Chance();
+  const buffer = new ArrayBuffer(1 << 22), chance = new Chance();
   const shared = [true, false, false].map((fresh) =>
     new Lab({ ...options, random: chance, memory, arena: new MappedArena(buffer, fresh) })
   );
