@@ -13,7 +13,7 @@
  */
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
-import { CT_HELP, FLOW_WORDS, tupleAt } from "../conntrack/flow.ts";
+import { CT_HELP, tupleAt } from "../conntrack/flow.ts";
 import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
 import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import { ACCEPT, ESTABLISHED, ESTABLISHED_REPLY, ORIGINAL, Reason, TCP, type Verdict } from "../netfilter.ts";

@@ -13,11 +13,12 @@ import {
 import type { ConntrackHelper } from "../../src/conntrack/helper.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
-import { STAT_DROP, STAT_EARLY_DROP, STAT_INSERT_FAILED } from "../../src/conntrack/tracker.ts";
+import { STAT_DROP, STAT_EARLY_DROP, STAT_INSERT, STAT_INSERT_FAILED } from "../../src/conntrack/tracker.ts";
 import { copyTuple, newTuple, PORTS } from "../../src/conntrack/tuple.ts";
 import { ACCEPT, NO_CT, OUTPUT, Reason, RELATED_REPLY, UDP, UNTRACKED } from "../../src/netfilter.ts";
 import { Packet, ZONE_FROM_MARK } from "../../src/packet/packet.ts";
-import { ip, tcp, udp, type UdpOptions } from "../kit/mod.ts";
+import { parse } from "../../src/packet/parse.ts";
+import { ip, load, tcp, udp, type UdpOptions } from "../kit/mod.ts";
 import { PLAIN, Rig } from "./rig.ts";
 
 const C = "192.0.2.2", S = "198.51.100.7";
@@ -421,4 +422,62 @@ Deno.test("Conntrack.in and confirm allocate nothing for packets of flows", () =
   const grown = Deno.memoryUsage().heapUsed - before;
   assert(grown < 400_000, `${grown} bytes for 200,000 packets`);
   assert(c.flows.words[p.ct * FLOW_WORDS + CT_EXPIRES] !== 0);
+});
+
+Deno.test("Conntrack allocates nothing for flows that begin and end", () => {
+  const rig = new Rig({ capacity: 4096 }), p = rig.p, c = rig.conntrack;
+  rig.send(query());
+  const run = (n: number) => {
+    for (let i = 0; i < n; i++) {
+      p.view.setInt16(p.l4, i);
+      p.checksumValid = true;
+      p.ct = NO_CT;
+      p.ctinfo = 0;
+      p.hook = 0;
+      c.in(p);
+      c.confirm(p);
+      if (i % 4 === 0) c.delete(p.ct);
+      if (i % 16 === 0) {
+        rig.clock.now += 200; // 30 seconds are 2,400 flows
+        c.sweep();
+      }
+    }
+  };
+  run(20_000);
+  const before = Deno.memoryUsage().heapUsed, made = c.stats[STAT_INSERT];
+  run(200_000);
+  const grown = Deno.memoryUsage().heapUsed - before;
+  assert(c.stats[STAT_INSERT] - made > 190_000, `${c.stats[STAT_INSERT] - made} flows`);
+  assert(grown < 400_000, `${grown} bytes for 200,000 flows`);
+  assert(c.flows.count > 1000 && c.flows.count < 2500, `${c.flows.count} flows are left`);
+});
+
+Deno.test("Conntrack.confirm sees a flow that began while its packet was on the way", () => {
+  const rig = new Rig(), other = new Packet();
+  rig.send(query(), {
+    between: () => {
+      load(other, query());
+      assertEquals(parse(other), 0);
+      other.hook = OUTPUT;
+      rig.conntrack.in(other);
+      assertEquals([rig.conntrack.confirm(other), other.ct !== rig.p.ct], [ACCEPT, true]);
+    },
+  });
+  assertEquals(rig.flows().length, 1);
+  assertEquals(rig.p.ct, other.ct, "the packet takes the flow in the table");
+  // Likewise when NAT has asked for the answers' tuple before the other came.
+  rig.send(tcp({ src: C, sport: 1, dst: S, dport: 2, flags: "S", seq: 9 }), {
+    between: (p) => {
+      const t = newTuple();
+      copyTuple(t, 0, rig.conntrack.flows.words, tupleAt(p.ct, 0));
+      assertEquals(rig.conntrack.tupleTaken(t, 0, p.ct), false);
+      load(other, tcp({ src: S, sport: 2, dst: C, dport: 1, flags: "S", seq: 1 }));
+      assertEquals(parse(other), 0);
+      other.hook = OUTPUT;
+      rig.conntrack.in(other);
+      assertEquals(rig.conntrack.confirm(other), ACCEPT);
+    },
+  });
+  assertEquals(rig.p.reason, Reason["insert-failed"]);
+  assertEquals(rig.flows().length, 2);
 });

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { MappedArena } from "../../src/arena.ts";
 import { below, Xoshiro } from "../../src/clock.ts";
 import {
   CT_ID,
@@ -10,6 +11,7 @@ import {
   FLOW_FREE,
   FLOW_UNCONFIRMED,
   FLOW_WORDS,
+  SIDE_WORDS,
 } from "../../src/conntrack/flow.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
 import { invertTuple, newTuple, PORTS, PROTO } from "../../src/conntrack/tuple.ts";
@@ -103,6 +105,62 @@ Deno.test("FlowTable.rebuild brings back what was confirmed, from the memory alo
   assertEquals([t.alloc(), t.alloc(), t.alloc()], [3, 8, 9], "what was not confirmed is free again");
   assertEquals(t.words[4 * FLOW_WORDS + CT_STATE], FLOW_CONFIRMED);
   assert(t.words[9 * FLOW_WORDS + CT_ID] > 10, "ids go on");
+});
+
+Deno.test("FlowTable.side is zero for each new flow, its own, and survives with its flow", () => {
+  const memory = new ArrayBuffer(FlowTable.bytes(16)), random = new Xoshiro(9);
+  let t = table(16, memory);
+  const said = new Map<number, number>();
+  for (let step = 0; step < 500; step++) {
+    const n = below(random, 16), [ct] = [...said.keys()];
+    if (said.size < 12) {
+      const made = t.alloc();
+      assert(!said.has(made));
+      name(t, made, step);
+      t.insert(made);
+      if (n & 1) {
+        const at = t.side(made);
+        assertEquals([...t.words.subarray(at, at + SIDE_WORDS)], new Array(SIDE_WORDS).fill(0));
+        t.words.fill(step, at, at + SIDE_WORDS);
+      }
+      said.set(made, n & 1 ? step : 0);
+    } else {
+      const at = t.side(ct);
+      assertEquals([...t.words.subarray(at, at + SIDE_WORDS)], new Array(SIDE_WORDS).fill(said.get(ct)));
+      t.remove(ct);
+      t.free(ct);
+      said.delete(ct);
+    }
+    if (step % 100 === 99) {
+      t = table(16, memory, step);
+      t.rebuild(0);
+      assertEquals(t.count, said.size);
+    }
+  }
+});
+
+Deno.test("FlowTable: tables over one memory and one arena are one table", () => {
+  const memory = new ArrayBuffer(FlowTable.bytes(64)), buffer = new ArrayBuffer(1 << 21);
+  const over = (fresh: boolean) =>
+    new FlowTable(memory, 0, 64, new Xoshiro(fresh ? 1 : 2), new MappedArena(buffer, fresh));
+  const tables = [over(true), over(false), over(false)], random = new Xoshiro(4), live: number[] = [];
+  for (let step = 0; step < 2000; step++) {
+    const t = tables[below(random, 3)], other = tables[below(random, 3)];
+    if (live.length < 40 && below(random, 3) > 0) {
+      const ct = t.alloc();
+      name(t, ct, step);
+      t.insert(ct);
+      live.push(ct);
+    } else if (live.length > 0) {
+      const [ct] = live.splice(below(random, live.length), 1);
+      t.remove(ct);
+      other.retire(ct);
+      t.reclaim();
+      assertEquals(other.find(t.words, ct * FLOW_WORDS + CT_ORIGINAL), -1);
+    }
+    assertEquals([t.count, other.count, other.inserted], [live.length, live.length, t.inserted]);
+    for (const ct of live) assertEquals(other.find(t.words, ct * FLOW_WORDS + CT_REPLY), ct << 1 | 1);
+  }
 });
 
 Deno.test("X08 FlowTable: tuples chosen to look alike spread as random ones do", () => {

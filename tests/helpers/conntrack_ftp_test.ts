@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { CT_HELP, FLOW_WORDS } from "../../src/conntrack/flow.ts";
+import { CT_HELP } from "../../src/conntrack/flow.ts";
 import { conntrackFtp, ftp } from "../../src/helpers/mod.ts";
 import { ESTABLISHED, NEW, RELATED } from "../../src/netfilter.ts";
 import { Lab, LAN, WAN } from "../nat/lab.ts";
