@@ -98,13 +98,13 @@ export class FlowTable {
     this.#side = capacity * FLOW_WORDS;
     this.floats = new Float64Array(memory, byteOffset + HEAD_WORDS * 4, capacity * FLOW_WORDS / 2);
     const end = byteOffset + FlowTable.#recordBytes(capacity);
+    const shared = this.#shared = arena.int32(SHARED_WORDS);
     this.corrections = new Corrections(memory, end, capacity, this.#head, HEAD_CORRECTIONS, arena);
     this.wheel = new Wheel(this.words, capacity, arena);
     let slots = 64;
     while (slots < capacity * 4) slots *= 2;
     this.#index = arena.int32(slots * 2);
     this.#mask = slots - 1;
-    const shared = this.#shared = arena.int32(SHARED_WORDS);
     const k0 = random.next(), k1 = random.next();
     if (arena.fresh) {
       shared[KEY_0] = k0;

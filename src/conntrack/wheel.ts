@@ -37,9 +37,9 @@ export class Wheel {
   /** `words`: the records. */
   constructor(words: Int32Array, capacity: number, arena: Arena) {
     this.#words = words;
-    this.#links = arena.int32(capacity * LINK_WORDS);
-    this.#heads = arena.int32(SLOTS);
     this.#position = arena.int32(1);
+    this.#heads = arena.int32(SLOTS);
+    this.#links = arena.int32(capacity * LINK_WORDS);
   }
 
   /** What time it is, before the first flow. */

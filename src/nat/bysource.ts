@@ -39,11 +39,11 @@ export class BySource {
     let slots = 1024;
     while (slots < flows.capacity * 2) slots *= 2;
     this.#flows = flows;
-    this.#index = arena.int32(slots * 2);
-    this.#mask = slots - 1;
     const shared = arena.int32(1), seed = random.next();
     if (arena.fresh) shared[0] = seed;
     this.#seed = shared[0];
+    this.#index = arena.int32(slots * 2);
+    this.#mask = slots - 1;
   }
 
   /**

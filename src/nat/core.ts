@@ -61,7 +61,7 @@ import { manipPacket } from "./manip.ts";
 import { isMapped, Mappings } from "./mapping.ts";
 import { type Manip, MANIP_DST, MANIP_SRC, manipOfHook } from "./maniptype.ts";
 import { NatRange, RANGE_MAP_IPS, RANGE_PROTO_SPECIFIED } from "./range.ts";
-import { UniqueTuples } from "./unique.ts";
+import { isService, UniqueTuples } from "./unique.ts";
 
 /** The nat table, as NAT sees it. */
 export interface NatRules {
@@ -308,12 +308,16 @@ export class Nat {
     return verdict === DROP && this.#mappings !== null ? p.drop(Reason["nat-no-port"]) : verdict;
   }
 
-  /** Same address as now; only the source port may change, if it must. */
+  /** Same address as now; only the source port may change, if it must, or an identifier. */
   #nullBinding(ct: number, manip: Manip): Verdict {
-    const w = this.conntrack.flows.words, at = ct * FLOW_WORDS + CT_REPLY + (manip === MANIP_SRC ? DST : SRC);
+    const w = this.conntrack.flows.words, at = ct * FLOW_WORDS;
+    if (manip === MANIP_DST && isService(w[at + CT_ORIGINAL + PROTO] & 0xff)) {
+      if (w[at + CT_STATE] !== FLOW_CONFIRMED) w[at + CT_STATUS] |= IPS_DST_NAT_DONE;
+      return ACCEPT;
+    }
     const range = this.#range;
     range.flags = RANGE_MAP_IPS;
-    range.setAddress(w, at);
+    range.setAddress(w, at + CT_REPLY + (manip === MANIP_SRC ? DST : SRC));
     return this.natSetupInfo(ct, range, manip);
   }
 

@@ -288,7 +288,7 @@ export class UniqueTuples {
 }
 
 /** True for protocols whose destination port means something, or that have none: only a rule changes it. */
-function isService(protocol: number): boolean {
+export function isService(protocol: number): boolean {
   return protocol !== ICMP && protocol !== ICMPV6 && protocol !== GRE;
 }
 
