@@ -76,18 +76,20 @@ export class Wheel {
   /** A flow that is to be looked at, taken down; -1 when there is none until time goes on. */
   next(now: number): number {
     const heads = this.#heads;
-    let position = this.#position[0];
-    for (;;) {
-      const head = heads[position & LAST];
-      if (head !== 0) {
-        this.#unlink((head - 1) * LINK_WORDS);
-        return head - 1;
-      }
-      const behind = (now - position) | 0;
-      if (behind === 0) return -1;
-      // Time never runs backwards: what looks so is a leap of weeks. One turn meets everything.
-      this.#position[0] = position = behind < 0 || behind > SLOTS ? (now - LAST) | 0 : (position + 1) | 0;
+    let position = this.#position[0], left = (now - position) | 0;
+    // Time never runs backwards: what looks so is a leap of weeks. One turn meets everything.
+    if ((left < 0 || left > LAST) && heads[position & LAST] === 0) {
+      left = LAST;
+      position = (now - LAST) | 0;
     }
+    while (heads[position & LAST] === 0 && left > 0) {
+      position = (position + 1) | 0;
+      left--;
+    }
+    this.#position[0] = position;
+    const head = heads[position & LAST];
+    if (head !== 0) this.#unlink((head - 1) * LINK_WORDS);
+    return head - 1;
   }
 
   #unlink(at: number): void {
