@@ -34,6 +34,7 @@ import { decreaseHopLimit } from "../../src/packet/ipv6.ts";
 import { parse } from "../../src/packet/parse.ts";
 import { Packet } from "../../src/packet/packet.ts";
 import { Interfaces } from "../../src/routing/interfaces.ts";
+import type { HelperRoster } from "../../src/conntrack/roster.ts";
 import { Sysctl } from "../../src/sysctl.ts";
 import { load, seeded, unload, VirtualClock } from "../kit/mod.ts";
 
@@ -50,7 +51,7 @@ export interface LabOptions {
   /** Chance, instead of a seed. */
   random?: Random;
   /** Memory that is shared with another lab, and then its arena, too. */
-  memory?: { flows: ArrayBuffer; expects: ArrayBuffer };
+  memory?: { flows: ArrayBuffer; expects: ArrayBuffer; roster: HelperRoster };
   arena?: Arena;
 }
 
@@ -103,6 +104,7 @@ export class Lab {
       flows: new FlowTable(flowMemory, 0, capacity, random, arena),
       expects: new ExpectTable(expectMemory, 0, expectations, random, arena),
       arena,
+      roster: o.memory?.roster,
       clock: this.clock,
       random,
       sysctl: new Sysctl(o.sysctl ?? {}),

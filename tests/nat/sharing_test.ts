@@ -4,6 +4,7 @@ import { MappedArena } from "../../src/arena.ts";
 import { below, type Random, Xoshiro } from "../../src/clock.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
 import { listExpects } from "../../src/conntrack/format.ts";
+import { HelperRoster } from "../../src/conntrack/roster.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
 import { ftp } from "../../src/helpers/mod.ts";
 import { icmpEcho, tcp, udp } from "../kit/mod.ts";
@@ -71,6 +72,7 @@ function labs(o: LabOptions): { alone: Lab; shared: Lab[] } {
   const memory = {
     flows: new ArrayBuffer(FlowTable.bytes(CAPACITY)),
     expects: new ArrayBuffer(ExpectTable.bytes(EXPECTATIONS)),
+    roster: HelperRoster.of(options.helpers!),
   };
   const buffer = new ArrayBuffer(1 << 22), chance = new Chance();
   const shared = [true, false, false].map((fresh) =>
