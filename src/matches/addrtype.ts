@@ -52,6 +52,7 @@ const ROUTED = LOCAL | ANYCAST | 1 << 7 | 1 << 8;
 const words = new Int32Array(4);
 
 class AddrtypeMatch implements Match {
+  readonly pure = true;
   readonly #interfaces: Interfaces;
   readonly #source: OptionValue<number> | undefined;
   readonly #destination: OptionValue<number> | undefined;

@@ -22,6 +22,7 @@ class ConnlabelMatch implements Match {
   readonly #bit: number;
   readonly #set: boolean;
   readonly #invert: boolean;
+  readonly pure?: true;
 
   constructor(conntrack: Conntrack, label: number, set: boolean, invert: boolean) {
     this.#conntrack = conntrack;
@@ -29,6 +30,7 @@ class ConnlabelMatch implements Match {
     this.#bit = 1 << (label & 31);
     this.#set = set;
     this.#invert = invert;
+    if (!set) this.pure = true;
   }
 
   match(p: Packet): boolean {

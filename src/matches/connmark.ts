@@ -7,6 +7,7 @@ import { defineMatch, type Match, type MatchExtension } from "../tables/extensio
 import { type Masked, masked } from "../tables/kinds.ts";
 
 class ConnmarkMatch implements Match {
+  readonly pure = true;
   readonly #conntrack: Conntrack;
   readonly #value: number;
   readonly #mask: number;

@@ -24,6 +24,7 @@ import {
   type Kind,
   type Match,
   type MatchExtension,
+  type Needs,
   OptionError,
   type Options,
 } from "../tables/extension.ts";
@@ -77,6 +78,7 @@ const direction: Kind<Dir> = {
 
 /** Only the states, the flow's translation among them. */
 class CtstateMatch implements Match {
+  readonly pure = true;
   readonly #conntrack: Conntrack;
   readonly #mask: number;
   readonly #invert: boolean;
@@ -128,6 +130,8 @@ class FlowPort {
 }
 
 class ConntrackMatch implements Match {
+  readonly pure = true;
+  readonly needs: Needs;
   readonly #conntrack: Conntrack;
   readonly #o: Options<ConntrackOptions>;
   readonly #state: Match | null;
@@ -138,6 +142,7 @@ class ConntrackMatch implements Match {
     this.#conntrack = conntrack;
     this.#o = o;
     this.#state = o.ctstate ? stateMatch(conntrack, o.ctstate.value, o.ctstate.invert) : null;
+    this.needs = { relations: this.#state?.relations };
     const address = (given: Options<ConntrackOptions>["ctorigsrc"], at: number) => {
       if (given) this.#addresses.push(new FlowAddress(at, given.value, given.invert));
     };

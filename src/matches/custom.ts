@@ -20,6 +20,7 @@ const predicate: Kind<Predicate> = {
 
 /** Runs the user's code where nothing may throw: a packet it fails on is dropped, the failure told once. */
 class CustomMatch implements Match {
+  readonly changes = true;
   readonly #function: Predicate;
   readonly #log: (line: string, level: number) => void;
   #told = false;

@@ -4,6 +4,7 @@ import { dscpClassValue, dscpValue, dsField } from "../tables/dsfield.ts";
 import { defineMatch, type Match, type MatchExtension } from "../tables/extension.ts";
 
 class DscpMatch implements Match {
+  readonly pure = true;
   readonly #value: number;
   readonly #invert: boolean;
 

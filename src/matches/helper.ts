@@ -7,6 +7,7 @@ import { defineMatch, type Match, type MatchExtension } from "../tables/extensio
 import { text } from "../tables/kinds.ts";
 
 class HelperMatch implements Match {
+  readonly pure = true;
   readonly #conntrack: Conntrack;
   /** For each helper (index + 1) whether its name fits. */
   readonly #fits: Uint8Array;

@@ -109,6 +109,7 @@ const icmpType: Kind<IcmpType> = {
 
 /** Type and code of either ICMP. */
 export class IcmpMatch implements Match {
+  readonly pure = true;
   readonly #type: number;
   readonly #codeMin: number;
   readonly #codeMax: number;

@@ -1,5 +1,12 @@
 /** Addresses from one to another (iptables -m iprange; xt_iprange). */
-import { type AddressRange, formatAddress, parseRange, readAddress } from "../packet/address.ts";
+import {
+  type AddressRange,
+  formatAddress,
+  networkOf,
+  parseRange,
+  prefixMask,
+  readAddress,
+} from "../packet/address.ts";
 import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
 import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
@@ -10,6 +17,7 @@ import {
   type Kind,
   type Match,
   type MatchExtension,
+  type Needs,
   OptionError,
   type OptionValue,
 } from "../tables/extension.ts";
@@ -58,7 +66,21 @@ function within({ words: from, to }: AddressRange): boolean {
   return true;
 }
 
+/** The smallest network that all of a range is in. */
+function networkAround({ family, words, to }: AddressRange): { words: Int32Array; mask: Int32Array } {
+  let length = 0;
+  for (let i = 0; i < 4; i++) {
+    const same = Math.clz32(words[i] ^ to[i]);
+    length += same;
+    if (same < 32) break;
+  }
+  const mask = prefixMask(family, Math.min(length, family === 4 ? 32 : 128));
+  return { words: networkOf(words, mask), mask };
+}
+
 class IprangeMatch implements Match {
+  readonly pure = true;
+  readonly needs: Needs;
   readonly #source: OptionValue<AddressRange> | undefined;
   readonly #destination: OptionValue<AddressRange> | undefined;
 
@@ -68,6 +90,10 @@ class IprangeMatch implements Match {
   ) {
     this.#source = source;
     this.#destination = destination;
+    this.needs = {
+      source: source?.invert === false ? networkAround(source.value) : undefined,
+      destination: destination?.invert === false ? networkAround(destination.value) : undefined,
+    };
   }
 
   match(p: Packet): boolean {

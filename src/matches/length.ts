@@ -4,6 +4,7 @@ import { defineMatch, type Match, type MatchExtension } from "../tables/extensio
 import { type Range, range } from "../tables/kinds.ts";
 
 class LengthMatch implements Match {
+  readonly pure = true;
   readonly #min: number;
   readonly #max: number;
   readonly #invert: boolean;

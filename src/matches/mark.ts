@@ -1,9 +1,11 @@
 /** The packet's mark (iptables -m mark). */
 import type { Packet } from "../packet/packet.ts";
-import { defineMatch, type Match, type MatchExtension } from "../tables/extension.ts";
+import { defineMatch, type Match, type MatchExtension, type Needs } from "../tables/extension.ts";
 import { type Masked, masked } from "../tables/kinds.ts";
 
 class MarkMatch implements Match {
+  readonly pure = true;
+  readonly needs?: Needs;
   readonly #value: number;
   readonly #mask: number;
   readonly #invert: boolean;
@@ -12,6 +14,7 @@ class MarkMatch implements Match {
     this.#value = value;
     this.#mask = mask;
     this.#invert = invert;
+    if (!invert) this.needs = { mark: { value, mask } };
   }
 
   match(p: Packet): boolean {

@@ -1,7 +1,14 @@
 /** Several ports at once (iptables -m multiport; xt_multiport). */
 import { DCCP, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
-import { defineMatch, type Kind, type Match, type MatchExtension, OptionError } from "../tables/extension.ts";
+import {
+  defineMatch,
+  type Kind,
+  type Match,
+  type MatchExtension,
+  type Needs,
+  OptionError,
+} from "../tables/extension.ts";
 import { listOf, portRange, type Range } from "../tables/kinds.ts";
 
 /** The kernel's structure has room for so many ports; a range takes two. */
@@ -36,6 +43,8 @@ const ports: Kind<readonly Range[]> = {
 const SOURCE = 0, DESTINATION = 1, EITHER = 2;
 
 class MultiportMatch implements Match {
+  readonly pure = true;
+  readonly needs?: Needs;
   readonly #which: number;
   /** First and last port of each range. */
   readonly #ranges: Uint16Array;
@@ -45,6 +54,8 @@ class MultiportMatch implements Match {
     this.#which = which;
     this.#ranges = Uint16Array.from(ranges.flatMap((range) => [range.min, range.max]));
     this.#invert = invert;
+    if (!invert && which === SOURCE) this.needs = { sports: ranges };
+    if (!invert && which === DESTINATION) this.needs = { dports: ranges };
   }
 
   match(p: Packet): boolean {

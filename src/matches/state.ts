@@ -47,6 +47,7 @@ function relations(mask: number, invert: boolean): number {
 
 /** Only the packet's relation to its flow. */
 export class StateMatch implements Match {
+  readonly pure = true;
   readonly relations: number;
   readonly #mask: number;
   readonly #invert: boolean;

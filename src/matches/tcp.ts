@@ -7,6 +7,7 @@ import {
   type Kind,
   type Match,
   type MatchExtension,
+  type Needs,
   OptionError,
   type Options,
   type PortCondition,
@@ -78,6 +79,8 @@ const tcpFlags: Kind<Flags> = {
 
 class TcpMatch implements Match {
   readonly ports?: PortCondition;
+  readonly pure?: true;
+  readonly needs: Needs;
   readonly #sportMin: number;
   readonly #sportMax: number;
   readonly #sportInvert: boolean;
@@ -102,6 +105,12 @@ class TcpMatch implements Match {
     this.#flagsInvert = o.tcpFlags?.invert ?? false;
     this.#option = o.tcpOption?.value ?? 0;
     this.#optionInvert = o.tcpOption?.invert ?? false;
+    this.needs = {
+      sports: o.sport?.invert === false ? [o.sport.value] : undefined,
+      dports: o.dport?.invert === false ? [o.dport.value] : undefined,
+    };
+    // Options that are cut drop the packet.
+    if (o.tcpOption === undefined) this.pure = true;
     if (o.tcpFlags === undefined && o.tcpOption === undefined) {
       this.ports = { header: TCP_HEADER, sport: portCondition(o.sport), dport: portCondition(o.dport) };
     }

@@ -5,6 +5,7 @@ import { defineMatch, type Match, type MatchExtension } from "../tables/extensio
 import type { Masked } from "../tables/kinds.ts";
 
 class TosMatch implements Match {
+  readonly pure = true;
   readonly #value: number;
   readonly #mask: number;
   readonly #invert: boolean;

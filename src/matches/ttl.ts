@@ -6,6 +6,7 @@ import { uint } from "../tables/kinds.ts";
 
 /** A byte of the IP header between bounds; serves TTL and hop limit. */
 export class HeaderByteMatch implements Match {
+  readonly pure = true;
   readonly #at: number;
   readonly #min: number;
   readonly #max: number;

@@ -24,6 +24,8 @@ import {
   type TableSpec,
 } from "./entry.ts";
 import type { CreateContext, Match, Target } from "./extension.ts";
+import type { RowIndex } from "./row_index.ts";
+import { indexRows, type Rows } from "./row_indexer.ts";
 import type { Services } from "./services.ts";
 import * as T from "./table.ts";
 
@@ -32,6 +34,8 @@ export interface Binding {
   readonly services: Services;
   /** All rule counters of the router: two numbers per slot. */
   readonly counters: Float64Array;
+  /** Rules that a chain must have to be indexed, for tests: `Infinity` makes tables that are walked row by row. */
+  readonly indexFrom?: number;
 }
 
 /** The tables of one family, null where nobody mentions one. */
@@ -41,6 +45,11 @@ export interface CompiledTables {
   readonly nat: T.Table | null;
   readonly filter: T.Table | null;
 }
+
+/** Where looking a packet up costs less than walking on. */
+const INDEX_FROM = 16;
+/** Rows at a chain's head that are walked all the same: there stands what settles most packets. */
+const WALKED_HEAD = 4;
 
 const HOOKS: readonly Hook[] = [PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING];
 
@@ -69,6 +78,7 @@ export function compileTable(table: TableSpec, binding: Binding): T.Table {
     row += chain.rules.length + 1;
   }
 
+  const ends: number[] = [];
   row = 0;
   for (const chain of table.chains) {
     if (chain.hook !== null) {
@@ -85,7 +95,9 @@ export function compileTable(table: TableSpec, binding: Binding): T.Table {
         rule: describeRule(rule),
       };
       basicPart(rows, at, rule, table.family, sets);
-      const made = rule.matches.map((match) => match.extension.create(match.options, context));
+      const made = rule.matches.map((match) => match.extension.create(match.options, context))
+        .filter((match) => match.always !== true);
+      if (made.some((match) => match.changes)) rows[at + T.FLAGS] |= T.ROW_CHANGES;
       rows[at + T.MATCHES] = matches.length;
       matches.push(...made.slice(takeFirst(rows, at, made)));
       rows[at + T.MATCHES_END] = matches.length;
@@ -108,21 +120,43 @@ export function compileTable(table: TableSpec, binding: Binding): T.Table {
     const at = row++ * T.ROW_WORDS;
     rows[at + T.ACTION] = chain.hook !== null ? T.ACTION_POLICY : T.ACTION_VERDICT;
     rows[at + T.ARGUMENT] = chain.hook !== null ? chain.policy : RETURN;
+    ends.push(row);
   }
+  const interfaceSets = sets.bytes();
+  const indexed = { family: table.family, rows, interfaceSets, interfaces: sets.size, matches };
+  const indexes = indexChains(indexed, ends, binding.indexFrom ?? INDEX_FROM);
 
   return new T.Table(
     {
       name: table.name,
       rows,
-      interfaceSets: sets.bytes(),
+      interfaceSets,
       matches,
       targets,
+      indexes,
       entries,
       underflows,
       chains: table.chains.filter((chain) => chain.hook === null).length,
     },
     binding.counters.subarray(2 * table.counters, 2 * (table.counters + slots)),
   );
+}
+
+/** Indexes the chains that are long enough; each ends in front of one of `ends`. */
+function indexChains(program: Rows, ends: readonly number[], from: number): RowIndex[] {
+  const indexes: RowIndex[] = [];
+  let first = 0;
+  for (const end of ends) {
+    const indexed = end - first - 1 >= from;
+    for (let row = first; row < end; row++) {
+      program.rows[row * T.ROW_WORDS + T.INDEX] = indexed && row >= first + WALKED_HEAD - 1
+        ? indexes.length
+        : -1;
+    }
+    if (indexed) indexes.push(indexRows(program, first, end - 1));
+    first = end;
+  }
+  return indexes;
 }
 
 function basicPart(rows: Int32Array, at: number, rule: RuleSpec, family: Family, sets: InterfaceSets): void {
@@ -210,6 +244,11 @@ class InterfaceSets {
       }
     }
     return offset;
+  }
+
+  /** Bytes of a set. */
+  get size(): number {
+    return this.#names.length;
   }
 
   bytes(): Uint8Array {

@@ -34,6 +34,31 @@ export interface Match {
   readonly ports?: PortCondition;
   /** Likewise about the relation to the flow alone: the accepted ones as bits `1 << ctinfo`, and NO_FLOW. */
   readonly relations?: number;
+  /** It holds for every packet: nobody has to ask. */
+  readonly always?: true;
+  /** Asking changes nothing where the transport header is whole: so one may know the answer, and not ask. */
+  readonly pure?: true;
+  /** What else a packet must be, as far as a rule can be looked up by it: where it is not, asking changes nothing. */
+  readonly needs?: Needs;
+  /** Asking may change the packet. */
+  readonly changes?: true;
+}
+
+/** Values that a packet must have; each list stands for any of its ranges. */
+export interface Needs {
+  readonly source?: { readonly words: Int32Array; readonly mask: Int32Array };
+  readonly destination?: { readonly words: Int32Array; readonly mask: Int32Array };
+  readonly sports?: readonly PortSpan[];
+  readonly dports?: readonly PortSpan[];
+  /** As in `Match.relations`. */
+  readonly relations?: number;
+  readonly mark?: { readonly value: number; readonly mask: number };
+}
+
+/** Ports from `min` to `max`. */
+export interface PortSpan {
+  readonly min: number;
+  readonly max: number;
 }
 
 /** Ports, in a rule that asks for the protocol. */
@@ -45,9 +70,7 @@ export interface PortCondition {
 }
 
 /** Ports from `min` to `max`, or all others. */
-export interface PortRange {
-  readonly min: number;
-  readonly max: number;
+export interface PortRange extends PortSpan {
   readonly invert: boolean;
 }
 

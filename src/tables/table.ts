@@ -7,6 +7,8 @@
  * rule's other match objects asked. Each chain ends with a row of its own: in a built-in chain the policy, in a user
  * chain a RETURN. So walking needs no end test, and a policy counts like a rule.
  *
+ * The next row to be judged is the next one, and in a long chain the next that can hold (see row_index.ts).
+ *
  * Jumps push the next row on a stack of int32; RETURN pops it, or goes to the policy of the built-in chain when the
  * stack is empty. `goto` does not push. The stack has room for every user chain at once, since a chain that is
  * already on it would be a loop, which the validator refuses; several times over, because a target that makes a
@@ -36,6 +38,7 @@ import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
 import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
 import { type Match, NO_FLOW, type TableName, type Target } from "./extension.ts";
+import type { RowIndex } from "./row_index.ts";
 
 // ── words of a row ──────────────────────────────────────────────────────────────────────────────────────────────
 /** ROW_* bits. */
@@ -56,8 +59,10 @@ export const ACTION = 22, ARGUMENT = 23;
 export const RELATIONS = 24;
 /** Bytes that the transport header must have where ports are asked for, and the ranges. */
 export const HEADER = 25, SPORT_MIN = 26, SPORT_MAX = 27, DPORT_MIN = 28, DPORT_MAX = 29;
-/** Words of a row. */
-export const ROW_WORDS = 30;
+/** Number of the index that finds the next row when this one does not hold, -1: the next row is the next. */
+export const INDEX = 30;
+/** Words of a row: two cache lines. */
+export const ROW_WORDS = 32;
 
 // ── FLAGS ───────────────────────────────────────────────────────────────────────────────────────────────────────
 /** The source is asked for; in more than its first word; and negated. */
@@ -74,6 +79,8 @@ export const ROW_FRAGMENT = 1 << 10, ROW_FRAGMENT_INVERT = 1 << 11;
 export const ROW_RELATION = 1 << 12;
 /** Ports are asked for, and the range of the source port or of the destination port is negated. */
 export const ROW_PORTS = 1 << 13, ROW_SPORT_INVERT = 1 << 14, ROW_DPORT_INVERT = 1 << 15;
+/** A match of the row may change the packet. */
+export const ROW_CHANGES = 1 << 16;
 /** What else stands in the IP header. */
 const ROW_NETWORK = ROW_SRC | ROW_DST | ROW_FRAGMENT;
 
@@ -105,6 +112,7 @@ export interface Program {
   readonly interfaceSets: Uint8Array;
   readonly matches: readonly Match[];
   readonly targets: readonly Target[];
+  readonly indexes: readonly RowIndex[];
   /** First row of the built-in chain of each hook, -1 where the table has none. */
   readonly entries: Int32Array;
   /** Policy row of the built-in chain of each hook. */
@@ -125,6 +133,7 @@ export class Table {
   readonly #sets: Uint8Array;
   readonly #matches: readonly Match[];
   readonly #targets: readonly Target[];
+  readonly #indexes: readonly RowIndex[];
   readonly #entries: Int32Array;
   readonly #underflows: Int32Array;
   readonly #stack: Int32Array;
@@ -141,6 +150,7 @@ export class Table {
     this.#sets = program.interfaceSets;
     this.#matches = program.matches;
     this.#targets = program.targets;
+    this.#indexes = program.indexes;
     this.#entries = program.entries;
     this.#underflows = program.underflows;
     this.#stack = new Int32Array((program.chains + 1) * NESTING);
@@ -157,72 +167,90 @@ export class Table {
     const rows = this.#rows, sets = this.#sets, stack = this.#stack, bottom = this.#top;
     const protocol = p.headerChainCut ? CUT : p.protocol;
     let top = bottom;
+    /** The index that has looked the packet up as it is, in the chain where the walk is. */
+    let index: RowIndex | null = null;
     p.hotdrop = false;
     for (;;) {
       const at = row * ROW_WORDS, flags = rows[at + FLAGS];
-      if (
-        (flags & ROW_PROTOCOL) !== 0 && protocol !== CUT &&
-          (protocol === rows[at + PROTOCOL]) === ((flags & ROW_PROTOCOL_INVERT) !== 0) ||
-        (flags & ROW_IN) !== 0 && sets[rows[at + IN] + p.inInterface] === 0 ||
-        (flags & ROW_OUT) !== 0 && sets[rows[at + OUT] + p.outInterface] === 0 ||
-        (flags & ROW_NETWORK) !== 0 && !networkHolds(p, rows, at, flags)
-      ) {
-        row++;
-        continue;
-      }
-      if (protocol === CUT && (flags & ROW_PROTOCOL) !== 0) return p.drop(HOTDROP);
-      if (
-        (flags & ROW_PORTS) !== 0 && !portsHold(p, rows, at, flags) ||
-        (flags & ROW_RELATION) !== 0 && (rows[at + RELATIONS] & relationOf(p)) === 0
-      ) {
-        if (p.hotdrop) return p.drop(HOTDROP);
-        row++;
-        continue;
-      }
-      const end = rows[at + MATCHES_END];
-      let m = rows[at + MATCHES];
-      if (m < end) {
-        while (m < end && this.#matches[m].match(p)) m++;
-        if (m < end) {
+      judged: {
+        if (
+          (flags & ROW_PROTOCOL) !== 0 && protocol !== CUT &&
+            (protocol === rows[at + PROTOCOL]) === ((flags & ROW_PROTOCOL_INVERT) !== 0) ||
+          (flags & ROW_IN) !== 0 && sets[rows[at + IN] + p.inInterface] === 0 ||
+          (flags & ROW_OUT) !== 0 && sets[rows[at + OUT] + p.outInterface] === 0 ||
+          (flags & ROW_NETWORK) !== 0 && !networkHolds(p, rows, at, flags)
+        ) break judged;
+        if (protocol === CUT && (flags & ROW_PROTOCOL) !== 0) return p.drop(HOTDROP);
+        if (
+          (flags & ROW_PORTS) !== 0 && !portsHold(p, rows, at, flags) ||
+          (flags & ROW_RELATION) !== 0 && (rows[at + RELATIONS] & relationOf(p)) === 0
+        ) {
           if (p.hotdrop) return p.drop(HOTDROP);
-          row++;
-          continue;
+          break judged;
         }
-      }
+        const end = rows[at + MATCHES_END];
+        let m = rows[at + MATCHES];
+        if (m < end) {
+          while (m < end && this.#matches[m].match(p)) m++;
+          if ((flags & ROW_CHANGES) !== 0) index = null;
+          if (m < end) {
+            if (p.hotdrop) return p.drop(HOTDROP);
+            break judged;
+          }
+        }
 
-      const action = rows[at + ACTION];
-      if (action === ACTION_POLICY) return this.#policy(row, p);
-      this.#count(row, p);
-      const argument = rows[at + ARGUMENT];
-      switch (action) {
-        case ACTION_CONTINUE:
-          row++;
-          continue;
-        case ACTION_VERDICT:
-          if (argument === RETURN) break;
-          return argument === DROP ? p.drop(RULE_DROP) : argument as Verdict;
-        case ACTION_JUMP:
-          if (top === stack.length) return p.drop(LOOP);
-          stack[top++] = row + 1;
-          row = argument;
-          continue;
-        case ACTION_GOTO:
-          row = argument;
-          continue;
-        default: {
-          // A target that makes a packet may bring it back here: what is on the stack must stay.
-          this.#top = top;
-          const verdict = this.#targets[argument].target(p);
-          this.#top = bottom;
-          if (verdict === CONTINUE) {
+        const action = rows[at + ACTION];
+        if (action === ACTION_POLICY) return this.#policy(row, p);
+        this.#count(row, p);
+        const argument = rows[at + ARGUMENT];
+        switch (action) {
+          case ACTION_CONTINUE:
             row++;
             continue;
+          case ACTION_VERDICT:
+            if (argument === RETURN) break;
+            return argument === DROP ? p.drop(RULE_DROP) : argument as Verdict;
+          case ACTION_JUMP:
+            if (top === stack.length) return p.drop(LOOP);
+            stack[top++] = row + 1;
+            row = argument;
+            index = null;
+            continue;
+          case ACTION_GOTO:
+            row = argument;
+            index = null;
+            continue;
+          default: {
+            // A target that makes a packet may bring it back here: what is on the stack must stay.
+            this.#top = top;
+            const verdict = this.#targets[argument].target(p);
+            this.#top = bottom;
+            index = null;
+            if (verdict === CONTINUE) {
+              row++;
+              continue;
+            }
+            if (verdict === RETURN) break;
+            return verdict === DROP ? p.drop(RULE_DROP) : verdict;
           }
-          if (verdict === RETURN) break;
-          return verdict === DROP ? p.drop(RULE_DROP) : verdict;
+        }
+        row = top === bottom ? this.#underflows[hook] : stack[--top];
+        index = null;
+        continue;
+      }
+
+      // It does not hold: to the next one that can.
+      row++;
+      const number = rows[at + INDEX];
+      if (number < 0) continue;
+      if (index === null) {
+        index = this.#indexes[number];
+        if (!index.start(row, p, protocol)) {
+          index = null;
+          continue;
         }
       }
-      row = top === bottom ? this.#underflows[hook] : stack[--top];
+      row = index.next(row);
     }
   }
 
