@@ -28,7 +28,7 @@ const COARSER = [4, 8];
 /** Most blocks that a range of ports is cut into, and most places where one row stands. */
 const MOST_BLOCKS = 8, MOST_COPIES = 64;
 /** Bits of a port that blocks are told apart by. */
-const BLOCK_BITS = [16, 12, 8, 4];
+const BLOCK_BITS = [16, 14, 12, 10, 8, 6, 4];
 /** What a field is worth when some must go, in bits of an address. */
 const PROTOCOL_BITS = 4, STANDING_BITS = 2;
 
@@ -266,7 +266,7 @@ function leadingOnes(family: Family, mask: Int32Array): number {
 function joined(family: Family, groups: readonly Group[]): Group[] {
   let open = [...groups];
   while (open.length > MOST_GROUPS) {
-    const least = open.reduce((a, b) => b.rows < a.rows ? b : a);
+    const least = open.filter(({ shape }) => shape.fields !== 0).reduce((a, b) => b.rows < a.rows ? b : a);
     let into: Group | null = null, most = -1;
     for (const other of open) {
       if (other === least || !covers(other.shape, least.shape)) continue;

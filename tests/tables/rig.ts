@@ -74,7 +74,8 @@ export class Rig {
   readonly problems: number[] = [];
   onReject: ((p: Packet) => void) | null = null;
 
-  constructor(tables: TablesConfig, more: Partial<RouterConfig> = {}) {
+  /** `indexFrom`: as in `Binding`. */
+  constructor(tables: TablesConfig, more: Partial<RouterConfig> = {}, indexFrom?: number) {
     this.config = validate({ interfaces: INTERFACES, tables, ...more });
     const random = seeded(1);
     this.interfaces = new Interfaces(this.config.interfaces);
@@ -104,7 +105,7 @@ export class Rig {
       parameterProblem: (_, pointer) => this.problems.push(pointer),
       log: (line) => this.lines.push(line),
     };
-    const binding = { services, counters: this.counters };
+    const binding = { services, counters: this.counters, indexFrom };
     this.ipv4 = compileRules(this.config.rules.ipv4, binding);
     this.ipv6 = compileRules(this.config.rules.ipv6, binding);
   }
