@@ -230,7 +230,7 @@ function gather(wanted: readonly Wanted[], shaped: (shape: Shape) => Shape): Gro
   return [...groups.values()];
 }
 
-/** Prefix lengths rounded down, whole addresses left alone. */
+/** Prefix lengths rounded down, and the sizes of blocks of ports up. */
 class Rounding {
   readonly #family: Family;
   readonly #masks: readonly Int32Array[];
@@ -247,12 +247,20 @@ class Rounding {
       ~(I.BY_SOURCE | I.BY_SOURCE_WIDE | I.BY_DESTINATION | I.BY_DESTINATION_WIDE);
     const fields = rest | fieldsOf(source, I.BY_SOURCE, I.BY_SOURCE_WIDE) |
       fieldsOf(destination, I.BY_DESTINATION, I.BY_DESTINATION_WIDE);
-    return { ...shape, fields, source, destination };
+    // Of the bits of each port a multiple of four.
+    const ports = shape.ports & (rounded(shape.ports >>> 16) << 16 | rounded(shape.ports & 0xffff));
+    return { ...shape, fields: ports === 0 ? fields & ~I.BY_PORTS : fields, source, destination, ports };
   }
 
   #mask(mask: Int32Array): Int32Array {
     return this.#masks[leadingOnes(this.#family, mask)];
   }
+}
+
+/** A port's mask without the last bits that are not four. */
+function rounded(mask: number): number {
+  const bits = bitsOf(mask);
+  return (0xffff << (16 - (bits - bits % 4))) & 0xffff;
 }
 
 /** Length of the prefix that a mask begins with, whatever follows. */
