@@ -81,6 +81,8 @@ class Restorer {
   #line = 0;
   #table: TableName | null = null;
   #chains = new Map<string, DraftChain>();
+  #userChains = new Set<string>();
+  #builtin: readonly string[] = [];
 
   constructor(label: string, c: RestoreContext) {
     this.#label = label;
@@ -153,15 +155,17 @@ class Restorer {
       return false;
     }
     this.#table = name;
+    this.#builtin = builtinChains(name);
+    this.#userChains = new Set();
     this.#chains = new Map(
-      builtinChains(name).map((chain) => [chain, { rules: [], policy: ACCEPT, packets: 0, bytes: 0 }]),
+      this.#builtin.map((chain) => [chain, { rules: [], policy: ACCEPT, packets: 0, bytes: 0 }]),
     );
     return true;
   }
 
   /** `:FORWARD DROP [12:3456]` or `:mine - [0:0]`. */
   #chainLine(line: string): void {
-    const words = splitWords(line, 1), table = this.#table!;
+    const words = splitWords(line, 1);
     const [chain, policy, counters] = words;
     if (chain === undefined) throw new TextError("a chain's name is missing after the colon", 2);
     if (policy === undefined) {
@@ -170,7 +174,7 @@ class Restorer {
         line.length + 1,
       );
     }
-    const builtin = builtinChains(table).includes(chain.text);
+    const builtin = this.#builtin.includes(chain.text);
     if (!builtin) this.#newChain(chain);
     if (policy.text === "-") return;
     if (!builtin) throw new TextError("only built-in chains have a policy; write - instead", policy.column);
@@ -200,6 +204,7 @@ class Restorer {
     if (wrong !== null) throw new TextError(`${JSON.stringify(word.text)} ${wrong}`, word.column);
     if (this.#chains.has(word.text)) throw new TextError(`chain ${word.text} is there already`, word.column);
     this.#chains.set(word.text, { rules: [], policy: ACCEPT, packets: 0, bytes: 0 });
+    this.#userChains.add(word.text);
   }
 
   #chain(word: Word): DraftChain {
@@ -222,8 +227,8 @@ class Restorer {
     const context: LineContext = {
       table: this.#table!,
       family: this.#c.family,
-      userChains: [...this.#chains.keys()].filter((name) => !builtinChains(this.#table!).includes(name)),
-      builtinChains: builtinChains(this.#table!),
+      userChains: this.#userChains,
+      builtinChains: this.#builtin,
       path: this.#place(this.#line, words[0]?.column ?? 1),
       line: line.slice(counters?.[0].length ?? 0).trim(),
       packets: Number(counters?.[1] ?? 0),
@@ -265,13 +270,14 @@ class Restorer {
         return;
       case "X":
         this.#chain(chain);
-        if (builtinChains(this.#table!).includes(chain.text)) {
+        if (this.#builtin.includes(chain.text)) {
           throw new TextError(`${chain.text} is built in`, chain.column);
         }
         this.#chains.delete(chain.text);
+        this.#userChains.delete(chain.text);
         return;
       case "P":
-        if (!builtinChains(this.#table!).includes(chain.text)) {
+        if (!this.#builtin.includes(chain.text)) {
           throw new TextError(`${chain.text} is not a built-in chain`, chain.column);
         }
         this.#chain(chain).policy = rule!.policy!;
@@ -282,13 +288,9 @@ class Restorer {
   /** The end of a table: now everything that needs the whole of it can be judged. */
   #commit(name: TableName): void {
     const definition = TABLES[name];
-    const builtin = builtinChains(name);
     const listed: { name: string; hook: Hook | null }[] = [
       ...definition.hooks.map((hook) => ({ name: HOOK_NAMES[hook] as string, hook: hook as Hook | null })),
-      ...[...this.#chains.keys()].filter((chain) => !builtin.includes(chain)).sort().map((chain) => ({
-        name: chain,
-        hook: null,
-      })),
+      ...[...this.#userChains].sort().map((chain) => ({ name: chain, hook: null })),
     ];
     const { hooks, loops } = reach(listed.map(({ name, hook }) => ({
       name,

@@ -47,7 +47,7 @@ export class TextError extends Error {
 export interface LineContext {
   readonly table: TableName;
   readonly family: Family;
-  readonly userChains: readonly string[];
+  readonly userChains: ReadonlySet<string>;
   readonly builtinChains: readonly string[];
   readonly path: string;
   /** The whole of it, without counters. */
@@ -107,6 +107,7 @@ export class DraftRule {
 
   /** One rule for each pair of source and destination, as iptables makes them. */
   split(): DraftRule[] {
+    if ((this.sources?.length ?? 1) === 1 && (this.destinations?.length ?? 1) === 1) return [this];
     const made: DraftRule[] = [];
     for (const source of this.sources ?? [null]) {
       for (const destination of this.destinations ?? [null]) {
@@ -170,6 +171,25 @@ type Found =
     readonly name: string;
     readonly option: Option<unknown>;
   };
+
+const BASE_BY_NAME = new Map<string, Found>(
+  BASE.map(([long, letter, value]) => [long, { kind: "base", letter, value }]),
+);
+const BASE_BY_LETTER = new Map(BASE.toReversed().map((option) => [option[1], option]));
+const MATCH_BY_NAME = new Map(MATCHES.map((match) => [match.name, match]));
+const TARGET_BY_NAME = new Map(TARGETS.map((target) => [target.name, target]));
+
+/** An extension's options by all spellings of their flags. */
+const FLAGS = new Map<Extension, ReadonlyMap<string, readonly [name: string, option: Option<unknown>]>>(
+  [...MATCHES, ...TARGETS].map((extension) => [
+    extension,
+    new Map(
+      Object.entries(extension.options).flatMap(([name, option]) =>
+        [option.flag, ...(option.aliases ?? [])].map((flag) => [flag, [name, option]] as const)
+      ).toReversed(),
+    ),
+  ]),
+);
 
 /** Reads a line. */
 export function draftRule(words: readonly Word[], c: LineContext): Line {
@@ -268,7 +288,7 @@ class LineReader {
   #short(word: Word): void {
     for (let i = 1; i < word.text.length; i++) {
       const letter = word.text[i];
-      const base = BASE.find((option) => option[1] === letter);
+      const base = BASE_BY_LETTER.get(letter);
       if (base === undefined) throw new TextError(`option -${letter} is not known`, word.column);
       if (!base[2]) {
         this.#base(letter, word, word);
@@ -297,20 +317,20 @@ class LineReader {
 
   /** An option by its whole name, or by a beginning that only one has. */
   #find(name: string, word: Word): Found | null {
-    const all: { flag: string; found: Found }[] = BASE.map(([long, letter, value]) => ({
-      flag: long,
-      found: { kind: "base", letter, value },
-    }));
+    const base = BASE_BY_NAME.get(name);
+    if (base !== undefined) return base;
+    for (let i = this.#loaded.length - 1; i >= 0; i--) {
+      const owner = this.#loaded[i], exact = FLAGS.get(owner.extension)!.get(name);
+      if (exact !== undefined) return { kind: "option", owner, name: exact[0], option: exact[1] };
+    }
+    const near: { flag: string; found: Found }[] = [];
+    for (const [flag, found] of BASE_BY_NAME) if (flag.startsWith(name)) near.push({ flag, found });
     for (const owner of this.#loaded.toReversed()) {
-      for (const [option, definition] of Object.entries(owner.extension.options)) {
-        for (const flag of [definition.flag, ...(definition.aliases ?? [])]) {
-          all.push({ flag, found: { kind: "option", owner, name: option, option: definition } });
-        }
+      for (const [flag, [option, definition]] of [...FLAGS.get(owner.extension)!].toReversed()) {
+        if (!flag.startsWith(name)) continue;
+        near.push({ flag, found: { kind: "option", owner, name: option, option: definition } });
       }
     }
-    const exact = all.find((candidate) => candidate.flag === name);
-    if (exact !== undefined) return exact.found;
-    const near = all.filter((candidate) => candidate.flag.startsWith(name));
     const same = (a: Found, b: Found) =>
       a.kind === "base"
         ? b.kind === "base" && a.letter === b.letter
@@ -392,7 +412,7 @@ class LineReader {
       case "j":
         return this.#jump(value);
       case "g":
-        if (!this.#c.userChains.includes(value.text)) this.#noSuchTarget(value, this.#c.userChains);
+        if (!this.#c.userChains.has(value.text)) this.#noSuchTarget(value, true);
         rule.chain = { name: value.text, goto: true };
         return;
       case "c":
@@ -500,7 +520,7 @@ class LineReader {
 
   #match(value: Word): void {
     const wanted = value.text === "icmpv6" || value.text === "ipv6-icmp" ? "icmp6" : value.text;
-    const extension = MATCHES.find((match) => match.name === wanted && match.name !== "function");
+    const extension = wanted === "function" ? undefined : MATCH_BY_NAME.get(wanted);
     if (
       extension === undefined ||
       extension.families !== undefined && !extension.families.includes(this.#c.family)
@@ -522,7 +542,7 @@ class LineReader {
     this.#protocolLoaded = true;
     const name = protocolName(this.#rule.protocol);
     const wanted = name === "ipv6-icmp" ? "icmp6" : name;
-    const extension = MATCHES.find((match) => match.name === wanted);
+    const extension = MATCH_BY_NAME.get(wanted);
     if (extension === undefined) return false;
     const draft = { extension, options: {}, column };
     this.#rule.matches.push(draft);
@@ -532,7 +552,7 @@ class LineReader {
 
   #jump(value: Word): void {
     const { userChains, table } = this.#c, name = value.text, rule = this.#rule;
-    if (userChains.includes(name)) rule.chain = { name, goto: false };
+    if (userChains.has(name)) rule.chain = { name, goto: false };
     else if (Object.hasOwn(VERDICTS, name)) {
       if (name === "DROP" && table === "nat") {
         throw new TextError(
@@ -542,30 +562,25 @@ class LineReader {
       }
       rule.verdict = name as keyof typeof VERDICTS;
     } else {
-      const extension = TARGETS.find((target) => target.name === name);
-      if (extension === undefined) {
-        this.#noSuchTarget(value, [
-          ...Object.keys(VERDICTS),
-          ...TARGETS.map((t) => t.name),
-          ...userChains,
-        ]);
-      }
-      rule.target = { extension: extension!, options: {}, column: value.column };
+      const extension = TARGET_BY_NAME.get(name);
+      if (extension === undefined) this.#noSuchTarget(value, false);
+      rule.target = { extension, options: {}, column: value.column };
       this.#loaded.push(rule.target);
     }
   }
 
-  #noSuchTarget(value: Word, known: readonly string[]): never {
+  /** `chains`: only a user chain would do. */
+  #noSuchTarget(value: Word, chains: boolean): never {
+    const known = [...this.#c.userChains];
+    if (!chains) known.unshift(...Object.keys(VERDICTS), ...TARGETS.map((target) => target.name));
     if (this.#c.builtinChains.includes(value.text)) {
       throw new TextError(
         `${value.text} is a built-in chain; only user chains can be jumped to`,
         value.column,
       );
     }
-    const what = known === this.#c.userChains
-      ? "a user chain"
-      : "neither a target that Weir has nor a user chain";
-    const not = known === this.#c.userChains ? "not " : "";
+    const what = chains ? "a user chain" : "neither a target that Weir has nor a user chain";
+    const not = chains ? "not " : "";
     throw new TextError(
       `${JSON.stringify(value.text)} is ${not}${what} of table ${this.#c.table}; ${
         known.length === 0 ? "it has none" : suggest(value.text, known)

@@ -25,10 +25,14 @@ export class ConfigError extends Error {
 /** A growing list of mistakes. */
 export class Problems {
   readonly list: Problem[] = [];
+  readonly #known = new Set<string>();
 
   /** Adds one, unless it is there. */
   add(path: string, message: string): void {
-    if (!this.list.some((p) => p.path === path && p.message === message)) this.list.push({ path, message });
+    const key = `${path}\n${message}`;
+    if (this.#known.has(key)) return;
+    this.#known.add(key);
+    this.list.push({ path, message });
   }
 
   /** Adds those of others whose place has none yet: a rule for both families is read twice, and wrong once. */

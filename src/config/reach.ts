@@ -26,26 +26,36 @@ export interface Reach {
 export function reach(chains: readonly ReachChain[]): Reach {
   const byName = new Map(chains.map((chain) => [chain.name, chain]));
   const hooks = new Map(chains.map((chain) => [chain.name, 0]));
-  const loops: { chains: string[]; path: string }[] = [];
+  const loops: { chains: string[]; path: string }[] = [], closing = new Set<string>();
 
   for (const start of chains) {
     if (start.hook === null) continue;
-    const done = new Set<string>();
-    const walk = (chain: ReachChain, trail: readonly string[]) => {
-      hooks.set(chain.name, hooks.get(chain.name)! | (1 << start.hook!));
-      done.add(chain.name);
-      for (const { to, path } of chain.jumps) {
-        const next = byName.get(to);
-        if (next === undefined) continue;
-        const at = trail.indexOf(to);
-        if (at >= 0) {
-          if (!loops.some((loop) => loop.path === path)) {
-            loops.push({ chains: [...trail.slice(at), to], path });
-          }
-        } else if (!done.has(to)) walk(next, [...trail, to]);
+    const done = new Set([start.name]);
+    // The chains that lead here, and the jump of each that is followed: thousands may follow each other.
+    const trail = [start], at = [0], onTrail = new Set([start.name]);
+    while (trail.length > 0) {
+      const chain = trail[trail.length - 1], jump = chain.jumps[at[at.length - 1]++];
+      if (jump === undefined) {
+        hooks.set(chain.name, hooks.get(chain.name)! | (1 << start.hook));
+        onTrail.delete(chain.name);
+        trail.pop();
+        at.pop();
+        continue;
       }
-    };
-    walk(start, [start.name]);
+      const next = byName.get(jump.to);
+      if (next === undefined) continue;
+      if (onTrail.has(jump.to)) {
+        if (closing.has(jump.path)) continue;
+        closing.add(jump.path);
+        const circle = trail.slice(trail.indexOf(next)).map(({ name }) => name);
+        loops.push({ chains: [...circle, jump.to], path: jump.path });
+      } else if (!done.has(jump.to)) {
+        done.add(jump.to);
+        onTrail.add(jump.to);
+        trail.push(next);
+        at.push(0);
+      }
+    }
   }
   return { hooks, loops };
 }

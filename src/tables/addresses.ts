@@ -17,6 +17,12 @@ export interface Network {
   readonly written?: Int32Array;
 }
 
+/** The masks of all prefix lengths. */
+const PREFIX_MASKS = {
+  4: Array.from({ length: 33 }, (_, length) => prefixMask(4, length)),
+  6: Array.from({ length: 129 }, (_, length) => prefixMask(6, length)),
+};
+
 /** The family that an address-like text speaks of, 0 when it is none. */
 export function familyOfText(input: unknown): Family | 0 {
   if (typeof input !== "string") return 0;
@@ -34,7 +40,7 @@ function completed(text: string): string {
 
 /** One address of the given family, as words; null when the text is none. */
 export function addressWords(text: string, family: Family): Int32Array | null {
-  const parsed = parseAddress(family === 4 ? completed(text) : text);
+  const parsed = parseAddress(text) ?? (family === 4 ? parseAddress(completed(text)) : null);
   return parsed !== null && parsed.family === family ? parsed.words : null;
 }
 
@@ -59,18 +65,18 @@ export function readNetwork(input: unknown, family: Family): Network {
     return refuse(input, expects);
   }
   const bits = family === 4 ? 32 : 128;
-  let mask = prefixMask(family, bits);
+  let length: number | null = bits, mask = PREFIX_MASKS[family][bits];
   if (slash >= 0) {
     const text = input.slice(slash + 1);
-    const length = wholeNumber(text, 0, bits);
+    length = wholeNumber(text, 0, bits);
     const full = length === null && /:|\..*\..*\./.test(text) ? addressWords(text, family) : null;
-    if (length !== null) mask = prefixMask(family, length);
+    if (length !== null) mask = PREFIX_MASKS[family][length];
     else if (full !== null) mask = full;
     else {throw new OptionError(
         `${show(input)} has a bad mask after the slash; write a prefix length from 0 to ${bits}`,
       );}
   }
-  return { words: networkOf(address, mask), mask };
+  return { words: length === bits ? address : networkOf(address, mask), mask };
 }
 
 /** `/24`, `/255.0.255.0`, or nothing for a single address. */
