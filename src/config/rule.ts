@@ -46,9 +46,12 @@ const PORT_KEYS = ["sport", "dport", "sports", "dports", "ports"];
 const MULTIPORT = MATCHES.find((match) => match.name === "multiport")!;
 
 /** All keys that a rule can have. */
-export const RULE_KEYS: readonly string[] = [
-  ...new Set([...BASIC_KEYS, ...MATCHES_BY_OPTION.keys(), ...JUMP_KEYS, ...TARGETS_BY_OPTION.keys()]),
-];
+export const RULE_KEYS: ReadonlySet<string> = new Set([
+  ...BASIC_KEYS,
+  ...MATCHES_BY_OPTION.keys(),
+  ...JUMP_KEYS,
+  ...TARGETS_BY_OPTION.keys(),
+]);
 
 /** Where a rule stands and what it may refer to. */
 export interface RuleContext {
@@ -57,7 +60,7 @@ export interface RuleContext {
   /** Hooks that its chain is reached from, as bits. */
   readonly hooks: number;
   /** User chains of the table. */
-  readonly userChains: readonly string[];
+  readonly userChains: ReadonlySet<string>;
   /** Built-in chains of the table. */
   readonly builtinChains: readonly string[];
   readonly interfaces: readonly string[];
@@ -203,7 +206,7 @@ class RuleReader {
       }
     }
     for (const key of Object.keys(rule)) {
-      if (RULE_KEYS.includes(key)) continue;
+      if (RULE_KEYS.has(key)) continue;
       this.#problem(key, `is not an option of a rule; ${nearestKey(key)}`);
     }
     return made;
@@ -318,7 +321,7 @@ class RuleReader {
       return null;
     }
     const { userChains, builtinChains, table } = this.#c;
-    if (userChains.includes(name)) {
+    if (userChains.has(name)) {
       return { spec: { kind: key, chain: name }, extension: null };
     }
     if (builtinChains.includes(name)) {
@@ -326,7 +329,10 @@ class RuleReader {
       return null;
     }
     if (key === "goto") {
-      this.#problem(key, `${show(name)} is not a user chain of table ${table}; ${among(name, userChains)}`);
+      this.#problem(
+        key,
+        `${show(name)} is not a user chain of table ${table}; ${among(name, [...userChains])}`,
+      );
       return null;
     }
     if (Object.hasOwn(VERDICTS, name)) {
@@ -476,7 +482,7 @@ export function knownInterface(name: string, interfaces: readonly string[]): boo
 }
 
 function nearestKey(key: string): string {
-  const near = nearest(key, RULE_KEYS);
+  const near = nearest(key, [...RULE_KEYS]);
   return near === null ? "see the options of a rule in the documentation" : `did you mean ${near}?`;
 }
 

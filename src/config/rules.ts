@@ -218,12 +218,14 @@ function buildTable(
     const chain = chains.get(name);
     return chain?.families.has(family) ? chain : undefined;
   };
-  const userChains = [...chains].filter(([name, chain]) =>
-    chain.families.has(family) && !builtinChains(table).includes(name)
-  ).map(([name]) => name).sort();
+  const builtin = builtinChains(table);
+  const userChains = new Set(
+    [...chains].filter(([name, chain]) => chain.families.has(family) && !builtin.includes(name))
+      .map(([name]) => name).sort(),
+  );
   const listed: { name: string; hook: Hook | null; rules: Written[] }[] = [
     ...definition.hooks.map((hook) => ({ name: HOOK_NAMES[hook] as string, hook: hook as Hook | null })),
-    ...userChains.map((name) => ({ name, hook: null })),
+    ...[...userChains].map((name) => ({ name, hook: null })),
   ].map(({ name, hook }) => ({
     name,
     hook,
@@ -245,7 +247,7 @@ function buildTable(
       family,
       hooks: hooks.get(name)!,
       userChains,
-      builtinChains: builtinChains(table),
+      builtinChains: builtin,
       interfaces: c.interfaces,
       helpers: c.helpers,
       timeouts: c.timeouts,

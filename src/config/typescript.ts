@@ -231,7 +231,7 @@ function sayTable(
     table.chains.map((chain) => ({ name: chain.name, hook: chain.hook, jumps: jumps(chain) })),
   );
   const builtin = builtinChains(table.name);
-  const userChains = table.chains.filter(({ hook }) => hook === null).map(({ name }) => name);
+  const userChains = new Set(table.chains.filter(({ hook }) => hook === null).map(({ name }) => name));
   const chains: [string, Value][] = [];
   // A table of which nothing is said is not there; one policy is enough.
   const silent = table.chains.every(({ hook, policy, rules }) =>
