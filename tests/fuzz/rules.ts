@@ -11,6 +11,10 @@ const STATES = ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"] as cons
 const IN: readonly string[] = ["PREROUTING", "INPUT", "FORWARD"];
 const OUT: readonly string[] = ["FORWARD", "OUTPUT", "POSTROUTING"];
 
+const HOOKS: readonly string[] = [...new Set([...IN, ...OUT])];
+/** How often a table has a long chain. */
+const LONG = 0.3;
+
 /** How a rule may speak of the packet: the protocol that its target needs, or any. */
 interface Want {
   protocol?: "tcp" | "udp" | "icmp";
@@ -185,6 +189,21 @@ class Maker {
     this.#chains.get(chain)!.rules.push(parts.filter((p) => p !== "").join(" "));
   }
 
+  /** Makes one of the chains long, so that Weir looks its rules up: more of them, between the others, that count. */
+  lengthen(c: Chance, family: Family): void {
+    const [name, { rules }] = c.pick([...this.#chains]);
+    const place = this.table === "filter" && !HOOKS.includes(name) ? "" : name;
+    for (let n = c.between(15, 120); n > 0; n--) {
+      // Not behind a CT rule of raw: Linux takes its template for the packet's flow there.
+      const last = rules.findIndex((rule) => / -j (CT|NOTRACK)/.test(` ${rule}`));
+      rules.splice(
+        c.below((last < 0 ? rules.length : last) + 1),
+        0,
+        matches(c, family, place, { conditions: 4 }),
+      );
+    }
+  }
+
   text(): string {
     const lines = [`*${this.table}`];
     for (const [name, { policy }] of this.#chains) lines.push(`:${name} ${policy} [0:0]`);
@@ -221,6 +240,7 @@ function rawTable(c: Chance, family: Family): string {
   if (c.is(0.7)) m.add("PREROUTING", "-p udp -m udp --dport 69 -j CT --helper tftp");
   if (c.is(0.7)) m.add("PREROUTING", "-p udp -m udp --dport 10080 -j CT --helper amanda");
   if (family === 4 && c.is(0.7)) m.add("PREROUTING", "-p tcp -m tcp --dport 6667 -j CT --helper irc");
+  if (c.is(LONG)) m.lengthen(c.fork(), family);
   return m.text();
 }
 
@@ -277,6 +297,7 @@ function mangleTable(c: Chance, family: Family): string {
       c.pick(["--clamp-mss-to-pmtu", "--set-mss 1200"]),
     );
   }
+  if (c.is(LONG)) m.lengthen(c.fork(), family);
   return m.text();
 }
 
@@ -385,6 +406,7 @@ function natTable(c: Chance, family: Family): string {
   if (c.is(0.5)) m.add("POSTROUTING -o wan -j MASQUERADE".split(" ")[0], "-o wan -j MASQUERADE");
   for (let n = c.below(4); n > 0; n--) m.add("POSTROUTING", ...sourceNat(c, family, "POSTROUTING"));
   if (c.is(0.1)) m.add("INPUT", ...sourceNat(c, family, "INPUT"));
+  if (c.is(LONG)) m.lengthen(c.fork(), family);
   return m.text();
 }
 
@@ -453,6 +475,7 @@ function filterTable(c: Chance, family: Family): string {
         );}
     }
   }
+  if (c.is(LONG)) m.lengthen(c.fork(), family);
   return m.text();
 }
 
