@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Chance } from "../fuzz/chance.ts";
+import type { Chance } from "../fuzz/chance.ts";
 import { makeRules } from "../fuzz/rules.ts";
 import { icmpEcho, ip, sctp, tcp, udp, udplite } from "../kit/mod.ts";
 
@@ -123,7 +123,7 @@ export function longRules(c: Chance, family: Family, rules: number): string {
       parts.push(`-j MARK --xor-mark ${c.pick(["1", "2", "0x10"])}`);
     } else if (chain === "PREROUTING" && c.is(0.1)) parts.push("-j CONNMARK --save-mark");
     else if (chain === "FORWARD" && c.is(0.02)) parts.push(c.pick(["-j one", "-g one"]));
-    else if (c.is(0.01)) parts.push('-j LOG --log-prefix "seen "');
+    else if (c.is(0.012)) parts.push('-j LOG --log-prefix "seen "');
     return parts.filter((part) => part !== "").join(" ");
   };
   const mangle = Array.from({ length: rules >> 1 }, () => rule("PREROUTING"));
