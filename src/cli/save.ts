@@ -55,12 +55,15 @@ function withoutAddresses(path: string, config: DefinedRouter): ValidConfig | nu
   const interfaces = Object.fromEntries(
     Object.entries(config.interfaces).map(([name, value]) => [name, { ...value, addresses: [] }]),
   );
-  const again = judge(defineRouter({ ...config, interfaces }));
+  const sets = config.sets && Object.fromEntries(
+    Object.entries(config.sets).map(([name, value]) => [name, { ...value, entries: [] }]),
+  );
+  const again = judge(defineRouter({ ...config, interfaces, sets }));
   if ("problems" in again) return null;
   complain(`weir: ${listed(`${path} is not finished:`, result.problems)}`);
   return again.valid;
 }
 
 function isAddress({ path }: Problem): boolean {
-  return /^interfaces(\.[\w$]+|\["[^"]*"\])\.addresses\[\d+\]$/.test(path);
+  return /^(interfaces|sets)(\.[\w$]+|\["[^"]*"\])\.(addresses|entries)\[\d+\]$/.test(path);
 }

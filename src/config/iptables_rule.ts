@@ -664,8 +664,8 @@ export function finishRule(
   const finish = (extension: Extension, options: AnyOptions, column: number): AnyOptions | null => {
     try {
       checkPlace(extension, place, IPTABLES);
-      const { helpers, timeouts } = c;
-      return finishOptions(extension, options, { ...place, matches, helpers, timeouts }, IPTABLES);
+      const { helpers, timeouts, sets } = c, known = { helpers, timeouts, sets };
+      return finishOptions(extension, options, { ...place, matches, ...known }, IPTABLES);
     } catch (error) {
       if (!(error instanceof OptionError)) throw error;
       c.problems.add(at(column), error.message);

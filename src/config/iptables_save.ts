@@ -110,7 +110,7 @@ function saveInterface(letter: string, spec: InterfaceSpec | null): string {
 }
 
 /** What no text can say, each with the place of its rule: functions, timeouts without a name, odd names. */
-export function unsaid(set: RuleSet, c: Pick<RulesContext, "helpers" | "timeouts">): Problem[] {
+export function unsaid(set: RuleSet, c: Pick<RulesContext, "helpers" | "timeouts" | "sets">): Problem[] {
   const problems = new Problems();
   for (const name of TABLE_NAMES) {
     for (const chain of set[name]?.chains ?? []) {
@@ -120,8 +120,8 @@ export function unsaid(set: RuleSet, c: Pick<RulesContext, "helpers" | "timeouts
   if (problems.list.length > 0) return problems.list;
   // Names are printed as they are; one with a quote in it, say, is read as another.
   const found = new Problems(), text = saveRules(set);
-  const { helpers, timeouts } = c, warnings = new Problems();
-  const context = { family: set.family, interfaces: [], helpers, timeouts, problems: found, warnings };
+  const { helpers, timeouts, sets } = c, warnings = new Problems(), { family } = set;
+  const context = { family, interfaces: [], helpers, timeouts, sets, problems: found, warnings };
   const again = saveRules(restoreRules(text, "text", context)).split("\n");
   const places = linePlaces(set), lines = text.split("\n");
   for (const { path, message } of found.list) {

@@ -66,6 +66,7 @@ export interface RuleContext {
   readonly interfaces: readonly string[];
   readonly helpers: CheckContext["helpers"];
   readonly timeouts: CheckContext["timeouts"];
+  readonly sets?: CheckContext["sets"];
 }
 
 /** A value without its negation. */
@@ -466,10 +467,10 @@ class RuleReader {
       return true;
     });
     if (placed === null || !fine) return null;
-    const { helpers, timeouts } = this.#c;
+    const { helpers, timeouts, sets } = this.#c;
     return this.#attempt(
       key,
-      () => finishOptions(extension, options, { ...place, matches, helpers, timeouts }, TYPESCRIPT),
+      () => finishOptions(extension, options, { ...place, matches, helpers, timeouts, sets }, TYPESCRIPT),
     );
   }
 }

@@ -158,6 +158,8 @@ export interface RuleConfig {
   srcRange?: Negatable<string>;
   /** The same of the destination. */
   dstRange?: Negatable<string>;
+  /** A set of the configuration and which address is to be in it: `"blocked src"`, `"servers dst"`. */
+  matchSet?: Negatable<string>;
   /** Length of the IP packet in bytes, one value or `"min:max"`. */
   length?: Negatable<number | string>;
   /** IPv4 TTL equal to, below, above. */

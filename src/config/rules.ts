@@ -24,6 +24,7 @@ export interface RulesContext {
   readonly interfaces: readonly string[];
   readonly helpers: CheckContext["helpers"];
   readonly timeouts: CheckContext["timeouts"];
+  readonly sets?: CheckContext["sets"];
   readonly problems: Problems;
   readonly warnings: Problems;
 }
@@ -251,6 +252,7 @@ function buildTable(
       interfaces: c.interfaces,
       helpers: c.helpers,
       timeouts: c.timeouts,
+      sets: c.sets,
     };
     if (hook === null && hooks.get(name) === 0 && rules.length > 0 && loops.length === 0) {
       const near = nearest(name, builtinChains(table));

@@ -37,6 +37,11 @@ export interface RouterConfig {
   iptables?: string;
   /** IPv6 rules as ip6tables-restore reads them. */
   ip6tables?: string;
+  /**
+   * Sets of addresses by name, as ipset has them, for `matchSet: "blocked src"` and `-m set --match-set blocked src`.
+   * Any number of addresses costs a packet one lookup, networks one for each prefix length.
+   */
+  sets?: Readonly<Record<string, SetConfig>>;
   /** Conntrack helpers, made by their factories: `[ftp(), tftp({ ports: [69] })]`. */
   helpers?: readonly ConntrackHelper[];
   /**
@@ -107,6 +112,14 @@ export interface TimeoutPolicyConfig extends TimeoutConfig {
   protocol: "tcp" | "udp" | "udplite" | "icmp" | "icmpv6" | "sctp" | "gre" | "generic";
   /** Only rules of this family may name it, as in Linux, where each policy is for one; both by default. */
   family?: 4 | 6;
+}
+
+/** A set of addresses. */
+export interface SetConfig {
+  /** `"hash:ip"` for addresses, `"hash:net"` for networks: either takes both. */
+  type: "hash:ip" | "hash:net";
+  /** `"192.0.2.7"`, `"198.51.100.0/24"`, `"2001:db8::/32"`. A rule looks at those of its packet's family. */
+  entries: readonly string[];
 }
 
 /** A chain with a policy, or a user chain in its long form. */

@@ -6,7 +6,8 @@
  * rule that objects cannot say (the same match twice, say) stays text as a whole, since a table has one origin.
  *
  * Limits: counters are state, not configuration, and are left out. Addresses of interfaces are nowhere in rules: what
- * stands in their place is refused by `weir check` until someone has filled it in.
+ * stands in their place is refused by `weir check` until someone has filled it in; so is what stands for the members
+ * of a set.
  *
  * @module
  */
@@ -17,6 +18,7 @@ import type { ChainSpec, RuleSet, TableSpec } from "../tables/entry.ts";
 import { TABLE_NAMES } from "../tables/extension.ts";
 import { restoreRules } from "./iptables_restore.ts";
 import { saveRule, saveTable } from "./iptables_save.ts";
+import { AddressSet } from "../tables/address_set.ts";
 import { ConfigError, Problems } from "./problems.ts";
 import { reach } from "./reach.ts";
 import { familyOfRule, readRule, type RuleContext } from "./rule.ts";
@@ -52,10 +54,18 @@ interface Source extends RuleText {
 export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): string {
   const problems = new Problems();
   const helpers = Object.values(FACTORIES).map((make) => make({ autoAssign: false }));
+  // What is in a set is nowhere in rules.
+  const sets = new Map<string, AddressSet>();
+  for (const source of [ipv4, ipv6]) {
+    for (const [, name] of source?.text.matchAll(/--match-set\s+"?([^\s"]+)/g) ?? []) {
+      sets.set(name, new AddressSet(name, []));
+    }
+  }
   const sources: Source[] = [];
   for (const [family, source] of [[4, ipv4], [6, ipv6]] as const) {
     if (source === null) continue;
-    const context = { family, interfaces: [], helpers, timeouts: null, problems, warnings: new Problems() };
+    const known = { interfaces: [], helpers, timeouts: null, sets };
+    const context = { family, ...known, problems, warnings: new Problems() };
     sources.push({ ...source, family, set: restoreRules(source.text, source.name, context) });
   }
   if (problems.list.length > 0) throw new ConfigError(problems.list);
@@ -68,7 +78,7 @@ export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): strin
     for (const name of TABLE_NAMES) {
       const table = source.set[name];
       if (table === null) continue;
-      const result = sayTable(table, { interfaces: [...interfaces.keys()], helpers, timeouts: null });
+      const result = sayTable(table, { interfaces: [...interfaces.keys()], helpers, timeouts: null, sets });
       if ("reason" in result) {
         kept.push(saveTable(table));
         reasons.push(`table ${name}, for ${result.reason}`);
@@ -91,6 +101,7 @@ export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): strin
     ...printInterfaces(interfaces),
     ...(families.length === 0 ? [] : [`  ${printProperty("tables", new Map(families), 2)},`]),
     ...texts,
+    ...printSets([...sets.keys()]),
     ...printHelpers(used),
     ...printTimeouts(usedTimeouts(sources.map(({ set }) => set))),
     "});",
@@ -180,6 +191,12 @@ function usedHelpers(sets: readonly RuleSet[]): string[] {
   return [...used];
 }
 
+function printSets(names: readonly string[]): string[] {
+  if (names.length === 0) return [];
+  const unfinished = new Map<string, Value>([["type", "hash:net"], ["entries", [UNFINISHED]]]);
+  return [`  ${printProperty("sets", new Map(names.map((name) => [name, unfinished])), 2)},`];
+}
+
 function printHelpers(used: readonly string[]): string[] {
   if (used.length === 0) return [];
   const calls = used.map((name) => `${name}({ autoAssign: false })`);
@@ -221,7 +238,7 @@ function printTimeouts(used: ReadonlyMap<string, string>): string[] {
 /** The chains of a table as objects, or the first rule that no object can say. */
 function sayTable(
   table: TableSpec,
-  c: Pick<RuleContext, "interfaces" | "helpers" | "timeouts">,
+  c: Pick<RuleContext, "interfaces" | "helpers" | "timeouts" | "sets">,
 ): { chains: Value } | { reason: string } {
   const jumps = (chain: ChainSpec) =>
     chain.rules.flatMap(({ target, path }) =>

@@ -18,6 +18,7 @@ import { restoreRules } from "./iptables_restore.ts";
 import { type Profile, PROFILES } from "./profile.ts";
 import { assignCounters, readTables, type RulesContext, rulesTrack } from "./rules.ts";
 import { readTimeouts } from "./timeouts.ts";
+import { readSets } from "./sets.ts";
 import type { RouterConfig } from "./types.ts";
 import { warnOfUntracked } from "./untracked.ts";
 import type { ValidConfig, ValidHost, ValidInterface, ValidPeer } from "./valid.ts";
@@ -32,6 +33,7 @@ const KEYS = [
   "tables",
   "iptables",
   "ip6tables",
+  "sets",
   "helpers",
   "timeouts",
   "profile",
@@ -66,7 +68,8 @@ class Validator {
     const helpers = this.#helpers(config.helpers);
     const sysctl = this.#sysctl(config.sysctl, this.#profile(config.profile));
     const timeouts = readTimeouts(config.timeouts, "timeouts", problems);
-    const context = { interfaces: names, helpers, timeouts, problems, warnings: this.#warnings };
+    const sets = readSets(config.sets, problems);
+    const context = { interfaces: names, helpers, timeouts, sets, problems, warnings: this.#warnings };
     const written = readTables(config.tables, "tables", context);
     const read = {
       4: this.#text(config.iptables, "iptables", 4, written[4], context),
@@ -74,19 +77,20 @@ class Validator {
     };
     if (problems.list.length > 0) throw new ConfigError(problems.list);
     for (const family of [4, 6] as const) warnOfUntracked(read[family], helpers, this.#warnings);
-    const { sets, slots } = assignCounters(read);
+    const { sets: rules, slots } = assignCounters(read);
     return {
       interfaces,
       host,
       routes,
       helpers,
       timeouts,
+      sets,
       sysctl,
-      rules: { ipv4: sets[4], ipv6: sets[6] },
+      rules: { ipv4: rules[4], ipv6: rules[6] },
       tracking: {
-        ipv4: rulesTrack(sets[4]) ||
+        ipv4: rulesTrack(rules[4]) ||
           helpers.some((helper) => helper.autoAssign && helper.families.includes(4)),
-        ipv6: rulesTrack(sets[6]) ||
+        ipv6: rulesTrack(rules[6]) ||
           helpers.some((helper) => helper.autoAssign && helper.families.includes(6)),
       },
       counters: slots,

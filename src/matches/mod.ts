@@ -21,6 +21,7 @@ import { limit } from "./limit.ts";
 import { mark } from "./mark.ts";
 import { multiport } from "./multiport.ts";
 import { sctp } from "./sctp.ts";
+import { set } from "./set.ts";
 import { state } from "./state.ts";
 import { statistic } from "./statistic.ts";
 import { tcp } from "./tcp.ts";
@@ -47,6 +48,7 @@ export const MATCHES: readonly MatchExtension[] = [
   mark,
   multiport,
   sctp,
+  set,
   state,
   statistic,
   tcp,

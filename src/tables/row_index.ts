@@ -28,6 +28,7 @@ import type { Packet } from "../packet/packet.ts";
 import { SCTP_HEADER } from "../packet/sctp.ts";
 import { TCP_HEADER } from "../packet/tcp.ts";
 import { UDP_HEADER } from "../packet/udp.ts";
+import { mix } from "./mix.ts";
 
 // ── words of a group ────────────────────────────────────────────────────────────────────────────────────────────
 /** BY_* bits. */
@@ -106,12 +107,6 @@ export function standing(
   relation: number,
 ): number {
   return protocol | relation << 8 | inInterface << 11 ^ outInterface << 21;
-}
-
-/** Folds one more word into a hash. */
-function mix(hash: number, word: number): number {
-  const h = Math.imul(hash ^ word, 0x9e3779b1);
-  return h ^ h >>> 15;
 }
 
 /** The hash of a row's key, as `start` makes it of a packet. */

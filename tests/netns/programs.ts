@@ -31,6 +31,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "iperf3": "iperf3",
   "iptables-legacy-restore": "iptables",
   "conntrack": "conntrack",
+  "ipset": "ipset",
   "nfct": "nfct",
   "gcc": "gcc libc6-dev",
 };

@@ -127,6 +127,11 @@ export class KernelRouter {
     const all = names.flatMap((name) => scenario.interfaces[name].addresses);
     this.#families = all.some((a) => a.includes(":")) ? ["ipv4", "ipv6"] : ["ipv4"];
     this.#waitForAddresses(all.filter((a) => a.includes(":")).length);
+    const sets = Object.entries(scenario.sets ?? {}).flatMap(([name, { type, entries }]) => [
+      `create ${name} ${type} family ${entries[0].includes(":") ? "inet6" : "inet"}`,
+      ...entries.map((entry) => `add ${name} ${entry}`),
+    ]);
+    if (sets.length > 0) feed("ipset", ["restore", "-file"], sets.join("\n") + "\n");
     this.rules(scenario.iptables, scenario.ip6tables);
     this.#drain(-1);
     this.emitted.length = 0;

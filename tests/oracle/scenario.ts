@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { SetConfig } from "../../src/config/types.ts";
 
 /** An interface of the router. The other end is the scenario itself. */
 export interface Interface {
@@ -45,6 +46,8 @@ export interface Scenario {
   /** ip6tables-restore text. */
   ip6tables?: string;
   sysctl?: Readonly<Record<string, number>>;
+  /** Sets of addresses; for Linux of one family each. */
+  sets?: Readonly<Record<string, SetConfig>>;
   steps: readonly Step[];
 }
 

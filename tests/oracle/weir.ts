@@ -66,13 +66,14 @@ class WeirRouter {
   }
 
   #configure(iptables: string, ip6tables: string): ValidConfig {
-    const { interfaces, routes } = this.#scenario;
+    const { interfaces, routes, sets } = this.#scenario;
     const { ftp, irc, tftp, amanda } = helpers;
     return validate({
       interfaces,
       routes,
       iptables,
       ip6tables,
+      sets,
       // As in Linux, a helper does nothing without a rule.
       helpers: [ftp, irc, tftp, amanda].map((helper) => helper({ autoAssign: false })),
       sysctl: this.#sysctl,
