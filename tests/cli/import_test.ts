@@ -112,7 +112,7 @@ const REFUSED: readonly (readonly [line: string, column: number, message: RegExp
   ["-A OUTPUT -m owner --uid-owner 1000 -j ACCEPT", 14, /^match "owner" is not one that Weir has/],
   ["-A FORWARD -m string --string x --algo bm -j DROP", 15, /^match "string" is not one that Weir has/],
   ["-A FORWARD -m u32 --u32 0>>22&0x3C@4=0x29 -j DROP", 15, /^match "u32" is not one that Weir has/],
-  ["-A FORWARD -m set --match-set block src -j DROP", 15, /^match "set" is not one that Weir has/],
+  ["-A FORWARD -m quota --quota 1000 -j DROP", 15, /^match "quota" is not one that Weir has/],
   ["-A FORWARD -m physdev --physdev-is-bridged -j ACCEPT", 15, /^match "physdev" is not one that Weir has/],
   [
     "-A INPUT -p tcp -m connlimit --connlimit-above 9 -j DROP",
