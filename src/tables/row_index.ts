@@ -15,8 +15,9 @@
  * What comes out may hold and is judged in full by the walk; what does not come out cannot hold, and asking it would
  * have changed nothing. So a slot keeps no more of its key than the hash: rows of two keys with one hash are all asked.
  *
- * Limits: a match that finds a transport header too short, or a later fragment in its place, may drop the packet. Such
- * packets are not looked up (`start` says so) but walk all rows.
+ * Limits: a match that finds a transport header too short, or a later fragment in its place, may drop the packet, and
+ * cut extension headers let every rule that asks for a protocol drop it. For such packets there is a second index, that
+ * goes by what is asked first and changes nothing: addresses and interfaces, in IPv4 the protocol.
  *
  * @module
  */
@@ -135,7 +136,7 @@ export function hashOf(
   return hash;
 }
 
-/** The rows of one chain. */
+/** The rows of one chain, and their place in the lists of the packet in hand. */
 export class RowIndex {
   readonly #family: Family;
   readonly #groups: Int32Array;
@@ -144,18 +145,33 @@ export class RowIndex {
   /** Places in `lists` of those rows of the packet that come next; the first `#count` are in use. */
   readonly #heads: Int32Array;
   #count = 0;
+  readonly #plain: RowIndex | null;
 
-  constructor(family: Family, groups: Int32Array, slots: Int32Array, lists: Int32Array) {
+  /** `plain`: the second index; null in itself. */
+  constructor(
+    family: Family,
+    groups: Int32Array,
+    slots: Int32Array,
+    lists: Int32Array,
+    plain: RowIndex | null,
+  ) {
     this.#family = family;
     this.#groups = groups;
     this.#slots = slots;
     this.#lists = lists;
     this.#heads = new Int32Array(groups.length / GROUP_WORDS);
+    this.#plain = plain;
   }
 
-  /** Looks the packet up, for `next` from `row` on. False for a packet that has to walk. */
-  start(row: number, p: Packet, protocol: number): boolean {
-    if (protocol < 0 || p.fragmentOffset !== 0 || p.length - p.l4 < HEADERS[protocol]) return false;
+  /** Looks the packet up, and returns the index to be asked for the rows from `row` on. */
+  start(row: number, p: Packet, protocol: number): RowIndex {
+    const odd = protocol < 0 || p.fragmentOffset !== 0 || p.length - p.l4 < HEADERS[protocol];
+    const index = odd && this.#plain !== null ? this.#plain : this;
+    index.#lookUp(row, p, protocol);
+    return index;
+  }
+
+  #lookUp(row: number, p: Packet, protocol: number): void {
     const groups = this.#groups, slots = this.#slots, lists = this.#lists, heads = this.#heads;
     const view = p.view, l4 = p.l4, ipv4 = this.#family === 4;
     const source = ipv4 ? IPV4_SOURCE : IPV6_SOURCE, destination = ipv4 ? IPV4_DESTINATION : IPV6_DESTINATION;
@@ -200,7 +216,6 @@ export class RowIndex {
       }
     }
     this.#count = count;
-    return true;
   }
 
   /** The first row from `row` on that can hold; there always is one, the policy's. Asked for ascending rows. */

@@ -42,6 +42,12 @@ export interface Rows {
   readonly matches: readonly Match[];
 }
 
+/** An address under a mask. */
+interface Masked {
+  readonly words: Int32Array;
+  readonly mask: Int32Array;
+}
+
 /** Fields and masks. */
 interface Shape {
   readonly fields: number;
@@ -75,57 +81,60 @@ interface Group {
 }
 
 const NOTHING = new Int32Array(ADDRESS_WORDS);
+const EVERYWHERE: Masked = { words: NOTHING, mask: NOTHING };
 const ANY: readonly number[] = [0];
 
 /** Makes the index of rows `first` to `last`, of which the last is the chain's end. */
 export function indexRows(program: Rows, first: number, last: number): I.RowIndex {
+  return makeIndex(program, first, last, makeIndex(program, first, last, null));
+}
+
+function makeIndex(program: Rows, first: number, last: number, plain: I.RowIndex | null): I.RowIndex {
   const wanted: Wanted[] = [];
   for (let row = first; row <= last; row++) {
-    const one = readRow(program, row);
+    const one = readRow(program, row, plain === null);
     if (one !== null) wanted.push(one);
   }
-  return layOut(program.family, groupsOf(program.family, wanted));
+  return layOut(program.family, groupsOf(program.family, wanted), plain);
 }
 
 // ── what a row wants ────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Null for a row that no packet fits. */
-function readRow({ rows, interfaceSets, interfaces, matches, family }: Rows, row: number): Wanted | null {
+/** What is asked behind the basic part, where asking has changed nothing so far. */
+interface Later {
+  readonly source: Masked;
+  readonly destination: Masked;
+  readonly sports: readonly PortSpan[] | null;
+  readonly dports: readonly PortSpan[] | null;
+  readonly relations: number;
+  readonly mark: { readonly value: number; readonly mask: number };
+}
+
+/** Null for a row that no packet fits. `plain`: by its basic part alone. */
+function readRow(program: Rows, row: number, plain: boolean): Wanted | null {
+  const { rows, interfaceSets, interfaces, family } = program;
   const at = row * T.ROW_WORDS, flags = rows[at + T.FLAGS];
   const has = (flag: number) => (flags & flag) !== 0;
-  const network = (asked: boolean, from: number) => {
-    return asked
-      ? { words: rows.subarray(from, from + 4), mask: rows.subarray(from + 4, from + 8) }
-      : { words: NOTHING, mask: NOTHING };
-  };
-  let source = network(has(T.ROW_SRC) && !has(T.ROW_SRC_INVERT), at + T.SRC);
-  let destination = network(has(T.ROW_DST) && !has(T.ROW_DST_INVERT), at + T.DST);
+  const network = (asked: boolean, from: number): Masked =>
+    asked ? { words: rows.subarray(from, from + 4), mask: rows.subarray(from + 4, from + 8) } : EVERYWHERE;
   const accepted = (flag: number, from: number) => {
     if (!has(flag)) return null;
     const list: number[] = [];
     for (let i = 0; i < interfaces; i++) if (interfaceSets[rows[from] + i] === 1) list.push(i);
     return list;
   };
-  const inInterfaces = accepted(T.ROW_IN, at + T.IN), outInterfaces = accepted(T.ROW_OUT, at + T.OUT);
-  let relations = has(T.ROW_RELATION) ? rows[at + T.RELATIONS] : -1;
-  const span = (invert: number, from: number): readonly PortSpan[] | null => {
-    if (!has(T.ROW_PORTS) || has(invert)) return null;
-    return [{ min: rows[at + from], max: rows[at + from + 1] }];
+  const basic: Later = {
+    source: network(has(T.ROW_SRC) && !has(T.ROW_SRC_INVERT), at + T.SRC),
+    destination: network(has(T.ROW_DST) && !has(T.ROW_DST_INVERT), at + T.DST),
+    sports: null,
+    dports: null,
+    relations: -1,
+    mark: { value: 0, mask: 0 },
   };
-  let sports = span(T.ROW_SPORT_INVERT, T.SPORT_MIN), dports = span(T.ROW_DPORT_INVERT, T.DPORT_MIN);
-  let mark = 0, markMask = 0;
-  for (let m = rows[at + T.MATCHES]; m < rows[at + T.MATCHES_END]; m++) {
-    const match = matches[m], needs = match.needs ?? {};
-    if (needs.source !== undefined && wider(source.mask, needs.source.mask, family)) source = needs.source;
-    if (needs.destination !== undefined && wider(destination.mask, needs.destination.mask, family)) {
-      destination = needs.destination;
-    }
-    sports = narrower(sports, needs.sports ?? (match.ports && upright(match.ports.sport)));
-    dports = narrower(dports, needs.dports ?? (match.ports && upright(match.ports.dport)));
-    relations &= needs.relations ?? match.relations ?? -1;
-    if (markMask === 0 && needs.mark !== undefined) ({ value: mark, mask: markMask } = needs.mark);
-    if (match.pure !== true) break;
-  }
+  const inInterfaces = accepted(T.ROW_IN, at + T.IN), outInterfaces = accepted(T.ROW_OUT, at + T.OUT);
+  const { source, destination, sports, dports, relations, mark } = plain
+    ? basic
+    : readLater(program, at, basic);
   if (inInterfaces?.length === 0 || outInterfaces?.length === 0 || relations === 0) return null;
   if (sports?.length === 0 || dports?.length === 0) return null;
 
@@ -136,7 +145,9 @@ function readRow({ rows, interfaceSets, interfaces, matches, family }: Rows, row
     copies *= values.length;
     return values;
   };
-  const protocol = has(T.ROW_PROTOCOL) && !has(T.ROW_PROTOCOL_INVERT) ? rows[at + T.PROTOCOL] : 0;
+  // IPv6 headers can be cut so that every protocol may be meant.
+  const asksProtocol = has(T.ROW_PROTOCOL) && !has(T.ROW_PROTOCOL_INVERT) && !(plain && family === 6);
+  const protocol = asksProtocol ? rows[at + T.PROTOCOL] : 0;
   const sport = protocol === 0 ? null : blocksOf(sports), dport = protocol === 0 ? null : blocksOf(dports);
   const dportValues = few(dport && dport.values, MOST_COPIES),
     sportValues = few(sport && sport.values, MOST_COPIES);
@@ -148,10 +159,10 @@ function readRow({ rows, interfaceSets, interfaces, matches, family }: Rows, row
     fieldsOf(destination.mask, I.BY_DESTINATION, I.BY_DESTINATION_WIDE) |
     (portsMask !== 0 ? I.BY_PORTS : 0) | (protocol !== 0 ? I.BY_PROTOCOL : 0) |
     (ins !== null ? I.BY_IN : 0) | (outs !== null ? I.BY_OUT : 0) |
-    (kinds !== null ? I.BY_RELATION : 0) | (markMask !== 0 ? I.BY_MARK : 0);
+    (kinds !== null ? I.BY_RELATION : 0) | (mark.mask !== 0 ? I.BY_MARK : 0);
   return {
     row,
-    shape: { fields, source: source.mask, destination: destination.mask, ports: portsMask, mark: markMask },
+    shape: { fields, source: source.mask, destination: destination.mask, ports: portsMask, mark: mark.mask },
     source: source.words,
     destination: destination.words,
     protocol,
@@ -159,8 +170,33 @@ function readRow({ rows, interfaceSets, interfaces, matches, family }: Rows, row
     outInterfaces: outs ?? ANY,
     relations: kinds ?? ANY,
     ports,
-    mark,
+    mark: mark.value,
   };
+}
+
+/** The row's ports and relation, and its matches as far as asking them changes nothing. */
+function readLater({ rows, matches, family }: Rows, at: number, basic: Later): Later {
+  const flags = rows[at + T.FLAGS];
+  const span = (invert: number, from: number): readonly PortSpan[] | null => {
+    if ((flags & T.ROW_PORTS) === 0 || (flags & invert) !== 0) return null;
+    return [{ min: rows[at + from], max: rows[at + from + 1] }];
+  };
+  let { source, destination, mark } = basic;
+  let sports = span(T.ROW_SPORT_INVERT, T.SPORT_MIN), dports = span(T.ROW_DPORT_INVERT, T.DPORT_MIN);
+  let relations = (flags & T.ROW_RELATION) !== 0 ? rows[at + T.RELATIONS] : -1;
+  for (let m = rows[at + T.MATCHES]; m < rows[at + T.MATCHES_END]; m++) {
+    const match = matches[m], { needs = {}, ports } = match;
+    if (needs.source !== undefined) source = narrowerNetwork(source, needs.source, family);
+    if (needs.destination !== undefined) {
+      destination = narrowerNetwork(destination, needs.destination, family);
+    }
+    sports = narrower(sports, needs.sports ?? (ports && upright(ports.sport)));
+    dports = narrower(dports, needs.dports ?? (ports && upright(ports.dport)));
+    relations &= needs.relations ?? match.relations ?? -1;
+    if (mark.mask === 0 && needs.mark !== undefined) mark = needs.mark;
+    if (match.pure !== true) break;
+  }
+  return { source, destination, sports, dports, relations, mark };
 }
 
 /** A mask of prefix length 0 looks at nothing. */
@@ -169,8 +205,9 @@ function fieldsOf(mask: Int32Array, narrow: number, wide: number): number {
   return mask[0] !== 0 ? narrow : 0;
 }
 
-function wider(mask: Int32Array, other: Int32Array, family: Family): boolean {
-  return maskLength(family, mask) < maskLength(family, other);
+/** Of two networks that must both hold, the one with the longer prefix. */
+function narrowerNetwork(a: Masked, b: Masked, family: Family): Masked {
+  return maskLength(family, a.mask) < maskLength(family, b.mask) ? b : a;
 }
 
 function upright({ min, max, invert }: PortRange): readonly PortSpan[] | undefined {
@@ -359,7 +396,7 @@ function lessened(family: Family, shape: Shape): Shape {
 // ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Hash tables and lists of all groups, each in one array. */
-function layOut(family: Family, groups: readonly Group[]): I.RowIndex {
+function layOut(family: Family, groups: readonly Group[], plain: I.RowIndex | null): I.RowIndex {
   const table = new Int32Array(groups.length * I.GROUP_WORDS);
   const buckets = groups.map(({ shape, wanted }) => bucketsOf(shape, wanted));
   const sizes = buckets.map(({ size }) => 2 << (32 - Math.clz32(size)));
@@ -390,7 +427,7 @@ function layOut(family: Family, groups: readonly Group[]): I.RowIndex {
     }
     nextSlot += sizes[i] * I.SLOT_WORDS;
   });
-  return new I.RowIndex(family, table, slots, lists);
+  return new I.RowIndex(family, table, slots, lists, plain);
 }
 
 /** The group's rows by the hash of what they want. */

@@ -243,13 +243,7 @@ export class Table {
       row++;
       const number = rows[at + INDEX];
       if (number < 0) continue;
-      if (index === null) {
-        index = this.#indexes[number];
-        if (!index.start(row, p, protocol)) {
-          index = null;
-          continue;
-        }
-      }
+      if (index === null) index = this.#indexes[number].start(row, p, protocol);
       row = index.next(row);
     }
   }
