@@ -25,7 +25,8 @@ import {
 } from "./entry.ts";
 import type { CreateContext, Match, Target } from "./extension.ts";
 import type { RowIndex } from "./row_index.ts";
-import { indexRows, type Rows } from "./row_indexer.ts";
+import { indexRows } from "./row_indexer.ts";
+import type { Rows } from "./row_wanted.ts";
 import type { Services } from "./services.ts";
 import * as T from "./table.ts";
 
