@@ -148,13 +148,13 @@ function indexChains(program: Rows, ends: readonly number[], from: number): RowI
   const indexes: RowIndex[] = [];
   let first = 0;
   for (const end of ends) {
-    const indexed = end - first - 1 >= from;
-    for (let row = first; row < end; row++) {
-      program.rows[row * T.ROW_WORDS + T.INDEX] = indexed && row >= first + WALKED_HEAD - 1
-        ? indexes.length
-        : -1;
+    if (end - first - 1 >= from) {
+      for (let row = first + WALKED_HEAD - 1; row < end; row++) {
+        program.rows[row * T.ROW_WORDS + T.FLAGS] |= T.ROW_INDEXED;
+        program.rows[row * T.ROW_WORDS + T.INDEX] = indexes.length;
+      }
+      indexes.push(indexRows(program, first, end - 1));
     }
-    if (indexed) indexes.push(indexRows(program, first, end - 1));
     first = end;
   }
   return indexes;

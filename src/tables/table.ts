@@ -59,7 +59,7 @@ export const ACTION = 22, ARGUMENT = 23;
 export const RELATIONS = 24;
 /** Bytes that the transport header must have where ports are asked for, and the ranges. */
 export const HEADER = 25, SPORT_MIN = 26, SPORT_MAX = 27, DPORT_MIN = 28, DPORT_MAX = 29;
-/** Number of the index that finds the next row when this one does not hold, -1: the next row is the next. */
+/** Number of the index that finds the next row when this one does not hold. */
 export const INDEX = 30;
 /** Words of a row: two cache lines. */
 export const ROW_WORDS = 32;
@@ -81,6 +81,8 @@ export const ROW_RELATION = 1 << 12;
 export const ROW_PORTS = 1 << 13, ROW_SPORT_INVERT = 1 << 14, ROW_DPORT_INVERT = 1 << 15;
 /** A match of the row may change the packet. */
 export const ROW_CHANGES = 1 << 16;
+/** An index knows the next row that can hold; without it the next row is the next. */
+export const ROW_INDEXED = 1 << 17;
 /** What else stands in the IP header. */
 const ROW_NETWORK = ROW_SRC | ROW_DST | ROW_FRAGMENT;
 
@@ -241,9 +243,8 @@ export class Table {
 
       // It does not hold: to the next one that can.
       row++;
-      const number = rows[at + INDEX];
-      if (number < 0) continue;
-      if (index === null) index = this.#indexes[number].start(row, p, protocol);
+      if ((flags & ROW_INDEXED) === 0) continue;
+      if (index === null) index = this.#indexes[rows[at + INDEX]].start(row, p, protocol);
       row = index.next(row);
     }
   }
