@@ -18,6 +18,13 @@ export interface Arena {
   uint8(length: number): Uint8Array<ArrayBuffer>;
 }
 
+/** A number that all agree on, such as a hash key: the first one's `value`, whatever the others bring. */
+export function agreed(arena: Arena, value: number): number {
+  const word = arena.int32(1);
+  if (arena.fresh) word[0] = value;
+  return word[0];
+}
+
 /** Memory of this JavaScript heap. */
 export class HeapArena implements Arena {
   readonly fresh = true;

@@ -18,7 +18,7 @@
  *
  * Limits: what Weir makes in answer to what it has made itself is not made.
  */
-import { type Arena, HeapArena } from "./arena.ts";
+import { agreed, type Arena, HeapArena } from "./arena.ts";
 import type { Clock, Random } from "./clock.ts";
 import type { ValidConfig } from "./config/valid.ts";
 import { Conntrack } from "./conntrack/core.ts";
@@ -159,7 +159,7 @@ export class Router {
     const routing = this.#routing;
     const acceptSourceRoute = sysctl.get("net.ipv4.conf.all.accept_source_route") !== 0;
     const options = this.#options = new Ipv4Options({ routing, clock, acceptSourceRoute });
-    const errors = this.#errors = new IcmpErrors({ routing, options, sysctl, clock, random });
+    const errors = this.#errors = new IcmpErrors({ routing, options, sysctl, clock, random, arena });
     const resets = new TcpResets({ routing, errors, sysctl, options });
     this.#redirects = new Redirects({ routing, errors, sysctl });
     this.#rejects = new Reject({ errors, resets });
@@ -168,7 +168,7 @@ export class Router {
     this.#refusalErrors = sysctl.get("weir.nat_refusal_errors") !== 0;
     this.#segmentGrown = sysctl.get("weir.segment_grown") !== 0;
     const { geometry, buffer } = memory;
-    const limited = new RateLimitedLog(clock, log);
+    const limited = new RateLimitedLog(clock, log, arena);
     const flows = new FlowTable(buffer, memory.flowsOffset, geometry.flows, random, arena);
     const expects = new ExpectTable(buffer, memory.expectsOffset, geometry.expects, random, arena);
     this.conntrack = new Conntrack({
@@ -196,7 +196,8 @@ export class Router {
       clock,
       sysctl,
       tracking6: config.tracking.ipv6,
-      seed: random.next(),
+      seed: agreed(arena, random.next()),
+      arena,
       expired: (p) => this.#reassemblyExceeded(p),
     });
 
@@ -206,6 +207,7 @@ export class Router {
       interfaces: this.interfaces,
       clock,
       random,
+      arena,
       reject: (p, how) => this.#reject(p, how),
       parameterProblem: (p, pointer) => this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, pointer),
       log: (line) => log(line),

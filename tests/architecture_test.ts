@@ -14,7 +14,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   clock: [],
   arena: [],
   sysctl: [],
-  log: ["clock"],
+  log: ["clock", "arena"],
   packet: VOCABULARY,
   routing: [...VOCABULARY, "packet"],
   conntrack: [...VOCABULARY, "packet"],

@@ -5,6 +5,7 @@
  * credits grow by 128 for each tick of 4 ms (HZ = 250, as Debian's kernels have it), each match costs the period's
  * worth, and the bucket holds `burst` of them.
  */
+import type { Arena } from "../arena.ts";
 import type { Clock } from "../clock.ts";
 import type { Packet } from "../packet/packet.ts";
 import { defineMatch, type Kind, type Match, type MatchExtension, OptionError } from "../tables/extension.ts";
@@ -65,33 +66,34 @@ function credits(period: number): number {
   return Math.floor(period * HZ * CREDITS_PER_TICK / SCALE);
 }
 
+/** Credits in the bucket, and the tick of the last packet. */
+const CREDIT = 0, TICK = 1;
+
 class LimitMatch implements Match {
   readonly #clock: Clock;
   readonly #cost: number;
   readonly #cap: number;
-  #credit: number;
-  #tick: number;
+  readonly #bucket: Float64Array;
 
-  constructor(clock: Clock, period: number, burst: number) {
+  constructor(clock: Clock, arena: Arena, period: number, burst: number) {
     this.#clock = clock;
     this.#cost = credits(period);
     this.#cap = credits(Math.imul(period, burst) >>> 0);
-    this.#credit = this.#cap;
-    this.#tick = clock.now >>> TICK_SHIFT;
+    this.#bucket = arena.float64(2);
+    if (!arena.fresh) return;
+    this.#bucket[CREDIT] = this.#cap;
+    this.#bucket[TICK] = clock.now >>> TICK_SHIFT;
   }
 
   match(_p: Packet): boolean {
-    const tick = this.#clock.now >>> TICK_SHIFT;
+    const bucket = this.#bucket, tick = this.#clock.now >>> TICK_SHIFT;
     // Ticks wrap with the clock, at 30 bits.
-    const elapsed = (tick - this.#tick) & 0x3fffffff;
-    this.#tick = tick;
-    const credit = Math.min(this.#cap, this.#credit + elapsed * CREDITS_PER_TICK);
-    if (credit < this.#cost) {
-      this.#credit = credit;
-      return false;
-    }
-    this.#credit = credit - this.#cost;
-    return true;
+    const elapsed = (tick - bucket[TICK]) & 0x3fffffff;
+    bucket[TICK] = tick;
+    const credit = Math.min(this.#cap, bucket[CREDIT] + elapsed * CREDITS_PER_TICK);
+    const enough = credit >= this.#cost;
+    bucket[CREDIT] = enough ? credit - this.#cost : credit;
+    return enough;
   }
 }
 
@@ -116,7 +118,8 @@ export const limit: MatchExtension = defineMatch<{ limit: number; limitBurst: nu
     return ` --limit ${rate.print(o.limit!.value, c)}` +
       (burst === DEFAULT_BURST ? "" : ` --limit-burst ${burst}`);
   },
-  create: (o, c) => new LimitMatch(c.services.clock, o.limit!.value, o.limitBurst!.value),
+  create: (o, { services }) =>
+    new LimitMatch(services.clock, services.arena, o.limit!.value, o.limitBurst!.value),
 });
 
 const NONE = { family: 4, protocol: 0 } as const;

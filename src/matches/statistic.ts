@@ -1,4 +1,5 @@
 /** Some of the packets: every nth, or by chance (iptables -m statistic; xt_statistic). */
+import type { Arena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import type { Packet } from "../packet/packet.ts";
 import {
@@ -46,17 +47,20 @@ const probability: Kind<number> = {
 class NthMatch implements Match {
   readonly #last: number;
   readonly #invert: boolean;
-  #count: number;
+  /** One number. */
+  readonly #count: Float64Array;
 
-  constructor(every: number, packet: number, invert: boolean) {
+  constructor(arena: Arena, every: number, packet: number, invert: boolean) {
     this.#last = every - 1;
-    this.#count = every - 1 - packet;
     this.#invert = invert;
+    this.#count = arena.float64(1);
+    if (arena.fresh) this.#count[0] = every - 1 - packet;
   }
 
   match(_p: Packet): boolean {
-    this.#count = this.#count === this.#last ? 0 : this.#count + 1;
-    return (this.#count === 0) !== this.#invert;
+    const count = this.#count[0] === this.#last ? 0 : this.#count[0] + 1;
+    this.#count[0] = count;
+    return (count === 0) !== this.#invert;
   }
 }
 
@@ -103,5 +107,5 @@ export const statistic: MatchExtension = defineMatch<StatisticOptions>({
   create: (o, c) =>
     o.mode!.value === "random"
       ? new RandomMatch(c.services.random, o.probability!.value, o.probability!.invert)
-      : new NthMatch(o.every!.value, o.packet!.value, o.every!.invert),
+      : new NthMatch(c.services.arena, o.every!.value, o.packet!.value, o.every!.invert),
 });

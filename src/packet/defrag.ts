@@ -18,15 +18,45 @@
  *
  * ## Limits
  *
- * net.ipv4.ipfrag_high_thresh and net.ipv6.ip6frag_high_thresh bytes each. At the limit new fragments are dropped until
- * time has made room; nothing waiting is evicted. Nothing here is on the path of unfragmented packets, so this is the
- * one place of the packet layer that allocates.
+ * net.ipv4.ipfrag_high_thresh and net.ipv6.ip6frag_high_thresh bytes each, 1 GiB at most. At the limit new fragments are
+ * dropped until time has made room; nothing waiting is evicted.
  */
+import { type Arena, HeapArena } from "../arena.ts";
 import type { Clock } from "../clock.ts";
 import { ACCEPT, ICMPV6, OUTPUT, Reason, STOLEN, TCP, UDP, type Verdict } from "../netfilter.ts";
 import { Sysctl } from "../sysctl.ts";
-import { DUPLICATE, FITS, type FragPeer, type FragQueue, type Piece } from "./fragqueue.ts";
-import { BLOCK } from "./fragstore.ts";
+import { FragPeers } from "./fragpeers.ts";
+import {
+  add,
+  clear,
+  DUPLICATE,
+  FITS,
+  isComplete,
+  isEmpty,
+  place,
+  Q_ARRIVAL,
+  Q_ECN,
+  Q_EXPIRES,
+  Q_FIRST_IN,
+  Q_IN_INTERFACE,
+  Q_LAST_IN,
+  Q_LENGTH,
+  Q_MAX_DF_SIZE,
+  Q_MAX_SIZE,
+  Q_NEXT_AT,
+  Q_PEER,
+  Q_RUNS,
+  Q_UNVERIFIED,
+} from "./fragqueue.ts";
+import {
+  BLOCK,
+  PIECE_END,
+  PIECE_HEADER,
+  PIECE_NEXT,
+  PIECE_OFFSET,
+  PIECE_WORDS,
+  RUN_NEXT,
+} from "./fragstore.ts";
 import { FragTable } from "./fragtable.ts";
 import {
   IPV4_DF,
@@ -65,6 +95,8 @@ export interface DefragOptions {
   readonly tracking6?: boolean;
   /** A random number, against senders who aim at one hash bucket. */
   readonly seed?: number;
+  /** Where the fragments wait. */
+  readonly arena?: Arena;
   /**
    * Called by `sweep` for a datagram that timed out after its first fragment had come: `p` holds that fragment. Linux
    * answers with "fragment reassembly time exceeded", in IPv4 only when the destination is its own address. The packet
@@ -86,7 +118,7 @@ export class Defrag {
    * round, and what waits belongs to an older datagram.
    */
   readonly #maxDistance: number;
-  readonly #peers = new Map<number, FragPeer>();
+  readonly #peers: FragPeers;
   readonly #addresses4 = new Int32Array(2);
   /** Source, destination, and the interface where the destination's meaning depends on it. */
   readonly #addresses6 = new Int32Array(9);
@@ -94,14 +126,16 @@ export class Defrag {
 
   constructor(o: DefragOptions) {
     const sysctl = o.sysctl ?? new Sysctl();
-    const seed = o.seed ?? 0;
+    const { seed = 0, arena = new HeapArena() } = o;
     this.#clock = o.clock;
     this.#expired = o.expired;
     this.#ipv4 = new FragTable(
       sysctl.get("net.ipv4.ipfrag_high_thresh"),
       sysctl.get("net.ipv4.ipfrag_time") * 1000,
       seed,
+      arena,
     );
+    this.#peers = new FragPeers(this.#ipv4.store.limit, seed, arena);
     this.#maxDistance = sysctl.get("net.ipv4.ipfrag_max_dist") || Infinity;
     this.#ipv6 = new FragTable(
       sysctl.get(
@@ -109,6 +143,7 @@ export class Defrag {
       ),
       sysctl.get(o.tracking6 ? "net.netfilter.nf_conntrack_frag6_timeout" : "net.ipv6.ip6frag_time") * 1000,
       seed,
+      arena,
     );
   }
 
@@ -139,7 +174,8 @@ export class Defrag {
   }
 
   #left(table: FragTable): number {
-    return table.oldest === null ? -1 : Math.max((table.oldest.expires - this.#clock.now) | 0, 0);
+    const q = table.oldest;
+    return q === 0 ? -1 : Math.max((table.store.words[q + Q_EXPIRES] - this.#clock.now) | 0, 0);
   }
 
   /** Forgets datagrams whose time is over. */
@@ -149,15 +185,16 @@ export class Defrag {
   }
 
   #sweep(table: FragTable): void {
-    for (let q = table.oldest; q !== null; q = table.oldest) {
-      if (((this.#clock.now - q.expires) | 0) < 0) return;
+    const w = table.store.words, pieces = table.store.pieces;
+    for (let q = table.oldest; q !== 0; q = table.oldest) {
+      if (((this.#clock.now - w[q + Q_EXPIRES]) | 0) < 0) return;
       this.timeouts++;
-      const report = q.firstIn && this.#expired !== undefined;
+      const report = w[q + Q_FIRST_IN] !== 0 && this.#expired !== undefined;
       if (report) {
         const p = this.#slot ??= new Packet();
-        const first = q.runs[0];
-        p.reset(q.inInterface, first.header + first.end);
-        table.store.load(first.block, 0, p.length, p.bytes, 0);
+        const first = w[q + Q_RUNS], at = first * PIECE_WORDS;
+        p.reset(w[q + Q_IN_INTERFACE], pieces[at + PIECE_HEADER] + pieces[at + PIECE_END]);
+        table.store.load(first, 0, p.length, p.bytes, 0);
         parseHeaders(p);
         p.reason = Reason["fragment-timeout"];
       }
@@ -166,17 +203,18 @@ export class Defrag {
     }
   }
 
-  #kill(table: FragTable, q: FragQueue): void {
+  #kill(table: FragTable, q: number): void {
+    const peer = table.store.words[q + Q_PEER];
     table.kill(q);
-    if (q.peer !== null && --q.peer.queues === 0) this.#peers.delete(q.peer.source);
+    if (peer !== 0) this.#peers.release(peer);
   }
 
-  #condemn(table: FragTable, q: FragQueue, p: Packet, reason: number): Verdict {
+  #condemn(table: FragTable, q: number, p: Packet, reason: number): Verdict {
     this.#kill(table, q);
     return p.drop(reason);
   }
 
-  /** Room for the fragment and a queue. One whose blocks would pass the limit is not begun. */
+  /** The packet's queue, if there is room for a queue and the fragment; else 0. One whose blocks would pass the limit is not begun. */
   #queue(
     table: FragTable,
     p: Packet,
@@ -184,108 +222,100 @@ export class Defrag {
     id: number,
     protocol: number,
     addresses: Int32Array,
-  ): FragQueue | null {
-    if (!table.store.hasRoom(1 + Math.ceil(p.length / BLOCK))) return null;
+  ): number {
+    if (!table.store.hasRoom(1 + Math.ceil(p.length / BLOCK))) return 0;
     return table.find(user, id, protocol, addresses, this.#clock.now);
   }
 
   /** ip_frag_queue. */
   #gather4(p: Packet, user: number): Verdict {
     const view = p.view;
-    const table = this.#ipv4;
+    const table = this.#ipv4, w = table.store.words;
     const addresses = this.#addresses4;
     addresses[0] = view.getInt32(IPV4_SOURCE);
     addresses[1] = view.getInt32(IPV4_SOURCE + 4);
     const q = this.#queue(table, p, user, view.getUint16(IPV4_ID), p.protocol, addresses);
-    if (q === null) return p.drop(FRAGMENT_MEMORY);
+    if (q === 0) return p.drop(FRAGMENT_MEMORY);
     this.#countArrival(table, q, addresses[0]);
 
     const offset = p.fragmentOffset;
     let end = offset + p.length - p.l4;
     if (!p.moreFragments) {
-      if (end < q.length || (q.lastIn && end !== q.length)) {
+      if (end < w[q + Q_LENGTH] || (w[q + Q_LAST_IN] !== 0 && end !== w[q + Q_LENGTH])) {
         return this.#condemn(table, q, p, FRAGMENT_MALFORMED);
       }
-      q.lastIn = true;
-      q.length = end;
+      w[q + Q_LAST_IN] = 1;
+      w[q + Q_LENGTH] = end;
     } else {
       end &= ~7;
-      if (end > q.length) {
-        if (q.lastIn) return this.#condemn(table, q, p, FRAGMENT_MALFORMED);
-        q.length = end;
+      if (end > w[q + Q_LENGTH]) {
+        if (w[q + Q_LAST_IN] !== 0) return this.#condemn(table, q, p, FRAGMENT_MALFORMED);
+        w[q + Q_LENGTH] = end;
       }
     }
     if (end <= offset) return this.#condemn(table, q, p, FRAGMENT_MALFORMED);
-    const place = q.place(offset, end);
-    if (place === DUPLICATE) return STOLEN;
-    if (place !== FITS) return this.#condemn(table, q, p, FRAGMENT_OVERLAP);
+    const fit = place(table.store, q, offset, end);
+    if (fit === DUPLICATE) return STOLEN;
+    if (fit !== FITS) return this.#condemn(table, q, p, FRAGMENT_OVERLAP);
 
     this.#add(table, q, p, offset, end, p.l4);
-    q.ecn |= 1 << (view.getUint8(IPV4_TOS) & 3);
+    w[q + Q_ECN] |= 1 << (view.getUint8(IPV4_TOS) & 3);
     const size = p.l4 + end - offset;
-    if (size > q.maxSize) q.maxSize = size;
-    if ((view.getUint16(IPV4_FRAGMENT) & IPV4_DF) !== 0 && size > q.maxDfSize) q.maxDfSize = size;
-    return q.complete ? this.#assemble4(table, q, p) : STOLEN;
+    if (size > w[q + Q_MAX_SIZE]) w[q + Q_MAX_SIZE] = size;
+    if ((view.getUint16(IPV4_FRAGMENT) & IPV4_DF) !== 0 && size > w[q + Q_MAX_DF_SIZE]) {
+      w[q + Q_MAX_DF_SIZE] = size;
+    }
+    return isComplete(table.store, q) ? this.#assemble4(table, q, p) : STOLEN;
   }
 
   /** ip_frag_too_far: starts the queue over when its id has probably been used again. */
-  #countArrival(table: FragTable, q: FragQueue, source: number): void {
-    if (q.peer === null) {
-      let peer = this.#peers.get(source);
-      if (peer === undefined) this.#peers.set(source, peer = { source, arrivals: 0, queues: 0 });
-      peer.queues++;
-      q.peer = peer;
-    }
-    const before = q.arrival;
-    q.arrival = ++q.peer.arrivals;
-    if (q.empty || q.arrival - before <= this.#maxDistance) return;
-    q.clear(table.store);
+  #countArrival(table: FragTable, q: number, source: number): void {
+    const w = table.store.words;
+    if (w[q + Q_PEER] === 0) w[q + Q_PEER] = this.#peers.hold(source);
+    const before = w[q + Q_ARRIVAL], now = this.#peers.count(w[q + Q_PEER]);
+    w[q + Q_ARRIVAL] = now;
+    if (isEmpty(table.store, q) || ((now - before) | 0) <= this.#maxDistance) return;
+    clear(table.store, q);
     table.refresh(q, this.#clock.now);
   }
 
   /** Keeps the fragment: all of it when it is the first, whose headers the whole will have, else the payload. */
-  #add(table: FragTable, q: FragQueue, p: Packet, offset: number, end: number, header: number): void {
-    const kept = offset === 0 ? header : 0;
-    const piece: Piece = {
-      offset,
-      end,
-      block: table.store.store(p.bytes, header - kept, header + end - offset),
-      header: kept,
-      next: null,
-      runEnd: end,
-    };
-    q.add(piece);
-    q.inInterface = p.inInterface;
-    if (!p.checksumValid) q.checksumValid = false;
+  #add(table: FragTable, q: number, p: Packet, offset: number, end: number, header: number): void {
+    const { store } = table, w = store.words, kept = offset === 0 ? header : 0;
+    add(store, q, store.store(p.bytes, header - kept, header + end - offset), offset, end, kept);
+    w[q + Q_IN_INTERFACE] = p.inInterface;
+    if (!p.checksumValid) w[q + Q_UNVERIFIED] = 1;
   }
 
   /** Writes the datagram into the packet: the first piece's headers without their last `cut` bytes, then all payload. */
-  #assemble(table: FragTable, q: FragQueue, p: Packet, cut: number): void {
-    const store = table.store;
-    const first = q.runs[0];
-    const header = first.header - cut;
+  #assemble(table: FragTable, q: number, p: Packet, cut: number): void {
+    const { store } = table, { words: w, pieces } = store;
+    const header = firstHeader(table, q) - cut;
     p.fragCount = 0;
-    store.load(first.block, 0, header, p.bytes, 0);
-    for (let i = 0; i < q.runs.length; i++) {
-      for (let piece: Piece | null = q.runs[i]; piece !== null; piece = piece.next) {
-        store.load(piece.block, piece.header, piece.end - piece.offset, p.bytes, header + piece.offset);
-        p.fragEnds[p.fragCount++] = header + piece.end;
+    store.load(w[q + Q_RUNS], 0, header, p.bytes, 0);
+    for (let run = w[q + Q_RUNS]; run !== 0; run = pieces[run * PIECE_WORDS + RUN_NEXT]) {
+      for (let piece = run; piece !== 0; piece = pieces[piece * PIECE_WORDS + PIECE_NEXT]) {
+        const at = piece * PIECE_WORDS, offset = pieces[at + PIECE_OFFSET], end = pieces[at + PIECE_END];
+        store.load(piece, pieces[at + PIECE_HEADER], end - offset, p.bytes, header + offset);
+        p.fragEnds[p.fragCount++] = header + end;
       }
     }
-    p.length = header + q.length;
+    p.length = header + w[q + Q_LENGTH];
     p.gsoType = GSO_NONE;
     p.partialChecksum = false;
-    p.checksumValid = q.checksumValid;
+    p.checksumValid = w[q + Q_UNVERIFIED] === 0;
   }
 
   /** ip_frag_reasm. */
-  #assemble4(table: FragTable, q: FragQueue, p: Packet): Verdict {
-    const ecn = ECN_RESULT[q.ecn];
+  #assemble4(table: FragTable, q: number, p: Packet): Verdict {
+    const w = table.store.words, ecn = ECN_RESULT[w[q + Q_ECN]];
     if (ecn < 0) return this.#condemn(table, q, p, FRAGMENT_MALFORMED);
-    if (q.runs[0].header + q.length > 65535) return this.#condemn(table, q, p, FRAGMENT_OVERSIZE);
+    if (firstHeader(table, q) + w[q + Q_LENGTH] > 65535) {
+      return this.#condemn(table, q, p, FRAGMENT_OVERSIZE);
+    }
     this.#assemble(table, q, p, 0);
-    p.fragMaxSize = q.maxSize;
-    p.fragDf = q.maxDfSize === q.maxSize;
+    p.fragMaxSize = w[q + Q_MAX_SIZE];
+    p.fragDf = w[q + Q_MAX_DF_SIZE] === w[q + Q_MAX_SIZE];
     p.view.setUint16(IPV4_TOTAL_LENGTH, p.length);
     p.view.setUint16(IPV4_FRAGMENT, p.fragDf ? IPV4_DF : 0);
     p.bytes[IPV4_TOS] |= ecn;
@@ -298,7 +328,7 @@ export class Defrag {
   /** nf_ct_frag6_gather and nf_ct_frag6_queue. */
   #gather6(p: Packet, user: number): Verdict {
     const view = p.view;
-    const table = this.#ipv6;
+    const table = this.#ipv6, w = table.store.words;
     const at = p.fragmentHeader;
     if (view.getUint16(ipv6.IPV6_PAYLOAD_LENGTH) === 0) return ACCEPT;
     if (firstFragmentCut(p, at)) return ACCEPT;
@@ -308,7 +338,7 @@ export class Defrag {
     addresses[8] = dependsOnInterface(addresses[4]) ? p.inInterface : 0;
     const id = view.getInt32(at + 4);
     const q = this.#queue(table, p, user, id, 0, addresses);
-    if (q === null) return p.drop(FRAGMENT_MEMORY);
+    if (q === 0) return p.drop(FRAGMENT_MEMORY);
 
     const word = view.getUint16(at + 2);
     const header = at + ipv6.FRAGMENT_HEADER;
@@ -316,44 +346,45 @@ export class Defrag {
     const end = offset + p.length - header;
     if (end > 65535) return p.drop(FRAGMENT_OVERSIZE);
     if ((word & ipv6.IPV6_MF) === 0) {
-      if (end < q.length || (q.lastIn && end !== q.length)) return p.drop(FRAGMENT_MALFORMED);
-      q.lastIn = true;
-      q.length = end;
+      if (end < w[q + Q_LENGTH] || (w[q + Q_LAST_IN] !== 0 && end !== w[q + Q_LENGTH])) {
+        return p.drop(FRAGMENT_MALFORMED);
+      }
+      w[q + Q_LAST_IN] = 1;
+      w[q + Q_LENGTH] = end;
     } else {
       if ((end & 7) !== 0) {
         this.#kill(table, q);
         return ACCEPT;
       }
-      if (end > q.length) {
-        if (q.lastIn) return p.drop(FRAGMENT_MALFORMED);
-        q.length = end;
+      if (end > w[q + Q_LENGTH]) {
+        if (w[q + Q_LAST_IN] !== 0) return p.drop(FRAGMENT_MALFORMED);
+        w[q + Q_LENGTH] = end;
       }
     }
     if (end === offset) return p.drop(FRAGMENT_MALFORMED);
-    const place = q.place(offset, end);
-    if (place === DUPLICATE) return STOLEN;
-    if (place !== FITS) return this.#condemn(table, q, p, FRAGMENT_OVERLAP);
+    const fit = place(table.store, q, offset, end);
+    if (fit === DUPLICATE) return STOLEN;
+    if (fit !== FITS) return this.#condemn(table, q, p, FRAGMENT_OVERLAP);
 
     this.#add(table, q, p, offset, end, header);
-    q.ecn |= 1 << ((view.getUint16(0) >> 4) & 3);
+    w[q + Q_ECN] |= 1 << ((view.getUint16(0) >> 4) & 3);
     const size = p.length - ipv6.IPV6_HEADER;
-    if (size > q.maxSize) q.maxSize = size;
-    if (offset === 0) q.nextAt = nextHeaderAt(p, at);
-    return q.complete ? this.#assemble6(table, q, p, id) : STOLEN;
+    if (size > w[q + Q_MAX_SIZE]) w[q + Q_MAX_SIZE] = size;
+    if (offset === 0) w[q + Q_NEXT_AT] = nextHeaderAt(p, at);
+    return isComplete(table.store, q) ? this.#assemble6(table, q, p, id) : STOLEN;
   }
 
   /** nf_ct_frag6_reasm: the fragment header goes, what stood before it stays. */
-  #assemble6(table: FragTable, q: FragQueue, p: Packet, id: number): Verdict {
-    const ecn = ECN_RESULT[q.ecn];
+  #assemble6(table: FragTable, q: number, p: Packet, id: number): Verdict {
+    const w = table.store.words, ecn = ECN_RESULT[w[q + Q_ECN]];
     if (ecn < 0) return this.#condemn(table, q, p, FRAGMENT_MALFORMED);
-    const first = q.runs[0];
-    const at = first.header - ipv6.FRAGMENT_HEADER;
-    if (at - ipv6.IPV6_HEADER + q.length > 65535) return this.#condemn(table, q, p, FRAGMENT_OVERSIZE);
+    const at = firstHeader(table, q) - ipv6.FRAGMENT_HEADER;
+    if (at - ipv6.IPV6_HEADER + w[q + Q_LENGTH] > 65535) return this.#condemn(table, q, p, FRAGMENT_OVERSIZE);
     this.#assemble(table, q, p, ipv6.FRAGMENT_HEADER);
-    table.store.load(first.block, at, 1, p.bytes, q.nextAt);
+    table.store.load(w[q + Q_RUNS], at, 1, p.bytes, w[q + Q_NEXT_AT]);
     p.view.setUint16(ipv6.IPV6_PAYLOAD_LENGTH, p.length - ipv6.IPV6_HEADER);
     p.view.setUint16(0, p.view.getUint16(0) | (ecn << 4));
-    p.fragMaxSize = ipv6.IPV6_HEADER + q.maxSize;
+    p.fragMaxSize = ipv6.IPV6_HEADER + w[q + Q_MAX_SIZE];
     p.fragDf = false;
     p.fragId = id;
     p.fragAt = at;
@@ -361,6 +392,12 @@ export class Defrag {
     this.#kill(table, q);
     return ACCEPT;
   }
+}
+
+/** Bytes of the first piece's headers, which the whole will have. */
+function firstHeader(table: FragTable, q: number): number {
+  const { words, pieces } = table.store;
+  return pieces[words[q + Q_RUNS] * PIECE_WORDS + PIECE_HEADER];
 }
 
 /** True for link-local and multicast destinations, which mean something else on every link. */

@@ -1,27 +1,54 @@
 /**
- * Memory for fragments that wait: blocks of 512 bytes, chained, out of slabs that are added as they are needed up to a
- * limit and kept for the next fragments. So a flood of fragments costs its limit and nothing else.
+ * Memory for fragments that wait: blocks of 512 bytes, chained, up to a limit. So a flood of fragments costs its limit
+ * and nothing else.
+ *
+ * A chain of blocks holds one fragment's bytes, and its first block is the *piece*, described by a few words beside the
+ * blocks. A block can also be taken as words, which is where a queue stands. Block 0 is nobody's: 0 means none.
  */
+import type { Arena } from "../arena.ts";
 
-/** Bytes of a block. */
-export const BLOCK = 512;
-/** Blocks of a slab: 64 KiB. */
-const SLAB_BLOCKS = 128;
+/** Bytes of a block, and words. */
+export const BLOCK = 512, BLOCK_WORDS = BLOCK / 4;
+/** Most blocks, whatever the limit: 1 GiB. */
+const MOST = 1 << 21;
+
+/** Words of a piece: `pieces[piece * PIECE_WORDS + PIECE_OFFSET]`. */
+export const PIECE_WORDS = 8;
+/** Its part of the datagram, and how many header bytes stand in front of the payload in its blocks. */
+export const PIECE_OFFSET = 0, PIECE_END = 1, PIECE_HEADER = 2;
+/** The piece that continues it in its run; and at a run's first piece the run's end, the next run, its subtrees. */
+export const PIECE_NEXT = 3, RUN_END = 4, RUN_NEXT = 5, RUN_LEFT = 6, RUN_RIGHT = 7;
+
+/** Blocks in use, those counted for queues included; blocks ever used; the first free one. */
+const USED = 0, HIGH = 1, FREE = 2;
 
 /** Chained blocks with a limit. */
 export class FragStore {
   /** Blocks that the limit allows. */
   readonly limit: number;
-  /** Blocks in use, those counted for queues included. */
-  used = 0;
-  readonly #slabs: Uint8Array[] = [];
-  /** Next block of the chain, or of the free list; −1 at the end. */
-  #next = new Int32Array(0);
-  #free = -1;
+  /** All blocks as words: block b begins at b * BLOCK_WORDS. */
+  readonly words: Int32Array;
+  readonly pieces: Int32Array;
+  readonly #bytes: Uint8Array;
+  /** Next block of the chain, or of the free list. */
+  readonly #next: Int32Array;
+  readonly #counts: Int32Array;
+  readonly #seed: number;
 
-  /** `bytes`: the limit, as net.ipv4.ipfrag_high_thresh. */
-  constructor(bytes: number) {
-    this.limit = Math.floor(bytes / BLOCK);
+  /** `bytes`: the limit, as net.ipv4.ipfrag_high_thresh. `seed` is for `weight`. */
+  constructor(bytes: number, seed: number, arena: Arena) {
+    this.#seed = seed;
+    this.limit = Math.min(Math.floor(bytes / BLOCK), MOST);
+    this.words = arena.int32((this.limit + 1) * BLOCK_WORDS);
+    this.#bytes = new Uint8Array(this.words.buffer, this.words.byteOffset, this.words.byteLength);
+    this.pieces = arena.int32((this.limit + 1) * PIECE_WORDS);
+    this.#next = arena.int32(this.limit + 1);
+    this.#counts = arena.int32(3);
+  }
+
+  /** Blocks in use. */
+  get used(): number {
+    return this.#counts[USED];
   }
 
   /** True if `blocks` more fit. */
@@ -29,13 +56,29 @@ export class FragStore {
     return this.used + blocks <= this.limit;
   }
 
+  /** One block, of which nothing is known; ask `hasRoom` before. */
+  take(): number {
+    const counts = this.#counts;
+    counts[USED]++;
+    const block = counts[FREE];
+    if (block === 0) return ++counts[HIGH];
+    counts[FREE] = this.#next[block];
+    return block;
+  }
+
+  /** A number that nobody outside can foresee, and that a block keeps: how high its run stands in a treap. */
+  weight(block: number): number {
+    const h = Math.imul(block ^ this.#seed, 0x21f0aaad);
+    return Math.imul(h ^ (h >>> 15), 0x735a2d97);
+  }
+
   /** Copies bytes `from` … `to`−1 into a new chain and returns its first block; ask `hasRoom` before. */
   store(bytes: Uint8Array, from: number, to: number): number {
-    let first = -1;
+    let first = 0;
     // Back to front, so that each block knows its successor when it is taken.
     for (let at = from + Math.floor((to - from - 1) / BLOCK) * BLOCK; at >= from; at -= BLOCK) {
-      const block = this.#take();
-      this.#slabs[block >> 7].set(bytes.subarray(at, Math.min(at + BLOCK, to)), (block & 127) * BLOCK);
+      const block = this.take();
+      this.#bytes.set(bytes.subarray(at, Math.min(at + BLOCK, to)), block * BLOCK);
       this.#next[block] = first;
       first = block;
     }
@@ -52,8 +95,8 @@ export class FragStore {
     }
     while (length > 0) {
       const size = Math.min(BLOCK - offset, length);
-      const start = (block & 127) * BLOCK + offset;
-      bytes.set(this.#slabs[block >> 7].subarray(start, start + size), to);
+      const start = block * BLOCK + offset;
+      bytes.set(this.#bytes.subarray(start, start + size), to);
       to += size;
       length -= size;
       offset = 0;
@@ -63,30 +106,18 @@ export class FragStore {
 
   /** Gives a chain back. */
   release(first: number): void {
-    for (let block = first; block >= 0;) {
+    for (let block = first; block !== 0;) {
       const next = this.#next[block];
-      this.#next[block] = this.#free;
-      this.#free = block;
-      this.used--;
+      this.give(block);
       block = next;
     }
   }
 
-  #take(): number {
-    if (this.#free < 0) this.#grow();
-    const block = this.#free;
-    this.#free = this.#next[block];
-    this.used++;
-    return block;
-  }
-
-  #grow(): void {
-    const from = this.#slabs.length * SLAB_BLOCKS;
-    const next = new Int32Array(from + SLAB_BLOCKS);
-    next.set(this.#next);
-    for (let i = from; i < next.length; i++) next[i] = i + 1 < next.length ? i + 1 : this.#free;
-    this.#next = next;
-    this.#free = from;
-    this.#slabs.push(new Uint8Array(SLAB_BLOCKS * BLOCK));
+  /** Gives one block back. */
+  give(block: number): void {
+    const counts = this.#counts;
+    this.#next[block] = counts[FREE];
+    counts[FREE] = block;
+    counts[USED]--;
   }
 }

@@ -11,6 +11,7 @@
  * the interface that the packet came in by. IPv4 errors fill 576 bytes and keep the packet's TOS bits under precedence
  * 6; IPv6 errors fill 1280 bytes with traffic class 0.
  */
+import { agreed, type Arena, HeapArena } from "../arena.ts";
 import type { Clock, Random } from "../clock.ts";
 import { ICMP, ICMPV6 } from "../netfilter.ts";
 import { ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, ICMPV6_PARAMPROB, ICMPV6_PKT_TOOBIG } from "../packet/icmp.ts";
@@ -43,6 +44,8 @@ export interface IcmpOptions {
   readonly sysctl: Sysctl;
   readonly clock: Clock;
   readonly random: Random;
+  /** Where limits and counters stand. */
+  readonly arena?: Arena;
 }
 
 /** The ICMP errors of one router. */
@@ -57,30 +60,35 @@ export class IcmpErrors {
   readonly #limit6: number;
   readonly #ttl: number;
   readonly #labelSeed: number;
-  #ident: number;
+  /** One number. */
+  readonly #ident: Int32Array;
   /** Scratch: the sender at 0, Weir's address at 4. */
   readonly #words = new Int32Array(8);
 
   constructor(o: IcmpOptions) {
+    const arena = o.arena ?? new HeapArena();
     this.#routing = o.routing;
     this.#options = o.options;
-    this.targets = new TargetLimit(o.clock);
+    this.targets = new TargetLimit(o.clock, arena);
     this.#global = new GlobalLimit(
       o.clock,
       o.sysctl.get("net.ipv4.icmp_msgs_per_sec"),
       o.sysctl.get("net.ipv4.icmp_msgs_burst"),
+      arena,
     );
     this.#limit4 = o.sysctl.get("net.ipv4.icmp_ratelimit");
     this.#mask4 = o.sysctl.get("net.ipv4.icmp_ratemask");
     this.#limit6 = o.sysctl.get("net.ipv6.icmp.ratelimit");
     this.#ttl = o.sysctl.get("net.ipv4.ip_default_ttl");
-    this.#ident = o.random.next();
-    this.#labelSeed = o.random.next();
+    const ident = o.random.next();
+    this.#ident = arena.int32(1);
+    if (arena.fresh) this.#ident[0] = ident;
+    this.#labelSeed = agreed(arena, o.random.next());
   }
 
   /** Identification of the next packet that Weir makes. */
   nextIdent(): number {
-    return this.#ident++ & 0xffff;
+    return this.#ident[0]++ & 0xffff;
   }
 
   /** Flow label of a packet that Weir makes. */

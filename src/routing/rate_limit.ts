@@ -5,6 +5,7 @@
  *
  * The targets' table has a fixed size. A target that has to leave comes back with a full bucket, as in Linux.
  */
+import { type Arena, HeapArena } from "../arena.ts";
 import type { Clock } from "../clock.ts";
 import { hash } from "./address_index.ts";
 
@@ -25,10 +26,11 @@ const REDIRECT_LOAD = 20, REDIRECT_NUMBER = 9, REDIRECT_SILENCE = REDIRECT_LOAD 
 /** Buckets by target address. */
 export class TargetLimit {
   readonly #clock: Clock;
-  readonly #entries = new Int32Array(SETS * WAYS * WORDS);
+  readonly #entries: Int32Array;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, arena: Arena = new HeapArena()) {
     this.#clock = clock;
+    this.#entries = arena.int32(SETS * WAYS * WORDS);
   }
 
   /** Takes the tokens of one ICMP message to this target; false if they are not there. */
@@ -118,36 +120,40 @@ export class TargetLimit {
   }
 }
 
+/** Messages that may go, and when more were last put in. */
+const CREDIT = 0, STAMP = 1;
+
 /** The bucket for all targets. */
 export class GlobalLimit {
   readonly #clock: Clock;
   readonly #perSecond: number;
   readonly #burst: number;
-  #credit = 0;
-  #stamp: number;
+  readonly #bucket: Int32Array;
 
-  constructor(clock: Clock, perSecond: number, burst: number) {
+  constructor(clock: Clock, perSecond: number, burst: number, arena: Arena = new HeapArena()) {
     this.#clock = clock;
     this.#perSecond = perSecond;
     this.#burst = burst;
-    this.#stamp = (clock.now - 1000) | 0;
+    this.#bucket = arena.int32(2);
+    if (arena.fresh) this.#bucket[STAMP] = clock.now - 1000;
   }
 
   /** True if a message may go to anyone. `take` pays for it, once it is known to go. */
   allow(): boolean {
-    if (this.#credit > 0) return true;
+    const bucket = this.#bucket;
+    if (bucket[CREDIT] > 0) return true;
     // Filled up in steps of 20 ms at least, with a second's worth at most.
     const now = this.#clock.now | 0;
-    const waited = Math.min((now - this.#stamp) >>> 0, 1000);
+    const waited = Math.min((now - bucket[STAMP]) >>> 0, 1000);
     if (waited < 20) return false;
     const more = Math.floor(this.#perSecond * waited / 1000);
     if (more === 0) return false;
-    this.#stamp = now;
-    this.#credit = Math.min(this.#credit + more, this.#burst);
-    return this.#credit > 0;
+    bucket[STAMP] = now;
+    bucket[CREDIT] = Math.min(bucket[CREDIT] + more, this.#burst);
+    return bucket[CREDIT] > 0;
   }
 
   take(): void {
-    this.#credit--;
+    this.#bucket[CREDIT]--;
   }
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Arena } from "../arena.ts";
 import type { Clock, Random } from "../clock.ts";
 import type { Conntrack } from "../conntrack/core.ts";
 import type { Nat } from "../nat/core.ts";
@@ -20,6 +21,8 @@ export interface Services {
   readonly interfaces: Interfaces;
   readonly clock: Clock;
   readonly random: Random;
+  /** Where a match or target keeps what it remembers from packet to packet. */
+  readonly arena: Arena;
   /**
    * Answers the packet's sender; the target drops the packet afterwards. `how` is the code of a destination
    * unreachable message in the packet's own family (ICMP type 3, ICMPv6 type 1), or `REJECT_TCP_RESET`.

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { HeapArena } from "../../src/arena.ts";
 import { validate } from "../../src/config/validate.ts";
 import type { RouterConfig, TablesConfig } from "../../src/config/types.ts";
 import type { ValidConfig } from "../../src/config/valid.ts";
@@ -98,6 +99,7 @@ export class Rig {
       interfaces: this.interfaces,
       clock: this.clock,
       random,
+      arena: new HeapArena(),
       reject: (p, how) => {
         this.rejects.push(how);
         this.onReject?.(p);
