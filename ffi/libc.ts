@@ -27,6 +27,10 @@ const SYMBOLS = {
   // int clock_gettime(clockid_t clockid, struct timespec *tp);
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
 
+  // ── threads ──────────────────────────────────────────────────────────────────────────────────────────────────
+  // long syscall(long number, uint32_t *uaddr, int op, uint32_t val, const struct timespec *timeout); with SYS_FUTEX
+  futex: { name: "syscall", parameters: ["i32", "pointer", "i32", "i32", "buffer"], result: "i32" },
+
   // ── descriptors ──────────────────────────────────────────────────────────────────────────────────────────────
   // ssize_t read(int fd, void *buf, size_t count);
   read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
@@ -72,6 +76,8 @@ export type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 /** Numbers of read(2) and write(2) for `transfer`. */
 export const SYS_READ = Deno.build.arch === "x86_64" ? 0 : 63,
   SYS_WRITE = Deno.build.arch === "x86_64" ? 1 : 64;
+/** Number of futex(2) for `futex`. */
+export const SYS_FUTEX = Deno.build.arch === "x86_64" ? 202 : 98;
 
 let symbols: Libc | undefined;
 let errno: Int32Array<ArrayBuffer> | undefined;

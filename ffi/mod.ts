@@ -17,6 +17,7 @@ export {
 } from "./tun.ts";
 export { EventFd, POLL_BROKEN, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, PollSet } from "./poll.ts";
 export { mapMemory, type MapOptions, MappedFile, unmapMemory } from "./mmap.ts";
+export { Futex } from "./futex.ts";
 export { inNetns, NETNS_DIRECTORY } from "./netns.ts";
 export { CLOCK_MONOTONIC, CLOCK_REALTIME, SystemClock } from "./clock.ts";
 export { IFNAMSIZ, invalidDeviceName } from "./ifreq.ts";

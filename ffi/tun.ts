@@ -186,7 +186,8 @@ function open(options: TunOptions): Tun {
       [EBUSY]: "the name is in use by another device or process; choose another, or remove it by " +
         `\`ip ${netns === undefined ? "" : `-n ${netns} `}link del ${name}\``,
       [EINVAL]: options.attach
-        ? "the device that has this name is not a TUN device, or was opened with other options"
+        ? "the device that has this name is not a TUN device, or was opened with other options" +
+          (options.multiQueue ? "; for several queues make it with `ip tuntap add … multi_queue`" : "")
         : "the kernel refuses these options",
       [EPERM]: privilege,
     });

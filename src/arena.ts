@@ -60,6 +60,11 @@ export class MappedArena implements Arena {
     return this.#used;
   }
 
+  /** True if a piece of so many bytes can still be taken. */
+  hasRoom(bytes: number): boolean {
+    return this.#used + bytes <= this.#buffer.byteLength;
+  }
+
   int32(length: number): Int32Array<ArrayBuffer> {
     return new Int32Array(this.#buffer, this.#take(length * 4), length);
   }

@@ -14,9 +14,9 @@
  * whole header. `open` believes only what it understands: another layout or a size that does not fit is refused
  * with the reason.
  *
- * Limits: one thread writes each word. Counters are float64, exact up to 2⁵³; a reader in another thread or process
- * sees each of them whole, but not all of one moment. Of packets' payloads nothing is kept here but the announcements
- * that helpers with `record` have found.
+ * Limits: one thread at a time writes each word; several data planes take turns by a lock. Counters are float64, exact
+ * up to 2⁵³; a reader in another thread or process sees each of them whole, but not all of one moment. Of packets'
+ * payloads nothing is kept here but the announcements that helpers with `record` have found.
  */
 import { EXP_WORDS, ExpectTable } from "./conntrack/expect.ts";
 import { FLOW_WORDS } from "./conntrack/flow.ts";
@@ -55,8 +55,8 @@ const FLAG_ACCOUNTING = 1;
 export const CONTROL_COMMAND = 0;
 /** What the data plane does: STATUS_*. */
 export const CONTROL_STATUS = 1;
-/** Grows with every turn of the data plane's loop. */
-export const CONTROL_HEARTBEAT = 2;
+/** Grows with every turn of a data plane's loop: the n-th one's at CONTROL_HEARTBEAT + n * HEARTBEAT_STRIDE, for up to 64. */
+export const CONTROL_HEARTBEAT = 512, HEARTBEAT_STRIDE = 8;
 /** Flows and expectations in the tables, as of the last batch. */
 export const CONTROL_FLOWS = 3, CONTROL_EXPECTS = 4;
 /** Entries ever put into the ring, and ever carried out. */

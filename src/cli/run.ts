@@ -4,6 +4,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { planDevices } from "../control/plan.ts";
 import { supervise } from "../control/supervisor.ts";
 import type { ValidConfig } from "../config/valid.ts";
+import { isWorkers, WORKERS_MAX } from "../config/validate.ts";
 import type { Memory } from "../memory.ts";
 import { geometryOf } from "../router.ts";
 import { type Command, onlyArgument, unknownOption, Usage } from "./command.ts";
@@ -12,7 +13,7 @@ import { complain } from "./output.ts";
 
 export const run: Command = {
   name: "run",
-  usage: "CONFIG [--name NAME]",
+  usage: "CONFIG [--name NAME] [--workers N]",
   summary: "routes, until SIGTERM or Ctrl-C",
   help: `
 Runs the router that the configuration module CONFIG describes. It makes the TUN devices, gives the other side of each
@@ -25,16 +26,21 @@ expectations are in its state file, which a clean end removes.
 It needs root (CAP_NET_ADMIN, and CAP_SYS_ADMIN for namespaces) and /dev/net/tun.
 
   --name NAME   of the router, for other commands and its state file; the configuration's file name by default
+  --workers N   threads that route, instead of what the configuration says (1 by default)
 
 Example:
   $ weir run examples/gateway.ts
   weir: ready, forwarding (lan, wan)`,
   async run(args) {
-    const options = parseArgs(args, { string: ["_", "name"], unknown: unknownOption });
+    const options = parseArgs(args, { string: ["_", "name", "workers"], unknown: unknownOption });
     const path = onlyArgument(options._, "CONFIG");
     const name = options.name ?? nameOf(path);
     if (!/^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/.test(name)) {
       throw new Usage(`--name ${name}: letters, digits, “.”, “_” and “-”, up to 64 of them`);
+    }
+    const asked = options.workers === undefined ? undefined : Number(options.workers || NaN);
+    if (asked !== undefined && !isWorkers(asked)) {
+      throw new Usage(`--workers ${options.workers}: a number of threads from 1 to ${WORKERS_MAX}`);
     }
     const { config, url } = await load(path);
     const valid = validated(path, config);
@@ -46,6 +52,7 @@ Example:
       config: url.href,
       plan: planDevices(valid),
       geometry: geometryOf(valid),
+      workers: asked ?? valid.workers,
       keep: (memory) => isOf(memory, valid),
     });
   },

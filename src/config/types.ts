@@ -54,6 +54,12 @@ export interface RouterConfig {
    * 5508 want them: endpoint-independent mappings, longer timeouts.
    */
   profile?: Profile;
+  /**
+   * Threads that route, 1 by default; up to 64. Each has a queue of every device, all share one state. More than one is
+   * for machines where one core is not enough. Functions of yours (matches, helpers) run in all of them, each with its
+   * own copy of your module's variables.
+   */
+  workers?: number;
   /** Linux's knobs by their names and in their units: `{ "net.netfilter.nf_conntrack_tcp_loose": 0 }`. */
   sysctl?: Readonly<Record<string, number>>;
 }

@@ -55,6 +55,8 @@ export interface ValidConfig {
   readonly timeouts: readonly TimeoutPolicy[];
   /** Sets of addresses by name. */
   readonly sets: ReadonlyMap<string, AddressSet>;
+  /** Threads that route. */
+  readonly workers: number;
   /** All knobs, set or not. */
   readonly sysctl: Sysctl;
   /** The tables of both families. */

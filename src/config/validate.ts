@@ -37,11 +37,20 @@ const KEYS = [
   "helpers",
   "timeouts",
   "profile",
+  "workers",
   "sysctl",
 ];
 const ROUTE_TYPES = ["unicast", "blackhole", "unreachable", "prohibit"];
 /** Smallest MTU of an IPv4 link (RFC 791), of an IPv6 link (RFC 8200, 5), and the largest packet. */
 const MTU_MIN = 68, MTU_MIN_6 = 1280, MTU_MAX = 65535, MTU_DEFAULT = 1500;
+
+/** Most threads that route. */
+export const WORKERS_MAX = 64;
+
+/** True for a number of threads. */
+export function isWorkers(input: unknown): input is number {
+  return typeof input === "number" && Number.isInteger(input) && input >= 1 && input <= WORKERS_MAX;
+}
 
 /** Checks a configuration; throws `ConfigError`. */
 export function validate(config: RouterConfig): ValidConfig {
@@ -68,6 +77,7 @@ class Validator {
     const helpers = this.#helpers(config.helpers);
     const sysctl = this.#sysctl(config.sysctl, this.#profile(config.profile));
     const timeouts = readTimeouts(config.timeouts, "timeouts", problems);
+    const workers = this.#workers(config.workers);
     const sets = readSets(config.sets, problems);
     const context = { interfaces: names, helpers, timeouts, sets, problems, warnings: this.#warnings };
     const written = readTables(config.tables, "tables", context);
@@ -85,6 +95,7 @@ class Validator {
       helpers,
       timeouts,
       sets,
+      workers,
       sysctl,
       rules: { ipv4: rules[4], ipv6: rules[6] },
       tracking: {
@@ -117,6 +128,13 @@ class Validator {
       return written[name] ?? restored[name];
     };
     return { family, raw: merge("raw"), mangle: merge("mangle"), nat: merge("nat"), filter: merge("filter") };
+  }
+
+  #workers(input: unknown): number {
+    if (input === undefined) return 1;
+    if (isWorkers(input)) return input;
+    this.#problem("workers", `${show(input)} is not a number of threads from 1 to ${WORKERS_MAX}`);
+    return 1;
   }
 
   // ── interfaces and host ───────────────────────────────────────────────────────────────────────────────────────

@@ -50,14 +50,16 @@ export interface InterfacePlan {
 /** Opened and configured devices. */
 export class Devices {
   readonly #tuns: Tun[] = [];
-  /** What the data plane has to know of them. */
-  readonly ports: PortSpec[] = [];
+  /** What the data plane has to know of them: by worker, each of which has a queue of every device. */
+  readonly queues: readonly PortSpec[][];
 
-  private constructor() {}
+  private constructor(workers: number) {
+    this.queues = Array.from({ length: workers }, () => []);
+  }
 
   /** Makes all devices, or none: a failure undoes what was done and throws an error of one line. */
-  static async open(plan: DevicePlan): Promise<Devices> {
-    const devices = new Devices();
+  static async open(plan: DevicePlan, workers = 1): Promise<Devices> {
+    const devices = new Devices(workers);
     try {
       for (const i of plan.interfaces) {
         devices.#open(i.index, i.name, i.device, i.peer?.netns ?? null, i.offload);
@@ -82,9 +84,18 @@ export class Devices {
   }
 
   #open(index: number, name: string, device: string, netns: string | null, offload: boolean): void {
-    const tun = openTun({ name: device, netns: netns ?? undefined, vnetHdr: offload });
-    this.#tuns.push(tun);
-    this.ports.push({ index, name, fd: tun.fd, vnet: tun.vnetHdr });
+    this.queues.forEach((ports, number) => {
+      // The first queue makes the device.
+      const tun = openTun({
+        name: device,
+        netns: netns ?? undefined,
+        vnetHdr: offload,
+        multiQueue: this.queues.length > 1,
+        attach: number > 0,
+      });
+      this.#tuns.push(tun);
+      ports.push({ index, name, fd: tun.fd, vnet: tun.vnetHdr });
+    });
   }
 
   /** One run of `ip` per namespace, side by side. All of them end before an error is told, so that none works on. */

@@ -6,6 +6,9 @@
  *                                                         … ─▶ stop ─▶ socket, worker, devices, file gone, in this order
  * ```
  *
+ * A data plane is one worker, or several that share the router: the first one lays out what they share, and the others
+ * begin when it is ready. They end together, whichever has a reason.
+ *
  * Life-cycle: `supervise` returns the exit code when all is undone: 0 after SIGTERM, SIGINT or `abort`, 1 when something
  * could not be made or the data plane died, with the reason shown. It takes a validated configuration, so a mistake
  * in it is told before anything is touched. The caller ends the process by `Deno.exit` with that code.
@@ -14,8 +17,10 @@
  * and the memory that it may still touch is left mapped.
  */
 import { EventFd, SyscallError } from "deno_tun";
-import type { FromWorker, ToWorker } from "../dataplane/messages.ts";
-import { COMMAND_STOP, CONTROL_COMMAND, CONTROL_HEARTBEAT, type Geometry, type Memory } from "../memory.ts";
+import type { FromWorker, Start, ToWorker } from "../dataplane/messages.ts";
+import { Share } from "../dataplane/shared_arena.ts";
+import { COMMAND_STOP, CONTROL_COMMAND, CONTROL_HEARTBEAT, HEARTBEAT_STRIDE } from "../memory.ts";
+import type { Geometry, Memory } from "../memory.ts";
 import { commandsOf } from "./commands.ts";
 import { type DevicePlan, Devices } from "./devices.ts";
 import { IpError } from "./ip.ts";
@@ -35,6 +40,8 @@ export interface Job {
   readonly keep?: (memory: Memory) => boolean;
   /** Directory of the state file, when it is not the usual one. */
   readonly directory?: string;
+  /** Workers of the data plane, 1 by default. */
+  readonly workers?: number;
   /** The worker's module; Weir's own by default. */
   readonly worker?: URL;
   readonly output?: Output;
@@ -66,9 +73,10 @@ export async function supervise(job: Job): Promise<number> {
     for (const i of job.plan.interfaces) state.memory.setInterfaceName(i.index, i.name);
     if (job.plan.host) state.memory.setInterfaceName(0, job.plan.host.device);
     status = new Status(state.memory, job.output ?? standardOutput());
-    plane = new DataPlane(job.worker ?? new URL("../dataplane/worker.ts", import.meta.url), status);
+    const workers = job.workers ?? 1;
+    plane = new DataPlane(job.worker ?? new URL("../dataplane/worker.ts", import.meta.url), status, workers);
     plane.load(job.config);
-    if (!stop.asked) devices = await Devices.open(job.plan);
+    if (!stop.asked) devices = await Devices.open(job.plan, workers);
     if (!stop.asked) {
       plane.start(state, devices!);
       await Promise.race([plane.ready, plane.dead, stop.promise]);
@@ -80,6 +88,7 @@ export async function supervise(job: Job): Promise<number> {
         commandsOf({ memory, command: command.bind(plane, memory) }),
       );
       const places = job.plan.interfaces.map((i) => i.name);
+      if (workers > 1) places.push(`${workers} workers`);
       if (job.plan.host) places.push(`host ${job.plan.host.device}`);
       const kept = state.recovered ? ", with the flows of the process before" : "";
       status.log(`weir: ready, forwarding (${places.join(", ")})${kept}`);
@@ -152,8 +161,73 @@ class Stop {
   }
 }
 
-/** The worker, as the control plane sees it. */
+/** All workers of the data plane. */
 class DataPlane {
+  /** All of them route. */
+  readonly ready: Promise<void>;
+  /** One of them has ended, as told or not. */
+  readonly dead: Promise<void>;
+  readonly #workers: readonly PlaneWorker[];
+  readonly #share: Share | null;
+
+  constructor(module: URL, status: Status, workers: number) {
+    this.#workers = Array.from({ length: workers }, (_, number) => new PlaneWorker(module, status, number));
+    this.#share = workers === 1 ? null : new Share();
+    this.ready = Promise.all(this.#workers.map((worker) => worker.ready)).then(() => {});
+    this.dead = Promise.race(this.#workers.map((worker) => worker.dead));
+  }
+
+  /** Why it died: the first reason that one of them had; null while none has. */
+  get failure(): string | null {
+    return this.#workers.find((worker) => worker.failure !== null)?.failure ?? null;
+  }
+
+  load(config: string): void {
+    for (const worker of this.#workers) worker.load(config);
+  }
+
+  start(state: State, devices: Devices): void {
+    const [first, ...others] = this.#workers;
+    const start = (worker: PlaneWorker) => {
+      const { address, length, recovered } = state, { number } = worker;
+      worker.start({
+        kind: "start",
+        ports: devices.queues[number],
+        wake: worker.wake.fd,
+        worker: number,
+        workers: this.#workers.length,
+        share: this.#share?.address ?? 0n,
+        address,
+        length,
+        recovered,
+      });
+    };
+    start(first);
+    first.ready.then(() => others.forEach((worker) => worker.stopping || start(worker)));
+  }
+
+  /** Looks after the heartbeats: a loop that does not turn any more has died too, without a word. */
+  watch(state: State): ReturnType<typeof setInterval> {
+    const every = 1000;
+    return setInterval(() => this.#workers.forEach((worker) => worker.look(state, every)), every);
+  }
+
+  /** Has the first worker carry out a command: the words of its answer. Throws a `CommandError`. */
+  command(memory: Memory, command: number, args: readonly number[]): Promise<Int32Array> {
+    return this.#workers[0].command(memory, command, args);
+  }
+
+  /** Has the workers close themselves: true when all are gone. */
+  async stop(state: State): Promise<boolean> {
+    const gone = await Promise.all(this.#workers.map((worker) => worker.stop(state)));
+    if (gone.includes(false)) return false;
+    this.#share?.close();
+    return true;
+  }
+}
+
+/** A worker, as the control plane sees it. */
+class PlaneWorker {
   /** Why it died; null while it has not. */
   failure: string | null = null;
   /** It routes. */
@@ -161,8 +235,11 @@ class DataPlane {
   /** It has ended, as told or not. */
   readonly dead: Promise<void>;
 
+  /** It has been told to stop. */
+  stopping = false;
+  readonly wake: EventFd = new EventFd();
+
   readonly #worker: Worker;
-  readonly #wake = new EventFd();
   readonly #dead: () => void;
   /** The worker itself has ended; `dead` can also be a verdict about one that hangs. */
   readonly #gone = Promise.withResolvers<void>();
@@ -170,13 +247,16 @@ class DataPlane {
   #over = false;
   /** The command before, carried out or not: one at a time. */
   #before: Promise<unknown> = Promise.resolve();
+  /** Its last heartbeat, and for how long it has had no other. */
+  #beat = -1;
+  #still = 0;
 
-  constructor(module: URL, status: Status) {
+  constructor(module: URL, status: Status, readonly number: number) {
     const ready = Promise.withResolvers<void>(), dead = Promise.withResolvers<void>();
     this.ready = ready.promise;
     this.dead = dead.promise;
     this.#dead = dead.resolve;
-    this.#worker = new Worker(module, { type: "module", name: "weir data plane" });
+    this.#worker = new Worker(module, { type: "module", name: `weir data plane ${number}` });
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "log") status.log(data.line);
       else if (data.kind === "ready") ready.resolve();
@@ -193,26 +273,20 @@ class DataPlane {
     this.#send({ kind: "load", config });
   }
 
-  start(state: State, devices: Devices): void {
-    const { address, length, recovered } = state;
+  start(message: Start): void {
     this.#started = true;
-    this.#send({ kind: "start", ports: devices.ports, wake: this.#wake.fd, address, length, recovered });
+    this.#send(message);
   }
 
-  /** Looks after the heartbeat: a loop that does not turn any more has died too, without a word. */
-  watch(state: State): ReturnType<typeof setInterval> {
-    const { control } = state.memory;
-    const every = 1000;
-    let last = -1, still = 0;
-    return setInterval(() => {
-      const beat = Atomics.load(control, CONTROL_HEARTBEAT);
-      // Counted in looks and not by the clock, so that a process that was stopped and continued is not accused.
-      still = beat === last ? still + every : 0;
-      last = beat;
-      if (still < STUCK_TIME) return;
-      this.failure ??= `the data plane died: it has not moved for ${STUCK_TIME / 1000} s`;
-      this.#dead();
-    }, every);
+  /** Looks whether its loop has turned in the last `milliseconds`. */
+  look(state: State, milliseconds: number): void {
+    const beat = Atomics.load(state.memory.control, CONTROL_HEARTBEAT + this.number * HEARTBEAT_STRIDE);
+    // Counted in looks and not by the clock, so that a process that was stopped and continued is not accused.
+    this.#still = beat === this.#beat ? this.#still + milliseconds : 0;
+    this.#beat = beat;
+    if (this.#still < STUCK_TIME) return;
+    this.failure ??= `the data plane died: it has not moved for ${STUCK_TIME / 1000} s`;
+    this.#dead();
   }
 
   /** Has the worker carry out a command: the words of its answer. Throws a `CommandError`. */
@@ -225,7 +299,7 @@ class DataPlane {
   async #command(memory: Memory, command: number, args: readonly number[]): Promise<Int32Array> {
     const number = this.#over ? -1 : memory.send(command, args);
     if (number < 0) throw new CommandError("the data plane takes no commands");
-    this.#wake.signal();
+    this.wake.signal();
     for (let waited = 0; waited < COMMAND_TIME && !this.#over; waited += COMMAND_LOOK) {
       const answer = memory.answered(number);
       if (answer !== null) return answer;
@@ -236,19 +310,20 @@ class DataPlane {
 
   /** Has the worker close itself: true when it is gone. */
   async stop(state: State): Promise<boolean> {
+    this.stopping = true;
     if (!this.#over && !this.#started) {
       // Still at home in its event loop, so it can be ended from outside.
       this.#worker.terminate();
       this.#over = true;
     } else if (!this.#over) {
       Atomics.store(state.memory.control, CONTROL_COMMAND, COMMAND_STOP);
-      this.#wake.signal();
+      this.wake.signal();
       let timer;
       const time = new Promise((resolve) => timer = setTimeout(resolve, STOP_TIME));
       await Promise.race([this.#gone.promise, time]);
       clearTimeout(timer);
     }
-    if (this.#over) this.#wake.close();
+    if (this.#over) this.wake.close();
     return this.#over;
   }
 

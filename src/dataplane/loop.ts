@@ -11,6 +11,8 @@
  * until it is empty, but no more than BATCH packets, so that the other devices get their turn. The loop blocks in poll;
  * the control plane wakes it by an eventfd. It never yields to Deno's event loop: what it has to hear comes through
  * the memory that it shares with the control plane.
+ *
+ * Several data planes of one router each have a loop like this one; how they share the router is `Crew`'s business.
  */
 import { type EventFd, POLL_BROKEN, POLLIN, PollSet } from "deno_tun";
 import {
@@ -32,6 +34,7 @@ import {
 import { Reason } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { BatchClock } from "./clock.ts";
+import type { Crew } from "./crew.ts";
 import type { Ports } from "./ports.ts";
 import { readVnetHeader } from "./vnet.ts";
 
@@ -64,8 +67,10 @@ export class Loop {
   readonly #memory: Memory;
   readonly #wake: EventFd;
   readonly #clock: BatchClock;
+  readonly #crew: Crew | null;
 
-  constructor(ports: Ports, memory: Memory, wake: EventFd, clock: BatchClock) {
+  constructor(ports: Ports, memory: Memory, wake: EventFd, clock: BatchClock, crew: Crew | null = null) {
+    this.#crew = crew;
     this.#ports = ports;
     this.#memory = memory;
     this.#wake = wake;
@@ -75,31 +80,42 @@ export class Loop {
   /** Routes until the control plane says stop. Blocks the thread. */
   run(router: Routing): void {
     const ports = this.#ports, wake = this.#wake, clock = this.#clock, fds = ports.fds, count = fds.length;
-    const control = this.#memory.control;
+    const control = this.#memory.control, crew = this.#crew;
+    const heartbeat = crew === null ? CONTROL_HEARTBEAT : crew.heartbeat;
+    let commanded = false, idle = IDLE;
+    // Timers and commands are for one of several data planes, with the lock.
+    const turn = crew !== null && crew.number !== 0 ? null : () => {
+      if (commanded) this.#commands(router);
+      commanded = false;
+      idle = router.sweep() === true ? SOON : IDLE;
+    };
     // One entry per device, by its index, and the eventfd last.
     const set = new PollSet(count + 1);
     for (let i = 0; i < count; i++) set.set(i, fds[i]);
     set.set(count, wake.fd);
     Atomics.store(control, CONTROL_STATUS, STATUS_RUNNING);
-    let idle = IDLE;
     while (Atomics.load(control, CONTROL_COMMAND) !== COMMAND_STOP) {
       const ready = set.wait(idle);
       clock.read();
       if (ready > 0) {
         if (set.revents(count) !== 0) {
           wake.drain();
-          this.#commands(router);
+          commanded = true;
         }
         for (let i = 0; i < count; i++) {
           const events = set.revents(i);
           if (events === 0) continue;
-          if ((events & POLLIN) !== 0) this.#drain(router, i);
+          if ((events & POLLIN) !== 0) {
+            if (crew === null) this.#drain(router, i);
+            else if (!crew.drain(router, i, BATCH)) break;
+          }
           if ((events & POLL_BROKEN) !== 0) ports.lose(i, "it was deleted");
           if (fds[i] < 0) set.set(i, -1);
         }
       }
-      idle = router.sweep() === true ? SOON : IDLE;
-      control[CONTROL_HEARTBEAT]++;
+      if (crew !== null) crew.settle(turn);
+      else turn!();
+      control[heartbeat]++;
     }
     Atomics.store(control, CONTROL_STATUS, STATUS_STOPPED);
   }

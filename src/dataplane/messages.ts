@@ -19,6 +19,11 @@ export interface Start {
   readonly ports: readonly PortSpec[];
   /** Descriptor of the eventfd that wakes it. */
   readonly wake: number;
+  /** Its number among the data planes of this router, from 0, and how many they are. */
+  readonly worker: number;
+  readonly workers: number;
+  /** Where the memory stands that several data planes begin with; 0 for one alone. */
+  readonly share: bigint;
   /** Where the state file is mapped in this process. */
   readonly address: bigint;
   readonly length: number;

@@ -6,11 +6,12 @@
  */
 import { errno as code, errnoView, type Libc, libc, SYS_READ, SYS_WRITE } from "deno_tun";
 import type { Clock } from "../clock.ts";
-import { INTERFACE_COUNTERS, type Memory, TOTAL_TX_BYTES, TOTAL_TX_PACKETS } from "../memory.ts";
+import { INTERFACE_COUNTERS, TOTAL_TX_BYTES, TOTAL_TX_PACKETS } from "../memory.ts";
 import { TX_BYTES, TX_DROPS, TX_PACKETS } from "../memory.ts";
 import { Reason } from "../netfilter.ts";
 import { BUFFER_SIZE, GSO_NONE, Packet, VNET_HDR_LENGTH } from "../packet/packet.ts";
 import { completeChecksum, segment } from "../packet/segment.ts";
+import type { DeviceCounters } from "./tally.ts";
 import { writeVnetHeader } from "./vnet.ts";
 
 /** A device that the control plane has opened. */
@@ -59,7 +60,7 @@ export class Ports {
   readonly #told: Int32Array;
   readonly #counters: Float64Array;
   readonly #totals: Float64Array;
-  readonly #memory: Memory;
+  readonly #drops: DeviceCounters;
   readonly #clock: Clock;
   readonly #log: (line: string) => void;
   readonly #errno = errnoView();
@@ -69,15 +70,20 @@ export class Ports {
   readonly #writeSegment = (o: Packet): void => this.#writePlain(this.#segmentTo, o);
   #segmentTo = 0;
 
-  constructor(specs: readonly PortSpec[], memory: Memory, clock: Clock, log: (line: string) => void) {
+  constructor(
+    specs: readonly PortSpec[],
+    counters: DeviceCounters,
+    clock: Clock,
+    log: (line: string) => void,
+  ) {
     const count = specs.reduce((most, spec) => Math.max(most, spec.index), 0) + 1;
     this.fds = new Int32Array(count).fill(-1);
     this.#vnet = new Uint8Array(count);
     this.#names = Array(count).fill("");
     this.#told = new Int32Array(count * 2);
-    this.#counters = memory.interfaces;
-    this.#totals = memory.totals;
-    this.#memory = memory;
+    this.#counters = counters.interfaces;
+    this.#totals = counters.totals;
+    this.#drops = counters;
     this.#clock = clock;
     this.#log = log;
     for (const spec of specs) {
@@ -121,7 +127,7 @@ export class Ports {
   lose(index: number, why: string): void {
     if (this.fds[index] < 0) return;
     this.fds[index] = -1;
-    this.#memory.countDrop(DEVICE_DOWN, 0);
+    this.#drops.countDrop(DEVICE_DOWN, 0);
     this.#log(`interface ${this.#names[index]}: its device is gone (${why}); packets for it are lost`);
   }
 
@@ -130,7 +136,7 @@ export class Ports {
     if (p.gsoType !== GSO_NONE) {
       this.#segmentTo = index;
       const reason = segment(p, this.#segment, this.#writeSegment);
-      if (reason !== 0) this.#memory.countDrop(reason, p.length);
+      if (reason !== 0) this.#drops.countDrop(reason, p.length);
       return;
     }
     if (p.partialChecksum) completeChecksum(p);
@@ -157,7 +163,7 @@ export class Ports {
     // EBADF comes from the −1 of a device that is gone, EIO from one that is down.
     const down = errno === EIO || errno === ENXIO || errno === EBADFD || errno === EBADF;
     const full = errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
-    this.#memory.countDrop(down ? DEVICE_DOWN : full ? DEVICE_FULL : DEVICE_ERROR, p.length);
+    this.#drops.countDrop(down ? DEVICE_DOWN : full ? DEVICE_FULL : DEVICE_ERROR, p.length);
     if (errno === EBADFD || errno === ENXIO) this.lose(index, "it was deleted");
     else if (down && this.fds[index] >= 0) {
       this.#tell(index, "is down: packets for it are lost until it is up");

@@ -5,16 +5,20 @@
  * Life-cycle: load → start → ready → (routes) → stopped or failed → closed. Once it routes it blocks in poll, and
  * `worker.terminate()` would leave the process hanging; only the shared memory and the eventfd reach it.
  */
-import { EventFd, mapMemory, MappedFile } from "deno_tun";
-import { type Arena, MappedArena } from "../arena.ts";
+import { EventFd, MappedFile } from "deno_tun";
+import type { Arena } from "../arena.ts";
 import type { Random } from "../clock.ts";
-import { Memory } from "../memory.ts";
+import { COMMAND_STOP, CONTROL_COMMAND, Memory } from "../memory.ts";
 import type { Packet } from "../packet/packet.ts";
 import { BatchClock } from "./clock.ts";
+import { Crew } from "./crew.ts";
+import { Lock } from "./lock.ts";
 import { Loop, type Routing } from "./loop.ts";
 import type { FromWorker, Start, ToWorker } from "./messages.ts";
 import { Ports } from "./ports.ts";
 import { SystemRandom } from "./random.ts";
+import { Share, SharedArena } from "./shared_arena.ts";
+import { Tally } from "./tally.ts";
 
 /** What a router is built of. */
 export interface Parts {
@@ -23,8 +27,8 @@ export interface Parts {
   readonly memory: Memory;
   /** The memory holds flows of an earlier process. */
   readonly recovered: boolean;
-  /** Where the rest of its state is. */
-  readonly arena: Arena;
+  /** What it shares with other data planes of the same router, when there are others. */
+  readonly arena?: Arena;
   /** Sends a packet out of an interface. */
   readonly emit: (iface: number, p: Packet) => void;
   /** Sends a packet to the host device; absent when there is none. */
@@ -32,9 +36,6 @@ export interface Parts {
   /** Hands a line to the control plane. */
   readonly log: (line: string) => void;
 }
-
-/** Bytes of the arena: for each flow, and for all else; more than is ever taken, since only what is touched is there. */
-const ARENA_FLOW = 512, ARENA = 1 << 26;
 
 /** Loads a configuration module and says how to build its router. */
 export type Loader = (config: string) => Promise<(parts: Parts) => Routing>;
@@ -79,20 +80,33 @@ function route(
   ready: () => void,
 ): void {
   const memory = Memory.open(MappedFile.view(start.address, start.length));
-  const arenaBytes = ARENA + memory.geometry.flows * ARENA_FLOW;
-  const arena = new MappedArena(MappedFile.view(mapMemory(arenaBytes), arenaBytes), true);
   const clock = new BatchClock();
-  const ports = new Ports(start.ports, memory, clock, log);
-  const router = build({
+  const hasHost = start.ports.some((port) => port.index === 0), wake = new EventFd(start.wake);
+  const parts = { clock, random: new SystemRandom(), memory, recovered: start.recovered, log };
+  if (start.workers === 1) {
+    const ports = new Ports(start.ports, memory, clock, log);
+    const router = build({
+      ...parts,
+      emit: (iface, p) => ports.write(iface, p),
+      emitHost: hasHost ? (p) => ports.write(0, p) : undefined,
+    });
+    ready();
+    return new Loop(ports, memory, wake, clock).run(router);
+  }
+  const share = new Share(start.share), tally = new Tally(memory);
+  const ports = new Ports(start.ports, tally, clock, log);
+  const lock = new Lock(
+    share.words,
     clock,
-    random: new SystemRandom(),
-    memory,
-    recovered: start.recovered,
-    arena,
-    emit: (iface, p) => ports.write(iface, p),
-    emitHost: start.ports.some((port) => port.index === 0) ? (p) => ports.write(0, p) : undefined,
-    log,
+    () => Atomics.load(memory.control, CONTROL_COMMAND) === COMMAND_STOP,
+  );
+  const crew = new Crew(start.worker, ports, tally, lock);
+  const router = build({
+    ...parts,
+    arena: new SharedArena(share, start.worker === 0),
+    emit: (iface, p) => crew.emit(iface, p),
+    emitHost: hasHost ? (p) => crew.emit(0, p) : undefined,
   });
   ready();
-  new Loop(ports, memory, new EventFd(start.wake), clock).run(router);
+  new Loop(ports, memory, wake, clock, crew).run(router);
 }

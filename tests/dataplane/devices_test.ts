@@ -31,7 +31,7 @@ deviceTest("Devices gives the namespaces their side, and takes all of it back", 
   await using ns = await Namespaces.make(2);
   const [a, b] = ns.names;
   const devices = await Devices.open({ interfaces: [lan(a), wan(b)], host: null, routes: ROUTES });
-  assertEquals(devices.ports.map(({ index, name, vnet }) => [index, name, vnet]), [[1, "lan", true], [
+  assertEquals(devices.queues[0].map(({ index, name, vnet }) => [index, name, vnet]), [[1, "lan", true], [
     2,
     "wan",
     false,
@@ -72,7 +72,7 @@ deviceTest("Devices gives the host device Weir's addresses and routes", async ()
     routes: ROUTES,
   };
   using devices = await Devices.open(plan);
-  assertEquals(devices.ports.map((port) => port.index), [1, 2, 0]);
+  assertEquals(devices.queues[0].map((port) => port.index), [1, 2, 0]);
   assertEquals((await show(h, "-4", "route")).filter((line) => line !== ""), [
     "default dev weir0 scope link src 198.51.100.1",
     "192.0.2.0/24 dev weir0 scope link src 192.0.2.1 mtu 1400",

@@ -1,0 +1,149 @@
+/**
+ * One data plane among several: each reads and writes queues of its own, and one lock guards the router.
+ *
+ * ```
+ *  read, read, read …   ─▶  lock  ─▶  receive, receive, receive …  ─▶  unlock  ─▶  write, write, write …
+ *  in the kernel, side by side        by turns                                     side by side again
+ * ```
+ *
+ * Reading and writing a device cost three times what the router costs, so two data planes hardly ever wait for each
+ * other. A packet that leaves in the slot that it came in is written when the lock is free again. What the router makes
+ * itself, and pieces of packets, are in slots that the next packet needs, so they are written at once; what came
+ * before them goes first.
+ */
+import {
+  CONTROL_HEARTBEAT,
+  HEARTBEAT_STRIDE,
+  INTERFACE_COUNTERS,
+  type Memory,
+  RX_BYTES,
+  RX_DROPS,
+  RX_PACKETS,
+  TOTAL_RX_BYTES,
+  TOTAL_RX_PACKETS,
+} from "../memory.ts";
+import { Reason } from "../netfilter.ts";
+import { Packet } from "../packet/packet.ts";
+import type { Lock } from "./lock.ts";
+import type { Routing } from "./loop.ts";
+import type { Ports } from "./ports.ts";
+import type { Tally } from "./tally.ts";
+import { readVnetHeader } from "./vnet.ts";
+
+/** Packets that pass the router in one turn of the lock. */
+const SLOTS = 16;
+
+const BAD_OFFLOAD = Reason["bad-offload"];
+
+/** A data plane and the lock that it shares with others. */
+export class Crew {
+  readonly #ports: Ports;
+  readonly #tally: Tally;
+  readonly #lock: Lock;
+  readonly #slots: Packet[] = Array.from({ length: SLOTS }, () => new Packet());
+  /** By which interface the packet of each slot leaves, −1 for none. */
+  readonly #leaves = new Int32Array(SLOTS).fill(-1);
+  /** The slot that the router works on, and the first that has not been written. */
+  #at = 0;
+  #written = 0;
+  /** Something has been counted since the last `settle`. */
+  #counted = false;
+
+  constructor(
+    /** Its number; 0 looks after timers and commands. */
+    readonly number: number,
+    ports: Ports,
+    tally: Tally,
+    lock: Lock,
+  ) {
+    this.#ports = ports;
+    this.#tally = tally;
+    this.#lock = lock;
+  }
+
+  /** Word of its heartbeat in `Memory.control`. */
+  get heartbeat(): number {
+    return CONTROL_HEARTBEAT + this.number * HEARTBEAT_STRIDE;
+  }
+
+  /** The router's `emit`: now, or when the lock is free. */
+  emit(iface: number, p: Packet): void {
+    if (p === this.#slots[this.#at]) {
+      this.#leaves[this.#at] = iface;
+    } else {
+      this.#write(this.#at);
+      this.#ports.write(iface, p);
+    }
+  }
+
+  /** Up to `most` packets of one device. False when the lock was not to be had. */
+  drain(router: Routing, index: number, most: number): boolean {
+    const slots = this.#slots, vnet = this.#ports.hasVnet(index);
+    for (let packets = 0; packets < most; packets += SLOTS) {
+      const count = this.#read(index, vnet);
+      if (count === 0) return true;
+      if (!this.#lock.acquire()) return false;
+      for (this.#at = 0; this.#at < count; this.#at++) {
+        const p = slots[this.#at];
+        if (index === 0) router.receiveHost(p);
+        else router.receive(p, index);
+        if (p.reason !== 0) this.#tally.interfaces[index * INTERFACE_COUNTERS + RX_DROPS]++;
+      }
+      this.#lock.release();
+      this.#write(count);
+      this.#at = this.#written = 0;
+      if (count < SLOTS) return true;
+    }
+    return true;
+  }
+
+  /** Once per turn of the loop: hands over its counts, and does `turn` for all of them. False as `drain`. */
+  settle(turn: (() => void) | null): boolean {
+    if (turn === null && !this.#counted) return true;
+    if (!this.#lock.acquire()) return false;
+    this.#tally.settle();
+    this.#counted = false;
+    turn?.();
+    this.#lock.release();
+    return true;
+  }
+
+  /** Fills the slots: how many there are. */
+  #read(index: number, vnet: boolean): number {
+    const ports = this.#ports, slots = this.#slots;
+    let count = 0, packets = 0, bytes = 0;
+    // Packets of no use are passed over, but not for ever.
+    while (count < SLOTS && packets < 2 * SLOTS) {
+      const p = slots[count], n = ports.read(index, p);
+      if (n < 0) break;
+      packets++;
+      p.reset(index, n);
+      if (vnet && !readVnetHeader(p, n)) {
+        this.#tally.countDrop(BAD_OFFLOAD, p.length);
+        this.#tally.interfaces[index * INTERFACE_COUNTERS + RX_DROPS]++;
+        continue;
+      }
+      bytes += p.length;
+      count++;
+    }
+    if (packets === 0) return 0;
+    this.#counted = true;
+    const { interfaces, totals } = this.#tally, at = index * INTERFACE_COUNTERS;
+    interfaces[at + RX_PACKETS] += packets;
+    interfaces[at + RX_BYTES] += bytes;
+    totals[TOTAL_RX_PACKETS] += packets;
+    totals[TOTAL_RX_BYTES] += bytes;
+    return count;
+  }
+
+  /** Writes what leaves of the slots before `end`. */
+  #write(end: number): void {
+    const leaves = this.#leaves, slots = this.#slots;
+    for (let i = this.#written; i < end; i++) {
+      if (leaves[i] < 0) continue;
+      this.#ports.write(leaves[i], slots[i]);
+      leaves[i] = -1;
+    }
+    this.#written = end;
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * The arena of several data planes of one process: memory that the first one maps as it is asked for it, and that the
+ * others find by a list of what has been mapped.
+ *
+ * ```
+ *  share   [ lock and clock ][ address, length ][ address, length ] …     made by the control plane
+ *                                 └─▶ pieces, one behind the other
+ * ```
+ *
+ * All ask for the same pieces in the same order, so all come to the same places; see `Arena`. The control plane gives
+ * everything back when the last data plane is gone.
+ */
+import { mapMemory, MappedFile, unmapMemory } from "deno_tun";
+import { type Arena, MappedArena } from "../arena.ts";
+
+/** Words before the list: those of the lock, on a cache line of their own. */
+export const SHARE_WORDS = 16;
+/** Bytes of the share: the list has room for so much that nobody will need it. */
+const SHARE_BYTES = 1 << 16;
+/** Bytes mapped at once, when a piece is not larger. */
+const CHUNK = 1 << 20;
+
+/** The memory that data planes begin with. */
+export class Share {
+  /** SHARE_WORDS words, zero at first. */
+  readonly words: Int32Array<ArrayBuffer>;
+  /** Pairs: address, length. */
+  readonly chunks: Float64Array<ArrayBuffer>;
+  /** Where it stands, for other threads. */
+  readonly address: bigint;
+
+  /** The share at an address that another thread says; without one a new share. */
+  constructor(address: bigint = mapMemory(SHARE_BYTES)) {
+    this.address = address;
+    const buffer = MappedFile.view(address, SHARE_BYTES), list = SHARE_WORDS * 4;
+    this.words = new Int32Array(buffer, 0, SHARE_WORDS);
+    this.chunks = new Float64Array(buffer, list, (SHARE_BYTES - list) / 8);
+  }
+
+  /** Gives back all memory, of the arenas too. No thread may use it any more. */
+  close(): void {
+    const { chunks } = this;
+    for (let i = 0; i < chunks.length && chunks[i] !== 0; i += 2) {
+      unmapMemory(BigInt(chunks[i]), chunks[i + 1]);
+    }
+    unmapMemory(this.address, SHARE_BYTES);
+  }
+}
+
+/** One data plane's view of what they share. */
+export class SharedArena implements Arena {
+  readonly fresh: boolean;
+  readonly #chunks: Float64Array;
+  #chunk: MappedArena | null = null;
+  #next = 0;
+
+  /** `fresh`: this is the first data plane. The others are made when it has taken all that it needs. */
+  constructor(share: Share, fresh: boolean) {
+    this.fresh = fresh;
+    this.#chunks = share.chunks;
+  }
+
+  int32(length: number): Int32Array<ArrayBuffer> {
+    return this.#room(length * 4).int32(length);
+  }
+
+  float64(length: number): Float64Array<ArrayBuffer> {
+    return this.#room(length * 8).float64(length);
+  }
+
+  uint8(length: number): Uint8Array<ArrayBuffer> {
+    return this.#room(length).uint8(length);
+  }
+
+  /** A chunk with room for so many bytes. */
+  #room(bytes: number): MappedArena {
+    if (this.#chunk !== null && this.#chunk.hasRoom(bytes)) return this.#chunk;
+    const chunks = this.#chunks, at = this.#next;
+    if (at + 1 >= chunks.length) throw new RangeError("the list of shared memory is full");
+    this.#next = at + 2;
+    if (this.fresh) {
+      const length = Math.ceil(Math.max(bytes, CHUNK) / CHUNK) * CHUNK;
+      chunks[at] = Number(mapMemory(length));
+      chunks[at + 1] = length;
+    }
+    return this.#chunk = new MappedArena(
+      MappedFile.view(BigInt(chunks[at]), chunks[at + 1]),
+      this.fresh,
+    );
+  }
+}
