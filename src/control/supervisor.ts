@@ -192,10 +192,9 @@ class DataPlane {
       const { address, length, recovered } = state, { number } = worker;
       worker.start({
         kind: "start",
-        ports: devices.queues[number],
+        queues: devices.queues,
         wake: worker.wake.fd,
         worker: number,
-        workers: this.#workers.length,
         share: this.#share?.address ?? 0n,
         address,
         length,

@@ -10,6 +10,10 @@
  * other. A packet that leaves in the slot that it came in is written when the lock is free again. What the router makes
  * itself, and pieces of packets, are in slots that the next packet needs, so they are written at once; what came
  * before them goes first.
+ *
+ * Whoever writes to a queue tells the kernel to send the answers there (tun_flow_update). So a flow's packets are all
+ * written to the queue that its number in the table gives, whichever data plane has them: both directions then come to
+ * one, in order. Were each to write to its own, two that have a direction each would pass the flow to and fro.
  */
 import {
   CONTROL_HEARTBEAT,
@@ -22,7 +26,7 @@ import {
   TOTAL_RX_BYTES,
   TOTAL_RX_PACKETS,
 } from "../memory.ts";
-import { Reason } from "../netfilter.ts";
+import { NO_CT, Reason } from "../netfilter.ts";
 import { Packet } from "../packet/packet.ts";
 import type { Lock } from "./lock.ts";
 import type { Routing } from "./loop.ts";
@@ -37,6 +41,7 @@ const BAD_OFFLOAD = Reason["bad-offload"];
 
 /** A data plane and the lock that it shares with others. */
 export class Crew {
+  readonly #count: number;
   readonly #ports: Ports;
   readonly #tally: Tally;
   readonly #lock: Lock;
@@ -52,10 +57,13 @@ export class Crew {
   constructor(
     /** Its number; 0 looks after timers and commands. */
     readonly number: number,
+    /** How many they are. */
+    count: number,
     ports: Ports,
     tally: Tally,
     lock: Lock,
   ) {
+    this.#count = count;
     this.#ports = ports;
     this.#tally = tally;
     this.#lock = lock;
@@ -72,7 +80,7 @@ export class Crew {
       this.#leaves[this.#at] = iface;
     } else {
       this.#write(this.#at);
-      this.#ports.write(iface, p);
+      this.#send(iface, p);
     }
   }
 
@@ -141,9 +149,14 @@ export class Crew {
     const leaves = this.#leaves, slots = this.#slots;
     for (let i = this.#written; i < end; i++) {
       if (leaves[i] < 0) continue;
-      this.#ports.write(leaves[i], slots[i]);
+      this.#send(leaves[i], slots[i]);
       leaves[i] = -1;
     }
     this.#written = end;
+  }
+
+  #send(iface: number, p: Packet): void {
+    this.#ports.selectQueue(p.ct === NO_CT ? this.number : p.ct % this.#count);
+    this.#ports.write(iface, p);
   }
 }

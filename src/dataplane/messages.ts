@@ -16,12 +16,12 @@ export interface Load {
 /** To the worker, then: what to work on. */
 export interface Start {
   readonly kind: "start";
-  readonly ports: readonly PortSpec[];
+  /** The devices, once for each data plane of this router: every one has a queue of its own. */
+  readonly queues: readonly (readonly PortSpec[])[];
   /** Descriptor of the eventfd that wakes it. */
   readonly wake: number;
-  /** Its number among the data planes of this router, from 0, and how many they are. */
+  /** Its number among them. */
   readonly worker: number;
-  readonly workers: number;
   /** Where the memory stands that several data planes begin with; 0 for one alone. */
   readonly share: bigint;
   /** Where the state file is mapped in this process. */

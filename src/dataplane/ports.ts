@@ -51,8 +51,12 @@ function placeOf(p: Packet): Place {
 
 /** All devices of one router. */
 export class Ports {
-  /** Descriptors by index; −1 where there is no device, or none any more. */
+  /** Descriptors to read from, by index; −1 where there is no device, or none any more. */
   readonly fds: Int32Array;
+  /** Descriptors to write to: those of queue n begin at n times the length of `fds`. */
+  readonly #out: Int32Array;
+  /** Where those of the queue begin that `write` uses. */
+  #queue = 0;
 
   readonly #vnet: Uint8Array;
   readonly #names: string[];
@@ -70,13 +74,15 @@ export class Ports {
   readonly #writeSegment = (o: Packet): void => this.#writePlain(this.#segmentTo, o);
   #segmentTo = 0;
 
+  /** `queues`: the devices once for each data plane, of which this one is the `own`-th. */
   constructor(
-    specs: readonly PortSpec[],
+    queues: readonly (readonly PortSpec[])[],
+    own: number,
     counters: DeviceCounters,
     clock: Clock,
     log: (line: string) => void,
   ) {
-    const count = specs.reduce((most, spec) => Math.max(most, spec.index), 0) + 1;
+    const specs = queues[own], count = specs.reduce((most, spec) => Math.max(most, spec.index), 0) + 1;
     this.fds = new Int32Array(count).fill(-1);
     this.#vnet = new Uint8Array(count);
     this.#names = Array(count).fill("");
@@ -86,6 +92,8 @@ export class Ports {
     this.#drops = counters;
     this.#clock = clock;
     this.#log = log;
+    this.#out = queues.length === 1 ? this.fds : new Int32Array(count * queues.length).fill(-1);
+    queues.forEach((ports, queue) => ports.forEach(({ index, fd }) => this.#out[queue * count + index] = fd));
     for (const spec of specs) {
       this.fds[spec.index] = spec.fd;
       this.#vnet[spec.index] = spec.vnet ? 1 : 0;
@@ -118,15 +126,22 @@ export class Ports {
   write(index: number, p: Packet): void {
     if (this.#vnet[index] === 0) return this.#writeWhole(index, p);
     writeVnetHeader(p);
-    const n = this.#transfer(SYS_WRITE, this.fds[index], placeOf(p).raw, VNET_HDR_LENGTH + p.length);
+    const fd = this.#out[this.#queue + index];
+    const n = this.#transfer(SYS_WRITE, fd, placeOf(p).raw, VNET_HDR_LENGTH + p.length);
     if (n < 0) this.#writeFailed(index, p, this.#errno[0]);
     else this.#count(index, p.length);
+  }
+
+  /** From now on packets are written to the `queue`-th queue of their device. */
+  selectQueue(queue: number): void {
+    this.#queue = queue * this.fds.length;
   }
 
   /** The device does not exist any more: it is not read again, and what is written to it is counted as lost. */
   lose(index: number, why: string): void {
     if (this.fds[index] < 0) return;
     this.fds[index] = -1;
+    for (let at = index; at < this.#out.length; at += this.fds.length) this.#out[at] = -1;
     this.#drops.countDrop(DEVICE_DOWN, 0);
     this.#log(`interface ${this.#names[index]}: its device is gone (${why}); packets for it are lost`);
   }
@@ -144,7 +159,7 @@ export class Ports {
   }
 
   #writePlain(index: number, p: Packet): void {
-    const n = this.#transfer(SYS_WRITE, this.fds[index], placeOf(p).bytes, p.length);
+    const n = this.#transfer(SYS_WRITE, this.#out[this.#queue + index], placeOf(p).bytes, p.length);
     if (n < 0) this.#writeFailed(index, p, this.#errno[0]);
     else this.#count(index, p.length);
   }

@@ -81,10 +81,11 @@ function route(
 ): void {
   const memory = Memory.open(MappedFile.view(start.address, start.length));
   const clock = new BatchClock();
-  const hasHost = start.ports.some((port) => port.index === 0), wake = new EventFd(start.wake);
+  const { queues, worker } = start;
+  const hasHost = queues[0].some((port) => port.index === 0), wake = new EventFd(start.wake);
   const parts = { clock, random: new SystemRandom(), memory, recovered: start.recovered, log };
-  if (start.workers === 1) {
-    const ports = new Ports(start.ports, memory, clock, log);
+  if (queues.length === 1) {
+    const ports = new Ports(queues, 0, memory, clock, log);
     const router = build({
       ...parts,
       emit: (iface, p) => ports.write(iface, p),
@@ -94,16 +95,16 @@ function route(
     return new Loop(ports, memory, wake, clock).run(router);
   }
   const share = new Share(start.share), tally = new Tally(memory);
-  const ports = new Ports(start.ports, tally, clock, log);
+  const ports = new Ports(queues, worker, tally, clock, log);
   const lock = new Lock(
     share.words,
     clock,
     () => Atomics.load(memory.control, CONTROL_COMMAND) === COMMAND_STOP,
   );
-  const crew = new Crew(start.worker, ports, tally, lock);
+  const crew = new Crew(worker, queues.length, ports, tally, lock);
   const router = build({
     ...parts,
-    arena: new SharedArena(share, start.worker === 0),
+    arena: new SharedArena(share, worker === 0),
     emit: (iface, p) => crew.emit(iface, p),
     emitHost: hasHost ? (p) => crew.emit(0, p) : undefined,
   });
