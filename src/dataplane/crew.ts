@@ -35,7 +35,9 @@ import type { Tally } from "./tally.ts";
 import { readVnetHeader } from "./vnet.ts";
 
 /** Packets that pass the router in one turn of the lock. */
-const SLOTS = 16;
+const SLOTS = 32;
+/** Bytes after which no more are read: what is read is to be still in the cache when it is written. */
+const MOST_BYTES = 128 * 1024;
 
 const BAD_OFFLOAD = Reason["bad-offload"];
 
@@ -51,6 +53,8 @@ export class Crew {
   /** The slot that the router works on, and the first that has not been written. */
   #at = 0;
   #written = 0;
+  /** The device had no more when it was last read. */
+  #empty = false;
   /** Something has been counted since the last `settle`. */
   #counted = false;
 
@@ -87,9 +91,10 @@ export class Crew {
   /** Up to `most` packets of one device. False when the lock was not to be had. */
   drain(router: Routing, index: number, most: number): boolean {
     const slots = this.#slots, vnet = this.#ports.hasVnet(index);
-    for (let packets = 0; packets < most; packets += SLOTS) {
+    for (let packets = 0; packets < most;) {
       const count = this.#read(index, vnet);
       if (count === 0) return true;
+      packets += count;
       if (!this.#lock.acquire()) return false;
       for (this.#at = 0; this.#at < count; this.#at++) {
         const p = slots[this.#at];
@@ -100,7 +105,7 @@ export class Crew {
       this.#lock.release();
       this.#write(count);
       this.#at = this.#written = 0;
-      if (count < SLOTS) return true;
+      if (this.#empty) return true;
     }
     return true;
   }
@@ -120,10 +125,14 @@ export class Crew {
   #read(index: number, vnet: boolean): number {
     const ports = this.#ports, slots = this.#slots;
     let count = 0, packets = 0, bytes = 0;
+    this.#empty = false;
     // Packets of no use are passed over, but not for ever.
-    while (count < SLOTS && packets < 2 * SLOTS) {
+    while (count < SLOTS && bytes < MOST_BYTES && packets < 2 * SLOTS) {
       const p = slots[count], n = ports.read(index, p);
-      if (n < 0) break;
+      if (n < 0) {
+        this.#empty = true;
+        break;
+      }
       packets++;
       p.reset(index, n);
       if (vnet && !readVnetHeader(p, n)) {

@@ -9,7 +9,8 @@ import { validate, type ValidConfig } from "../../src/config/validate.ts";
 import { listExpects, listFlows } from "../../src/conntrack/format.ts";
 import { amanda, ftp, irc, tftp } from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
-import { geometryOf, Router } from "../../src/router.ts";
+import { geometryOf } from "../../src/router.ts";
+import { Planes } from "../oracle/planes.ts";
 import { type Dump, type Scenario, SCENARIO_SYSCTLS } from "../oracle/scenario.ts";
 import { Guide } from "./guide.ts";
 import type { Sent } from "./sent.ts";
@@ -42,18 +43,18 @@ export class WeirSide {
   readonly #names: readonly string[];
   readonly #config: ValidConfig;
   readonly #memory: Memory;
-  readonly #router: Router;
+  readonly #planes: Planes;
   readonly #clock: Clock = { now: 0, wall: 0 };
   readonly guide: Guide;
   #out: Sent[] = [];
 
-  constructor(scenario: Scenario, seed: number) {
+  constructor(scenario: Scenario, seed: number, planes = 1) {
     this.#names = Object.keys(scenario.interfaces);
     this.#config = configure(scenario);
     const geometry = geometryOf(this.#config);
     this.#memory = Memory.create(new ArrayBuffer(Memory.bytes(geometry)), geometry);
     this.guide = new Guide(seed, scenario.iptables ?? "", scenario.ip6tables ?? "");
-    this.#router = new Router({
+    this.#planes = new Planes({
       config: this.#config,
       clock: this.#clock,
       random: this.guide,
@@ -61,7 +62,7 @@ export class WeirSide {
       emit: (iface, p) =>
         this.#out.push({ iface: this.#names[iface - 1], bytes: p.bytes.slice(0, p.length) }),
       log: () => {},
-    });
+    }, planes);
   }
 
   /** A packet arrives so many milliseconds after the beginning of 1970. */
@@ -69,8 +70,8 @@ export class WeirSide {
     this.#clock.wall = milliseconds / 1000;
     this.#clock.now = Math.floor(milliseconds) | 0;
     this.#out = [];
-    const router = this.#router, p = router.packet, index = this.#names.indexOf(iface) + 1;
-    router.sweep();
+    const router = this.#planes.deal(), p = router.packet, index = this.#names.indexOf(iface) + 1;
+    this.#planes.first.sweep();
     p.bytes.set(bytes);
     p.reset(index, bytes.length);
     router.receive(p, index);
@@ -78,11 +79,13 @@ export class WeirSide {
   }
 
   dump(): Dump {
-    const { ipv4, ipv6 } = this.#config.rules, counters = this.#memory.rules;
+    const { ipv4, ipv6 } = this.#config.rules,
+      counters = this.#memory.rules,
+      { conntrack } = this.#planes.deal();
     return {
       name: "end",
-      conntrack: listFlows(this.#router.conntrack),
-      expect: listExpects(this.#router.conntrack),
+      conntrack: listFlows(conntrack),
+      expect: listExpects(conntrack),
       iptables: saveRules(ipv4, { counters }),
       ip6tables: saveRules(ipv6, { counters }),
     };

@@ -12,9 +12,11 @@ import { formatFlow, listExpects, listFlows } from "../../src/conntrack/format.t
 import { FlowTable } from "../../src/conntrack/table.ts";
 import * as helpers from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
-import { geometryOf, Router } from "../../src/router.ts";
+import type { Packet } from "../../src/packet/packet.ts";
+import { geometryOf } from "../../src/router.ts";
 import type { TableName } from "../../src/tables/extension.ts";
 import { readFlow } from "./listing.ts";
+import { Planes } from "./planes.ts";
 import { type Answer, type Dump, type Emitted, lines, type Scenario, SCENARIO_SYSCTLS } from "./scenario.ts";
 
 /** Enough for every scenario, and quickly zeroed; and where Weir does better than Linux, Linux's way. */
@@ -53,16 +55,16 @@ class WeirRouter {
   #sysctl: Record<string, number>;
   #config: ValidConfig;
   #memory: Memory;
-  #router: Router;
+  #planes: Planes;
   #step = -1;
 
-  constructor(scenario: Scenario) {
+  constructor(scenario: Scenario, readonly planes: number) {
     this.#scenario = scenario;
     this.#names = Object.keys(scenario.interfaces);
     this.#sysctl = { ...SCENARIO_SYSCTLS, ...KNOBS, ...scenario.sysctl };
     this.#config = this.#configure(scenario.iptables ?? "", scenario.ip6tables ?? "");
     this.#memory = this.#layOut();
-    this.#router = this.#start(false);
+    this.#planes = this.#start(false);
   }
 
   #configure(iptables: string, ip6tables: string): ValidConfig {
@@ -85,21 +87,22 @@ class WeirRouter {
     return Memory.create(new ArrayBuffer(Memory.bytes(geometry)), geometry);
   }
 
-  #start(recovered: boolean): Router {
-    return new Router({
+  #start(recovered: boolean): Planes {
+    const options = {
       config: this.#config,
       clock: this.#clock,
       random: this.#random,
       memory: this.#memory,
       recovered,
-      emit: (iface, p) =>
-        this.emitted.push({
+      emit: (iface: number, p: Packet) =>
+        void this.emitted.push({
           iface: this.#names[iface - 1],
           bytes: p.bytes.slice(0, p.length),
           step: this.#step,
         }),
       log: () => {},
-    });
+    };
+    return new Planes(options, this.planes);
   }
 
   /** Another configuration over the same flows and expectations; `kept` tables go on counting. */
@@ -111,7 +114,7 @@ class WeirRouter {
       new Uint8Array(this.#memory.buffer, to, length).set(new Uint8Array(old.buffer, from, length));
     copy(old.flowsOffset, this.#memory.flowsOffset, FlowTable.bytes(flows));
     copy(old.expectsOffset, this.#memory.expectsOffset, ExpectTable.bytes(expects));
-    this.#router = this.#start(true);
+    this.#planes = this.#start(true);
     for (const family of [4, 6] as const) {
       const name = family === 4 ? "ipv4" : "ipv6";
       for (const table of kept[family]) {
@@ -144,7 +147,7 @@ class WeirRouter {
 
   packet(iface: string, bytes: Uint8Array): void {
     this.wait(PACE);
-    const router = this.#router, p = router.packet, index = this.#names.indexOf(iface) + 1;
+    const router = this.#planes.deal(), p = router.packet, index = this.#names.indexOf(iface) + 1;
     p.bytes.set(bytes);
     p.reset(index, bytes.length);
     router.receive(p, index);
@@ -156,7 +159,7 @@ class WeirRouter {
     for (let left = milliseconds; left > 0; left -= 100) {
       clock.wall += Math.min(left, 100) / 1000;
       clock.now = Math.floor(clock.wall * 1000 + 0.001) | 0;
-      this.#router.sweep();
+      this.#planes.first.sweep();
     }
   }
 
@@ -172,7 +175,9 @@ class WeirRouter {
 
   /** `conntrack -D` by protocol (`-p`) and original ports (`--sport`, `--dport`). */
   delete(args: readonly string[]): void {
-    const conntrack = this.#router.conntrack, flows = conntrack.flows, wanted = new Map<string, string>();
+    const conntrack = this.#planes.deal().conntrack,
+      flows = conntrack.flows,
+      wanted = new Map<string, string>();
     for (let i = 0; i < args.length; i += 2) wanted.set(args[i], args[i + 1]);
     for (let ct = 0; ct < flows.high; ct++) {
       if (flows.words[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
@@ -183,7 +188,7 @@ class WeirRouter {
   }
 
   dump(name: string): void {
-    const conntrack = this.#router.conntrack;
+    const conntrack = this.#planes.deal().conntrack;
     this.dumps.push({
       name,
       conntrack: listFlows(conntrack),
@@ -194,9 +199,9 @@ class WeirRouter {
   }
 }
 
-/** Asks Weir. */
-export function askWeir(scenario: Scenario): Answer {
-  const router = new WeirRouter(scenario);
+/** Asks Weir, which may be several data planes. */
+export function askWeir(scenario: Scenario, planes = 1): Answer {
+  const router = new WeirRouter(scenario, planes);
   scenario.steps.forEach((step, i) => {
     router.begin(i);
     switch (step.do) {
