@@ -56,6 +56,11 @@ export interface ConntrackHelper {
   /** What becomes of a packet in which it throws or runs wild; `"accept"` when absent. The flow loses it either way. */
   readonly onFailure?: OnFailure;
   /**
+   * Called once for each router that lists it, in the order of the list. What it has to remember beside the six words of
+   * each flow it takes from `conntrack.arena` here, so that all workers of the router see the same.
+   */
+  attach?(conntrack: Expector): void;
+  /**
    * Reads a packet of a flow it is attached to, at the end of the path, after NAT has rewritten the headers.
    * `ct` is a handle, `ctinfo` the packet's relation. ACCEPT or DROP, with the reason set (`p.drop`); see helping.ts for
    * what happens to one that answers something else, or not at all.

@@ -110,6 +110,7 @@ export abstract class HelperHost extends Expector {
     this.#roster = o.roster ?? HelperRoster.of(o.helpers);
     this.helperCounts = this.#roster.counts;
     this.#pinholes = o.pinholes ?? new Pinholes(new ArrayBuffer(Pinholes.BYTES), 0);
+    for (const helper of o.helpers) helper.attach?.(this);
   }
 
   /** The newest pinholes, oldest first. */

@@ -19,6 +19,7 @@
  * agreed, nothing of the conversation can be read, and that is said.
  */
 import type { Conntrack } from "../conntrack/core.ts";
+import type { Expector } from "../conntrack/expector.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_HELP, CT_ID, CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
 import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
@@ -135,8 +136,8 @@ class FtpHelper implements ConntrackHelper {
   readonly onFailure: OnFailure;
   readonly #loose: boolean;
   readonly #nat: NatFtp | null;
-  /** Null: strict. */
-  readonly #partial: PartialLines | null;
+  /** By router; null: strict. */
+  readonly #partials: WeakMap<Expector, PartialLines> | null;
   readonly #announced = new FtpAddress();
   /** Where the numbers begin in the bytes that were read, and how long they are; valid after MATCH. */
   #offset = 0;
@@ -152,9 +153,13 @@ class FtpHelper implements ConntrackHelper {
     this.autoAssign = o.autoAssign ?? true;
     this.limits = limitsOf("ftp", o);
     this.onFailure = onFailureOf("ftp", o);
-    this.#partial = o.strict ?? true ? null : new PartialLines();
+    this.#partials = o.strict ?? true ? null : new WeakMap();
     this.#loose = o.loose ?? false;
     this.#nat = o.nat ?? null;
+  }
+
+  attach(conntrack: Expector): void {
+    this.#partials?.set(conntrack, new PartialLines(conntrack.arena));
   }
 
   help(conntrack: Conntrack, p: Packet, ct: number, ctinfo: number): Verdict {
@@ -166,8 +171,9 @@ class FtpHelper implements ConntrackHelper {
     // Before the NAT half changes the payload: positions count as the sender does.
     const seq = tcpSeq(p), behind = (seq + p.length - from) | 0, endsLine = p.bytes[p.length - 1] === LF;
     let verdict: Verdict = ACCEPT;
-    if (this.#partial !== null) {
-      verdict = this.#lines(this.#partial, conntrack, p, ct, ctinfo, from, seq);
+    const partial = this.#partials?.get(conntrack);
+    if (partial !== undefined) {
+      verdict = this.#lines(partial, conntrack, p, ct, ctinfo, from, seq);
     } else if (beginsLine(w, at, dir, seq)) {
       const own = tupleAt(ct, dir), family = tupleFamily(w, own);
       this.#announced.set(w, own + SRC);

@@ -19,6 +19,7 @@
  * an offer's port, RESUME and ACCEPT name the port that each side knows (`dcc.ts`).
  */
 import type { Conntrack } from "../conntrack/core.ts";
+import type { Expector } from "../conntrack/expector.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
 import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
@@ -109,8 +110,8 @@ class IrcHelper implements ConntrackHelper {
   readonly policies: readonly ExpectPolicy[];
   readonly #nat: NatIrc | null;
   readonly #natPort: NatIrcPort | null;
-  /** Null: strict. */
-  readonly #partial: PartialLines | null;
+  /** By router; null: strict. */
+  readonly #partials: WeakMap<Expector, PartialLines> | null;
   readonly #line = new DccLine();
   /** What an offer says, and where its numbers are in the payload; valid after `#find`. */
   #address = 0;
@@ -132,11 +133,16 @@ class IrcHelper implements ConntrackHelper {
     this.policies = [{ name: "irc", maxExpected, timeout }];
     this.#nat = o.nat ?? null;
     this.#natPort = o.natPort ?? null;
-    this.#partial = o.strict ?? true ? null : new PartialLines();
+    this.#partials = o.strict ?? true ? null : new WeakMap();
+  }
+
+  attach(conntrack: Expector): void {
+    this.#partials?.set(conntrack, new PartialLines(conntrack.arena));
   }
 
   help(conntrack: Conntrack, p: Packet, ct: number, ctinfo: number): Verdict {
-    if (this.#partial !== null) return this.#lines(this.#partial, conntrack, p, ct, ctinfo);
+    const partial = this.#partials?.get(conntrack);
+    if (partial !== undefined) return this.#lines(partial, conntrack, p, ct, ctinfo);
     if (ctinfo !== ESTABLISHED) return ACCEPT; // what comes from the server is not believed
     const from = tcpPayload(p);
     if (from >= p.length || !this.#find(p.bytes, from, Math.min(p.length, from + MAX_SEARCH))) return ACCEPT;

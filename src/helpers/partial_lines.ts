@@ -14,8 +14,9 @@
  * that waits for the acknowledgement sends it again, and then usually in one piece.
  *
  * Limits: so many lines of so many bytes in all; the oldest gives way. A part is held back three times, then it passes
- * as it is. The memory lies in the process, not in the state file, which keeps no payload.
+ * as it is. The memory is the arena's, not in the state file, which keeps no payload.
  */
+import type { Arena } from "../arena.ts";
 import type { Conntrack } from "../conntrack/core.ts";
 import { CT_ID, FLOW_WORDS } from "../conntrack/flow.ts";
 import { writeTransportChecksum } from "../packet/checksum.ts";
@@ -32,15 +33,21 @@ const MOST_HOLDS = 3;
 // Words of a line's entry.
 const CT = 0, ID = 1, DIR = 2, START = 3, LENGTH = 4, HELD = 5, HOLDS = 6, WORDS = 7;
 
-/** The beginnings of lines, of all flows of one helper. */
+/** The beginnings of lines, of all flows of one helper in one router. */
 export class PartialLines {
-  readonly #words = new Int32Array(LINES * WORDS);
-  readonly #owners: (Conntrack | null)[] = new Array(LINES).fill(null);
-  readonly #bytes = new Uint8Array(LINES * LINE_BYTES);
-  #next = 0;
+  readonly #words: Int32Array;
+  readonly #bytes: Uint8Array;
+  /** One number: the line that is taken next. */
+  readonly #next: Int32Array;
   /** A remembered beginning with a segment's payload behind it; valid after `join`. */
   readonly joined: Uint8Array = new Uint8Array(LINE_BYTES + MAX_PACKET);
   joinedLength = 0;
+
+  constructor(arena: Arena) {
+    this.#words = arena.int32(LINES * WORDS);
+    this.#bytes = arena.uint8(LINES * LINE_BYTES);
+    this.#next = arena.int32(1);
+  }
 
   /** The beginning that a segment at `seq` goes on with, or -1. */
   endingAt(conntrack: Conntrack, ct: number, dir: number, seq: number): number {
@@ -122,9 +129,8 @@ export class PartialLines {
     const w = this.#words, id = conntrack.flows.words[ct * FLOW_WORDS + CT_ID];
     for (let line = 0; line < LINES; line++) {
       const at = line * WORDS;
-      if (w[at + CT] === ct && w[at + ID] === id && w[at + DIR] === dir && this.#owners[line] === conntrack) {
-        return line;
-      }
+      // A free entry has no length, and no flow has the id 0.
+      if (w[at + CT] === ct && w[at + ID] === id && w[at + DIR] === dir) return line;
     }
     return -1;
   }
@@ -143,9 +149,8 @@ export class PartialLines {
     const w = this.#words;
     let line = this.#find(conntrack, ct, dir);
     if (line < 0) {
-      line = this.#next;
-      this.#next = (line + 1) % LINES;
-      this.#owners[line] = conntrack;
+      line = this.#next[0];
+      this.#next[0] = (line + 1) % LINES;
       w[line * WORDS + CT] = ct;
       w[line * WORDS + ID] = conntrack.flows.words[ct * FLOW_WORDS + CT_ID];
       w[line * WORDS + DIR] = dir;

@@ -1,6 +1,9 @@
 /** What `strict: false` and `portsOnly` add to what Linux does; that nothing changes without them is the other tests'. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { MappedArena } from "../../src/arena.ts";
+import { ExpectTable } from "../../src/conntrack/expect.ts";
 import { HELPER_BLIND, HELPER_COUNTS } from "../../src/conntrack/helping.ts";
+import { FlowTable } from "../../src/conntrack/table.ts";
 import { DCC_NONE, DCC_OFFER, DCC_PARTIAL, DCC_PORT, DccLine } from "../../src/helpers/dcc.ts";
 import { amanda, conntrackFtp, conntrackIrc, ftp, irc } from "../../src/helpers/mod.ts";
 import { HelperLab } from "../../src/helpers/testing.ts";
@@ -24,6 +27,32 @@ function inParts(s: Control, whole: string, cuts: readonly number[]): string[] {
     return result(s.tryClient(whole.slice(from, end), s.clientSeq + from));
   });
 }
+
+Deno.test("half a line that one worker has read is known to the others (F15)", () => {
+  const line = "PORT 10,0,0,2,19,136\r\n", cut = 11;
+  for (const translate of [false, true]) {
+    const helper = translate ? ftp({ strict: false }) : conntrackFtp({ strict: false });
+    const memory = {
+      flows: new ArrayBuffer(FlowTable.bytes(64)),
+      expects: new ArrayBuffer(ExpectTable.bytes(64)),
+    };
+    const buffer = new ArrayBuffer(1 << 20);
+    const [one, two] = [true, false].map((fresh) => {
+      const arena = new MappedArena(buffer, fresh), rules = translate ? masquerade : undefined;
+      const lab = new Lab({ helpers: [helper], rules, capacity: 64, memory, arena });
+      return new Control(lab, translate ? {} : { seenClient: C });
+    });
+    one.open();
+    const seq = one.clientSeq;
+    assertEquals(
+      result(one.tryClient(line.slice(0, cut), seq)),
+      translate ? "helper-partial" : line.slice(0, cut),
+    );
+    const second = result(two.tryClient(line.slice(cut), seq + cut));
+    assertEquals(second, translate ? "PORT 203,0,113,1,19,136\r\n" : line.slice(cut));
+    assertEquals(expectations(one.lab), [`src=${S} dst=${translate ? M : C} sport=0 dport=5000`]);
+  }
+});
 
 // ── FTP ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
