@@ -168,11 +168,10 @@ class DataPlane {
   /** One of them has ended, as told or not. */
   readonly dead: Promise<void>;
   readonly #workers: readonly PlaneWorker[];
-  readonly #share: Share | null;
+  readonly #share = new Share();
 
   constructor(module: URL, status: Status, workers: number) {
     this.#workers = Array.from({ length: workers }, (_, number) => new PlaneWorker(module, status, number));
-    this.#share = workers === 1 ? null : new Share();
     this.ready = Promise.all(this.#workers.map((worker) => worker.ready)).then(() => {});
     this.dead = Promise.race(this.#workers.map((worker) => worker.dead));
   }
@@ -195,7 +194,7 @@ class DataPlane {
         queues: devices.queues,
         wake: worker.wake.fd,
         worker: number,
-        share: this.#share?.address ?? 0n,
+        share: this.#share.address,
         address,
         length,
         recovered,
@@ -220,7 +219,7 @@ class DataPlane {
   async stop(state: State): Promise<boolean> {
     const gone = await Promise.all(this.#workers.map((worker) => worker.stop(state)));
     if (gone.includes(false)) return false;
-    this.#share?.close();
+    this.#share.close();
     return true;
   }
 }

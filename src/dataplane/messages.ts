@@ -22,7 +22,7 @@ export interface Start {
   readonly wake: number;
   /** Its number among them. */
   readonly worker: number;
-  /** Where the memory stands that several data planes begin with; 0 for one alone. */
+  /** Where the memory stands that the data planes begin with. */
   readonly share: bigint;
   /** Where the state file is mapped in this process. */
   readonly address: bigint;

@@ -5,6 +5,7 @@
  * not take is counted, and a device that is gone is left alone, so that the loop does not spin on it.
  */
 import { errno as code, errnoView, type Libc, libc, SYS_READ, SYS_WRITE } from "deno_tun";
+import type { Arena } from "../arena.ts";
 import type { Clock } from "../clock.ts";
 import { INTERFACE_COUNTERS, TOTAL_TX_BYTES, TOTAL_TX_PACKETS } from "../memory.ts";
 import { TX_BYTES, TX_DROPS, TX_PACKETS } from "../memory.ts";
@@ -31,6 +32,8 @@ const DEVICE_FULL = Reason["device-full"],
   DEVICE_ERROR = Reason["device-error"];
 const { EAGAIN, EBADF, EBADFD, EINTR, EIO, ENOBUFS, ENOMEM, ENXIO } = code;
 
+/** When a line about a device was last written, whether one was, whether the device is known to be gone. */
+const TOLD_AT = 0, TOLD_ONCE = 1, TOLD_GONE = 2, TOLD_WORDS = 3;
 /** Milliseconds between two lines about the same device. */
 const QUIET = 10000;
 
@@ -60,7 +63,7 @@ export class Ports {
 
   readonly #vnet: Uint8Array;
   readonly #names: string[];
-  /** When a line about the device was last written, and whether one was. */
+  /** TOLD_* words of each device, which all data planes share: one line is enough. */
   readonly #told: Int32Array;
   readonly #counters: Float64Array;
   readonly #totals: Float64Array;
@@ -78,6 +81,7 @@ export class Ports {
   constructor(
     queues: readonly (readonly PortSpec[])[],
     own: number,
+    arena: Arena,
     counters: DeviceCounters,
     clock: Clock,
     log: (line: string) => void,
@@ -86,7 +90,7 @@ export class Ports {
     this.fds = new Int32Array(count).fill(-1);
     this.#vnet = new Uint8Array(count);
     this.#names = Array(count).fill("");
-    this.#told = new Int32Array(count * 2);
+    this.#told = arena.int32(count * TOLD_WORDS);
     this.#counters = counters.interfaces;
     this.#totals = counters.totals;
     this.#drops = counters;
@@ -142,6 +146,7 @@ export class Ports {
     if (this.fds[index] < 0) return;
     this.fds[index] = -1;
     for (let at = index; at < this.#out.length; at += this.fds.length) this.#out[at] = -1;
+    if (Atomics.exchange(this.#told, index * TOLD_WORDS + TOLD_GONE, 1) !== 0) return;
     this.#drops.countDrop(DEVICE_DOWN, 0);
     this.#log(`interface ${this.#names[index]}: its device is gone (${why}); packets for it are lost`);
   }
@@ -193,10 +198,10 @@ export class Ports {
 
   /** A line about a device, not more than one in ten seconds. */
   #tell(index: number, what: string): void {
-    const told = this.#told, now = this.#clock.now;
-    if (told[index * 2 + 1] !== 0 && ((now - told[index * 2]) | 0) < QUIET) return;
-    told[index * 2] = now;
-    told[index * 2 + 1] = 1;
+    const told = this.#told, at = index * TOLD_WORDS, now = this.#clock.now;
+    if (told[at + TOLD_ONCE] !== 0 && ((now - told[at + TOLD_AT]) | 0) < QUIET) return;
+    told[at + TOLD_AT] = now;
+    told[at + TOLD_ONCE] = 1;
     this.#log(`interface ${this.#names[index]}: its device ${what}`);
   }
 }

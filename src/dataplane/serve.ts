@@ -27,8 +27,8 @@ export interface Parts {
   readonly memory: Memory;
   /** The memory holds flows of an earlier process. */
   readonly recovered: boolean;
-  /** What it shares with other data planes of the same router, when there are others. */
-  readonly arena?: Arena;
+  /** Where the rest of its state is, shared with other data planes of the same router when there are others. */
+  readonly arena: Arena;
   /** Sends a packet out of an interface. */
   readonly emit: (iface: number, p: Packet) => void;
   /** Sends a packet to the host device; absent when there is none. */
@@ -83,9 +83,10 @@ function route(
   const clock = new BatchClock();
   const { queues, worker } = start;
   const hasHost = queues[0].some((port) => port.index === 0), wake = new EventFd(start.wake);
-  const parts = { clock, random: new SystemRandom(), memory, recovered: start.recovered, log };
+  const share = new Share(start.share), arena = new SharedArena(share, worker === 0);
+  const parts = { arena, clock, random: new SystemRandom(), memory, recovered: start.recovered, log };
   if (queues.length === 1) {
-    const ports = new Ports(queues, 0, memory, clock, log);
+    const ports = new Ports(queues, 0, arena, memory, clock, log);
     const router = build({
       ...parts,
       emit: (iface, p) => ports.write(iface, p),
@@ -94,8 +95,8 @@ function route(
     ready();
     return new Loop(ports, memory, wake, clock).run(router);
   }
-  const share = new Share(start.share), tally = new Tally(memory);
-  const ports = new Ports(queues, worker, tally, clock, log);
+  const tally = new Tally(memory);
+  const ports = new Ports(queues, worker, arena, tally, clock, log);
   const lock = new Lock(
     share.words,
     clock,
@@ -104,7 +105,6 @@ function route(
   const crew = new Crew(worker, queues.length, ports, tally, lock);
   const router = build({
     ...parts,
-    arena: new SharedArena(share, worker === 0),
     emit: (iface, p) => crew.emit(iface, p),
     emitHost: hasHost ? (p) => crew.emit(0, p) : undefined,
   });

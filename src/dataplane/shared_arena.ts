@@ -1,6 +1,6 @@
 /**
- * The arena of several data planes of one process: memory that the first one maps as it is asked for it, and that the
- * others find by a list of what has been mapped.
+ * The arena of the data planes of one process: memory that the first one maps as it is asked for it, and that the others,
+ * when there are any, find by a list of what has been mapped.
  *
  * ```
  *  share   [ lock and clock ][ address, length ][ address, length ] …     made by the control plane
@@ -14,11 +14,11 @@ import { mapMemory, MappedFile, unmapMemory } from "deno_tun";
 import { type Arena, MappedArena } from "../arena.ts";
 
 /** Words before the list: those of the lock, on a cache line of their own. */
-export const SHARE_WORDS = 16;
+const SHARE_WORDS = 16;
 /** Bytes of the share: the list has room for so much that nobody will need it. */
 const SHARE_BYTES = 1 << 16;
-/** Bytes mapped at once, when a piece is not larger. */
-const CHUNK = 1 << 20;
+/** Bytes mapped at once, when a piece is not larger: a huge page. */
+const CHUNK = 1 << 21;
 
 /** The memory that data planes begin with. */
 export class Share {

@@ -4,6 +4,7 @@ import { ask, CommandError } from "../../src/control/socket.ts";
 import { viewState } from "../../src/control/state_file.ts";
 import { type Job, supervise } from "../../src/control/supervisor.ts";
 import {
+  CONTROL_HEARTBEAT,
   INTERFACE_COUNTERS,
   Memory,
   RX_BYTES,
@@ -159,17 +160,18 @@ function expected(bytes: number): string {
   return `${bytes} ${sum}`;
 }
 
-for (
-  const [name, offload] of [["with", [true, true]], ["from", [true, false]], ["without", [
-    false,
-    false,
-  ]]] as const
-) {
-  const title = name === "from" ? "from a device with offload to one without" : `${name} offload`;
+const CARRIED: readonly [name: string, offload: [boolean, boolean], workers: number][] = [
+  ["with offload", [true, true], 1],
+  ["from a device with offload to one without", [true, false], 1],
+  ["without offload", [false, false], 1],
+  ["with offload by three workers", [true, true], 3],
+  ["from a device with offload to one without by three workers", [true, false], 3],
+];
+for (const [title, offload, workers] of CARRIED) {
   deviceTest(`Loop carries TCP ${title}, IPv4 and IPv6, both ways`, async () => {
     await using ns = await Namespaces.make(2);
     const [lan, wan] = ns.names;
-    await using router = new Run(planOf(lan, wan, null, [...offload]));
+    await using router = new Run(planOf(lan, wan, null, offload), "", { workers });
     await router.said("weir: ready");
     const want = expected(3_000_000);
     assertEquals(await transfer(lan, wan, "198.51.100.2", 3_000_000), want);
@@ -194,106 +196,122 @@ for (
 }
 
 deviceTest("Loop talks to the host device", async () => {
-  await using ns = await Namespaces.make(3);
-  const [lan, wan, host] = ns.names;
-  await using router = new Run(planOf(lan, wan, host), "host");
-  await router.said("weir: ready");
-  assertStringIncludes(await inNs(lan, "ping", "-c2", "-i0.01", "-W2", "192.0.2.1"), " 0% packet loss");
-});
-
-deviceTest("Loop counts what a device does not take, and goes on when it is deleted", async () => {
-  await using ns = await Namespaces.make(2);
-  const [lan, wan] = ns.names;
-  await using router = new Run(planOf(lan, wan));
-  await router.said("weir: ready");
-  const ping = () => inNs(lan, "ping", "-c3", "-i0.01", "-W1", "198.51.100.2").catch((error) => `${error}`);
-  await run("ip", "-n", wan, "link", "set", "weir-wan", "down");
-  await ping();
-  const view = viewState("test", router.directory);
-  const down = () => view.memory.drops[Reason["device-down"] * 2];
-  assert(down() >= 3);
-  assertEquals(view.memory.interfaces[2 * INTERFACE_COUNTERS + TX_DROPS], down());
-  await router.said("interface wan: its device is down");
-  await run("ip", "-n", wan, "link", "set", "weir-wan", "up");
-  await run("ip", "-n", wan, "route", "add", "default", "dev", "weir-wan");
-  assertStringIncludes(await ping(), " 0% packet loss");
-  await run("ip", "-n", wan, "link", "del", "weir-wan");
-  await router.said("interface wan: its device is gone");
-  const before = down();
-  await ping();
-  assert(down() >= before + 3);
-  const lines = router.lines.filter((line) => line.includes("interface wan"));
-  assertEquals(lines.length, 2, lines.join("\n"));
-  // It does not spin: a loop that is asleep turns ten times a second.
-  const beats = view.memory.control[2];
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  assert(view.memory.control[2] - beats < 20);
-  view.close();
-  assertEquals(await router.stop(), 0);
-});
-
-deviceTest("supervise takes everything back when it is stopped", async () => {
-  await using ns = await Namespaces.make(2);
-  const [lan, wan] = ns.names;
-  await using router = new Run(planOf(lan, wan));
-  await router.said("weir: ready, forwarding (lan, wan)");
-  assertEquals([await links(lan), await links(wan)], [2, 2]);
-  assertEquals(await router.stop(), 0);
-  assertEquals([await links(lan), await links(wan)], [1, 1]);
-  assertEquals(Array.from(Deno.readDirSync(router.directory)), []);
-  assertEquals(router.errors, []);
-});
-
-deviceTest("supervise carries commands from its socket to the data plane, and the answers back", async () => {
-  await using ns = await Namespaces.make(2);
-  const [lan, wan] = ns.names;
-  await using router = new Run(planOf(lan, wan));
-  await router.said("weir: ready");
-  const path = `${router.directory}/test.sock`;
-  assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
-  // More than the ring has room for, all at once.
-  const answers = await Promise.all(
-    Array.from({ length: 50 }, () => ask(path, { command: "unload-helper", helper: "tftp" })),
-  );
-  for (const answer of answers) assertEquals([answer.flows, answer.expectations], [20, 10]);
-  assertEquals(router.lines.filter((line) => line === "command 2 1").length, 50);
-  assertEquals((await ask(path, { command: "load-helper", helper: "ftp" })).flows, 10);
-  await assertRejects(
-    () => ask(path, { command: "load-helper", helper: "irc" }),
-    CommandError,
-    "there are ftp, tftp",
-  );
-  assertEquals(await router.stop(), 0);
-  await assertRejects(
-    () => ask(path, { command: "load-helper", helper: "ftp" }),
-    CommandError,
-    "cannot reach",
-  );
-});
-
-deviceTest("supervise stops at any moment of its start", async () => {
-  await using ns = await Namespaces.make(2);
-  const [lan, wan] = ns.names;
-  for (const milliseconds of [0, 1, 5, 20, 60, 120]) {
-    await using router = new Run(planOf(lan, wan));
-    await new Promise((resolve) => setTimeout(resolve, milliseconds));
-    assertEquals(await router.stop(), 0);
-    assertEquals([await links(lan), await links(wan)], [1, 1]);
-    assertEquals([Array.from(Deno.readDirSync(router.directory)), router.errors], [[], []]);
+  for (const workers of [1, 2]) {
+    await using ns = await Namespaces.make(3);
+    const [lan, wan, host] = ns.names;
+    await using router = new Run(planOf(lan, wan, host), "host", { workers });
+    await router.said("weir: ready");
+    assertStringIncludes(await inNs(lan, "ping", "-c2", "-i0.01", "-W2", "192.0.2.1"), " 0% packet loss");
   }
 });
 
-const DEATHS: [name: string, misbehave: string, why: RegExp][] = [
-  ["whose module is broken", "broken", /^weir: the data plane died: Error: the module is broken/],
-  ["whose router throws", "throw", /^weir: the data plane died: Error: a rule of the user broke/],
+for (const workers of [1, 2]) {
+  const by = workers === 1 ? "" : `, by ${workers} workers`;
+  deviceTest(`Loop counts what a device does not take, and goes on when it is deleted${by}`, async () => {
+    await using ns = await Namespaces.make(2);
+    const [lan, wan] = ns.names;
+    await using router = new Run(planOf(lan, wan), "", { workers });
+    await router.said("weir: ready");
+    const ping = () => inNs(lan, "ping", "-c3", "-i0.01", "-W1", "198.51.100.2").catch((error) => `${error}`);
+    await run("ip", "-n", wan, "link", "set", "weir-wan", "down");
+    await ping();
+    const view = viewState("test", router.directory);
+    const down = () => view.memory.drops[Reason["device-down"] * 2];
+    assert(down() >= 3);
+    assertEquals(view.memory.interfaces[2 * INTERFACE_COUNTERS + TX_DROPS], down());
+    await router.said("interface wan: its device is down");
+    await run("ip", "-n", wan, "link", "set", "weir-wan", "up");
+    await run("ip", "-n", wan, "route", "add", "default", "dev", "weir-wan");
+    assertStringIncludes(await ping(), " 0% packet loss");
+    await run("ip", "-n", wan, "link", "del", "weir-wan");
+    await router.said("interface wan: its device is gone");
+    const before = down();
+    await ping();
+    assert(down() >= before + 3);
+    const lines = router.lines.filter((line) => line.includes("interface wan"));
+    assertEquals(lines.length, 2, lines.join("\n"));
+    // It does not spin: a loop that is asleep turns ten times a second.
+    const beats = view.memory.control[CONTROL_HEARTBEAT];
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert(view.memory.control[CONTROL_HEARTBEAT] - beats < 20);
+    view.close();
+    assertEquals(await router.stop(), 0);
+  });
+}
+
+for (const workers of [1, 2]) {
+  const by = workers === 1 ? "" : `, ${workers} workers`;
+  deviceTest(`supervise takes everything back when it is stopped${by}`, async () => {
+    await using ns = await Namespaces.make(2);
+    const [lan, wan] = ns.names;
+    await using router = new Run(planOf(lan, wan), "", { workers });
+    await router.said(`weir: ready, forwarding (lan, wan${by})`);
+    assertEquals([await links(lan), await links(wan)], [2, 2]);
+    assertEquals(await router.stop(), 0);
+    assertEquals([await links(lan), await links(wan)], [1, 1]);
+    assertEquals(Array.from(Deno.readDirSync(router.directory)), []);
+    assertEquals(router.errors, []);
+  });
+
+  deviceTest(
+    `supervise carries commands from its socket to the data plane, and the answers back${by}`,
+    async () => {
+      await using ns = await Namespaces.make(2);
+      const [lan, wan] = ns.names;
+      await using router = new Run(planOf(lan, wan), "", { workers });
+      await router.said("weir: ready");
+      const path = `${router.directory}/test.sock`;
+      assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
+      // More than the ring has room for, all at once.
+      const answers = await Promise.all(
+        Array.from({ length: 50 }, () => ask(path, { command: "unload-helper", helper: "tftp" })),
+      );
+      for (const answer of answers) assertEquals([answer.flows, answer.expectations], [20, 10]);
+      assertEquals(router.lines.filter((line) => line === "command 2 1").length, 50);
+      assertEquals((await ask(path, { command: "load-helper", helper: "ftp" })).flows, 10);
+      await assertRejects(
+        () => ask(path, { command: "load-helper", helper: "irc" }),
+        CommandError,
+        "there are ftp, tftp",
+      );
+      assertEquals(await router.stop(), 0);
+      await assertRejects(
+        () => ask(path, { command: "load-helper", helper: "ftp" }),
+        CommandError,
+        "cannot reach",
+      );
+    },
+  );
+
+  deviceTest(`supervise stops at any moment of its start${by}`, async () => {
+    await using ns = await Namespaces.make(2);
+    const [lan, wan] = ns.names;
+    for (const milliseconds of [0, 1, 5, 20, 60, 120]) {
+      await using router = new Run(planOf(lan, wan), "", { workers });
+      await new Promise((resolve) => setTimeout(resolve, milliseconds));
+      assertEquals(await router.stop(), 0);
+      assertEquals([await links(lan), await links(wan)], [1, 1]);
+      assertEquals([Array.from(Deno.readDirSync(router.directory)), router.errors], [[], []]);
+    }
+  });
+}
+
+const BROKEN = /^weir: the data plane died: Error: the module is broken/;
+const THROWN = /^weir: the data plane died: Error: a rule of the user broke/;
+const DEATHS: [name: string, misbehave: string, why: RegExp, workers: number][] = [
+  ["whose module is broken", "broken", BROKEN, 1],
+  ["whose router throws", "throw", THROWN, 1],
+  ["of three workers whose module is broken", "broken", BROKEN, 3],
+  ["of three workers of which one throws while it has the lock", "throw", THROWN, 3],
 ];
-for (const [name, misbehave, why] of DEATHS) {
+for (const [name, misbehave, why, workers] of DEATHS) {
   deviceTest(`supervise ends with the reason of a data plane ${name}`, async () => {
     await using ns = await Namespaces.make(2);
     const [lan, wan] = ns.names;
-    await using router = new Run(planOf(lan, wan), misbehave);
+    await using router = new Run(planOf(lan, wan), misbehave, { workers });
     if (misbehave === "throw") {
-      await router.said("weir: ready");
+      // The kernel's own packets may be the first, before it could say so.
+      await router.said("weir: ready").catch(() => {});
       await inNs(lan, "ping", "-c1", "-W1", "198.51.100.2").catch(() => {});
     }
     assertEquals(await router.code, 1);
@@ -340,12 +358,15 @@ async function spawn(
   wan: string,
   directory: string,
   misbehave = "",
+  workers = 1,
 ): Promise<Deno.ChildProcess> {
   const source = `import { supervise } from ${
     JSON.stringify(import.meta.resolve("../../src/control/supervisor.ts"))
   };
     Deno.exit(await supervise({
-      name: "test", config: "weir:forwarder?${misbehave}", geometry: ${JSON.stringify(geometry)},
+      name: "test", workers: ${workers}, config: "weir:forwarder?${misbehave}", geometry: ${
+    JSON.stringify(geometry)
+  },
       plan: ${JSON.stringify(planOf(lan, wan))}, directory: ${JSON.stringify(directory)},
       worker: new URL(${JSON.stringify(import.meta.resolve("./forwarder.ts"))}),
     }));`;
@@ -362,13 +383,19 @@ async function spawn(
   return child;
 }
 
-for (const [signal, misbehave] of [["SIGTERM", ""], ["SIGINT", ""], ["SIGTERM", "hang"]] as const) {
-  const what = misbehave === "" ? "" : ", though the data plane hangs in a rule";
+const SIGNALS = [["SIGTERM", "", 1], ["SIGINT", "", 1], ["SIGTERM", "hang", 1], [
+  "SIGTERM",
+  "hang",
+  2,
+]] as const;
+for (const [signal, misbehave, workers] of SIGNALS) {
+  const who = workers === 1 ? "the data plane" : "one of two workers";
+  const what = misbehave === "" ? "" : `, though ${who} hangs in a rule`;
   deviceTest(`supervise ends its process at ${signal}${what}`, async () => {
     await using ns = await Namespaces.make(2);
     const [lan, wan] = ns.names;
     const directory = await Deno.makeTempDir({ prefix: "weir-run-" });
-    const child = await spawn(lan, wan, directory, misbehave);
+    const child = await spawn(lan, wan, directory, misbehave, workers);
     if (misbehave !== "") await inNs(lan, "ping", "-c1", "-W1", "198.51.100.2").catch(() => {});
     child.kill(signal);
     // A process that does not end fails by the limit; how fast it is belongs into the benchmarks.
