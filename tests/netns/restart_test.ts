@@ -8,52 +8,55 @@ import { startWeb } from "./services.ts";
 const GATEWAY = `${ROOT}examples/gateway.ts`;
 const SIZE = 24_000_000;
 
-labTest("a translated download outlives kill -9 and a new start of the router", ["curl"], async () => {
-  await using lab = await Lab.private("lan", "wan");
-  await startWeb(lab, "wan", 8080);
-  let weir = await lab.weir(GATEWAY);
-  const url = `http://198.51.100.2:8080/bytes/${SIZE}`;
-  const curl = lab.spawn("lan", "curl", [
-    "-sS",
-    "--limit-rate",
-    "8M",
-    "-m",
-    "30",
-    "-o",
-    "got",
-    "-w",
-    "%{size_download}",
-    url,
-  ]);
-  const flow = async () => {
-    const { stdout } = await lab.command(["conntrack", "-L"]);
-    return /^tcp .*ESTABLISHED src=192\.0\.2\.2 dst=198\.51\.100\.2 sport=(\d+) dport=8080 .*dport=(\d+) \[ASSURED\]/m
-      .exec(stdout)?.slice(1);
-  };
-  let before: string[] | undefined;
-  for (let i = 0; i < 50 && before === undefined; i++) before = await flow();
-  const listing = await lab.command(["conntrack", "-L"]);
-  assert(
-    before !== undefined,
-    `the flow is not in the table: ${listing.stdout}${listing.stderr}${curl.text}`,
-  );
+for (const workers of ["1", "2"]) {
+  const who = workers === "1" ? "the router" : `a router of ${workers} workers`;
+  labTest(`a translated download outlives kill -9 and a new start of ${who}`, ["curl"], async () => {
+    await using lab = await Lab.private("lan", "wan");
+    await startWeb(lab, "wan", 8080);
+    let weir = await lab.weir(GATEWAY, "--workers", workers);
+    const url = `http://198.51.100.2:8080/bytes/${SIZE}`;
+    const curl = lab.spawn("lan", "curl", [
+      "-sS",
+      "--limit-rate",
+      "8M",
+      "-m",
+      "30",
+      "-o",
+      "got",
+      "-w",
+      "%{size_download}",
+      url,
+    ]);
+    const flow = async () => {
+      const { stdout } = await lab.command(["conntrack", "-L"]);
+      return /^tcp .*ESTABLISHED src=192\.0\.2\.2 dst=198\.51\.100\.2 sport=(\d+) dport=8080 .*dport=(\d+) \[ASSURED\]/m
+        .exec(stdout)?.slice(1);
+    };
+    let before: string[] | undefined;
+    for (let i = 0; i < 50 && before === undefined; i++) before = await flow();
+    const listing = await lab.command(["conntrack", "-L"]);
+    assert(
+      before !== undefined,
+      `the flow is not in the table: ${listing.stdout}${listing.stderr}${curl.text}`,
+    );
 
-  weir.kill();
-  await weir.ended;
-  assert(!curl.over, "the download is under way");
-  weir = await lab.weir(GATEWAY);
-  assertStringIncludes(weir.text, "with the flows of the process before");
-  assertEquals(await flow(), before, "the same flow with the same ports");
+    weir.kill();
+    await weir.ended;
+    assert(!curl.over, "the download is under way");
+    weir = await lab.weir(GATEWAY, "--workers", workers);
+    assertStringIncludes(weir.text, "with the flows of the process before");
+    assertEquals(await flow(), before, "the same flow with the same ports");
 
-  const { code, stdout, stderr } = await curl.ended;
-  assertEquals([code, stdout], [0, String(SIZE)], stderr);
-  // A clean end leaves nothing to go on with.
-  await weir.stop();
-  weir = await lab.weir(GATEWAY);
-  assert(!weir.text.includes("the process before"), weir.text);
-  const { stdout: empty } = await lab.command(["conntrack", "-L"]);
-  assertEquals(empty.match(/dport=8080/g), null);
-});
+    const { code, stdout, stderr } = await curl.ended;
+    assertEquals([code, stdout], [0, String(SIZE)], stderr);
+    // A clean end leaves nothing to go on with.
+    await weir.stop();
+    weir = await lab.weir(GATEWAY, "--workers", workers);
+    assert(!weir.text.includes("the process before"), weir.text);
+    const { stdout: empty } = await lab.command(["conntrack", "-L"]);
+    assertEquals(empty.match(/dport=8080/g), null);
+  });
+}
 
 labTest("a router whose interfaces are others begins anew after kill -9", [], async () => {
   await using lab = await Lab.private("lan", "wan");
