@@ -1,4 +1,5 @@
 /** A TypeScript function as a condition: what iptables has no match for. */
+import type { Arena } from "../arena.ts";
 import type { Packet } from "../packet/packet.ts";
 import { defineMatch, type Kind, type Match, type MatchExtension, OptionError } from "../tables/extension.ts";
 import { quote, refuse } from "../tables/kinds.ts";
@@ -23,9 +24,11 @@ class CustomMatch implements Match {
   readonly changes = true;
   readonly #function: Predicate;
   readonly #log: (line: string, level: number) => void;
-  #told = false;
+  /** 1 once it has been said. */
+  readonly #told: Int32Array;
 
-  constructor(predicate: Predicate, log: (line: string, level: number) => void) {
+  constructor(predicate: Predicate, arena: Arena, log: (line: string, level: number) => void) {
+    this.#told = arena.int32(1);
     this.#function = predicate;
     this.#log = log;
   }
@@ -35,8 +38,8 @@ class CustomMatch implements Match {
       return this.#function(p) === true;
     } catch (error) {
       p.hotdrop = true;
-      if (!this.#told) {
-        this.#told = true;
+      if (this.#told[0] === 0) {
+        this.#told[0] = 1;
         this.#log(`weir: the match function ${this.#function.name || "of a rule"} threw: ${error}`, 3);
       }
       return false;
@@ -49,5 +52,6 @@ export const custom: MatchExtension = defineMatch<{ match: Predicate }>({
   name: "function",
   options: { match: { flag: "name", kind: predicate } },
   required: ["match"],
-  create: (o, c) => new CustomMatch(o.match!.value, (line, level) => c.services.log(line, level)),
+  create: (o, { services }) =>
+    new CustomMatch(o.match!.value, services.arena, (line, level) => services.log(line, level)),
 });

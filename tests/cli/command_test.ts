@@ -35,6 +35,10 @@ const WRONG: [string[], RegExp][] = [
   [["check", "--wrong", "a.ts"], /unknown option --wrong/],
   [["run"], /^weir run: CONFIG is missing\nusage: weir run CONFIG/],
   [["run", "-x", "a.ts"], /unknown option -x/],
+  [["run", "--workers", "0", "a.ts"], /--workers 0: a number of threads from 1 to 64/],
+  [["run", "--workers", "1.5", "a.ts"], /--workers 1.5: a number of threads/],
+  [["run", "--workers", "65", "a.ts"], /--workers 65: a number of threads/],
+  [["run", "--workers", "3x", "a.ts"], /--workers 3x: a number of threads/],
   [["conntrack"], /^weir conntrack: /],
   [["conntrack", "-X"], /unknown option -X/],
 ];

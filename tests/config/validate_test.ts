@@ -77,6 +77,11 @@ const SINGLE: readonly (readonly [config: Record<string, unknown>, path: string,
     "stands at interfaces.lan.addresses[0], too",
   ],
   [{ interfaces: { lan: { mtu: 67 } } }, "interfaces.lan.mtu", "from 68 to 65535"],
+  ...[0, 1.5, 65, -1, NaN, "2", null].map((workers): [Record<string, unknown>, string, string] => [
+    { interfaces: { lan: {} }, workers },
+    "workers",
+    "is not a number of threads from 1 to 64",
+  ]),
   [
     { interfaces: { lan: { mtu: 1279, addresses: ["2001:db8::1/64"] } } },
     "interfaces.lan.mtu",
@@ -402,6 +407,11 @@ Deno.test("validate numbers interfaces in their order and fills in what is not s
   ]);
   assertEquals(host, { device: "weir0", netns: null });
   assertEquals(routes, [{ destination: "default", interface: "wan", metric: 5 }]);
+});
+
+Deno.test("validate takes one worker, or as many as are asked for", () => {
+  assertEquals(validate({ interfaces: { lan: {} } }).workers, 1);
+  assertEquals(validate({ interfaces: { lan: {} }, workers: 64 }).workers, 64);
 });
 
 Deno.test("validate warns of what is allowed but looks wrong", () => {

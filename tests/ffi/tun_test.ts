@@ -143,6 +143,11 @@ deviceTest("persistent devices outlive their descriptors, until that is taken ba
   made.close();
   assertStringIncludes(await links(netns), "weir-a");
   assertSyscallError("EBUSY", () => openTun({ name: "weir-a", netns }));
+  assertStringIncludes(
+    assertSyscallError("EINVAL", () => openTun({ name: "weir-a", netns, attach: true, multiQueue: true }))
+      .message,
+    "for several queues make it with `ip tuntap add … multi_queue`",
+  );
   using again = openTun({ name: "weir-a", netns, attach: true });
   assertEquals(again.persistent, true);
   again.persistent = false;
