@@ -28,7 +28,7 @@ import {
 import { NO_CT, Reason } from "../netfilter.ts";
 import { Packet } from "../packet/packet.ts";
 import type { Lock } from "./lock.ts";
-import type { Routing } from "./loop.ts";
+import type { Routing, Sharing } from "./loop.ts";
 import type { Ports } from "./ports.ts";
 import type { Tally } from "./tally.ts";
 import { readVnetHeader } from "./vnet.ts";
@@ -41,7 +41,7 @@ const MOST_BYTES = 128 * 1024;
 const BAD_OFFLOAD = Reason["bad-offload"];
 
 /** A data plane and the lock that it shares with others. */
-export class Crew {
+export class Crew implements Sharing {
   readonly #count: number;
   readonly #ports: Ports;
   readonly #tally: Tally;

@@ -34,7 +34,6 @@ import {
 import { Reason } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { BatchClock } from "./clock.ts";
-import type { Crew } from "./crew.ts";
 import type { Ports } from "./ports.ts";
 import { readVnetHeader } from "./vnet.ts";
 
@@ -61,15 +60,27 @@ export interface Routing {
   command?(words: Int32Array): void;
 }
 
+/** How several data planes share a router; see crew.ts. */
+export interface Sharing {
+  /** Its number; 0 looks after timers and commands. */
+  readonly number: number;
+  /** Word of its heartbeat in `Memory.control`. */
+  readonly heartbeat: number;
+  /** Up to `most` packets of one device. False when the router was not to be had before the end. */
+  drain(router: Routing, index: number, most: number): boolean;
+  /** Once per turn of the loop: `turn` is what one does for all. */
+  settle(turn: (() => void) | null): boolean;
+}
+
 /** The loop of one data plane. */
 export class Loop {
   readonly #ports: Ports;
   readonly #memory: Memory;
   readonly #wake: EventFd;
   readonly #clock: BatchClock;
-  readonly #crew: Crew | null;
+  readonly #crew: Sharing | null;
 
-  constructor(ports: Ports, memory: Memory, wake: EventFd, clock: BatchClock, crew: Crew | null = null) {
+  constructor(ports: Ports, memory: Memory, wake: EventFd, clock: BatchClock, crew: Sharing | null = null) {
     this.#crew = crew;
     this.#ports = ports;
     this.#memory = memory;
