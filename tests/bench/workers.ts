@@ -2,8 +2,9 @@
  * What several workers are worth when nobody else needs a core: packets are put into the device's queue while the router
  * is stopped (SIGSTOP), and the time is taken from SIGCONT until all have left. So the generator costs nothing.
  *
- * `deno run -A tests/bench/workers.ts [--rounds N] [--packets N] [--flows N] [--workers 1,2]`, as root. Rounds of all
- * contenders are interleaved, because machines are shared and noisy; medians, best rounds and CPU time are shown.
+ * `chrt -R -f 20 deno run -A tests/bench/workers.ts [--rounds N] [--packets N] [--flows N] [--workers 1,2]`, as root.
+ * Router and clock run before everything else on the machine (SCHED_FIFO), for a few seconds in all, and rounds of all
+ * contenders are interleaved; medians, best rounds and CPU time are shown.
  *
  * @module
  */
