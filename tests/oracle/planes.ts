@@ -2,6 +2,9 @@
  * Data planes of one router in one thread: they share its memory and its arena, and packets are dealt to them by chance.
  * So whatever one of them keeps for itself shows, as an answer that a router alone would not have given.
  *
+ * Those behind the first are made when their first packet comes, so that one also shows that lays out anew what it
+ * should have found.
+ *
  * @module
  */
 import { MappedArena } from "../../src/arena.ts";
@@ -22,30 +25,32 @@ class BorrowedRandom implements Random {
 
 /** One router, or several that are one. */
 export class Planes {
-  readonly #routers: Router[];
+  /** The one that looks after timers. */
+  readonly first: Router;
+  readonly #options: Omit<RouterOptions, "arena">;
+  readonly #buffer: ArrayBuffer;
+  readonly #routers: (Router | undefined)[];
   readonly #deal = new Xoshiro(5);
 
-  constructor(o: Omit<RouterOptions, "arena">, count: number) {
-    if (count === 1) {
-      this.#routers = [new Router(o)];
-      return;
-    }
-    const buffer = new ArrayBuffer(ARENA);
-    this.#routers = [new Router({ ...o, arena: new MappedArena(buffer, true) })];
-    while (this.#routers.length < count) {
-      const random = new BorrowedRandom();
-      this.#routers.push(new Router({ ...o, random, arena: new MappedArena(buffer, false) }));
-      random.source = o.random;
-    }
-  }
-
-  /** The one that looks after timers. */
-  get first(): Router {
-    return this.#routers[0];
+  constructor(options: Omit<RouterOptions, "arena">, count: number) {
+    this.#options = options;
+    this.#buffer = new ArrayBuffer(count === 1 ? 0 : ARENA);
+    this.first = count === 1
+      ? new Router(options)
+      : new Router({ ...options, arena: new MappedArena(this.#buffer, true) });
+    this.#routers = [this.first, ...Array(count - 1)];
   }
 
   /** Any of them. */
   deal(): Router {
-    return this.#routers[below(this.#deal, this.#routers.length)];
+    const which = below(this.#deal, this.#routers.length);
+    return this.#routers[which] ??= this.#another();
+  }
+
+  #another(): Router {
+    const random = new BorrowedRandom(), arena = new MappedArena(this.#buffer, false);
+    const router = new Router({ ...this.#options, random, arena });
+    random.source = this.#options.random;
+    return router;
   }
 }
