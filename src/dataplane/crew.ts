@@ -110,10 +110,11 @@ export class Crew implements Sharing {
   }
 
   /** Once per turn of the loop: hands over its counts, and does `turn` for all of them. False as `drain`. */
-  settle(turn: (() => void) | null): boolean {
+  settle(router: Routing, turn: (() => void) | null): boolean {
     if (turn === null && !this.#counted) return true;
     if (!this.#lock.acquire()) return false;
     this.#tally.settle();
+    router.settle?.();
     this.#counted = false;
     turn?.();
     this.#lock.release();

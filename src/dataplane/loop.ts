@@ -56,6 +56,8 @@ export interface Routing {
   receiveHost(p: Packet): void;
   /** Timers; once per batch. True when there is more to do soon. */
   sweep(): boolean | void;
+  /** Adds what it has counted for itself to what all data planes share; once per batch, before `sweep`. */
+  settle?(): void;
   /** A command from the control plane: COMMAND_WORDS words, in which it leaves its answer. */
   command?(words: Int32Array): void;
 }
@@ -69,7 +71,7 @@ export interface Sharing {
   /** Up to `most` packets of one device. False when the router was not to be had before the end. */
   drain(router: Routing, index: number, most: number): boolean;
   /** Once per turn of the loop: `turn` is what one does for all. */
-  settle(turn: (() => void) | null): boolean;
+  settle(router: Routing, turn: (() => void) | null): boolean;
 }
 
 /** The loop of one data plane. */
@@ -124,7 +126,7 @@ export class Loop {
           if (fds[i] < 0) set.set(i, -1);
         }
       }
-      if (crew !== null) crew.settle(turn);
+      if (crew !== null) crew.settle(router, turn);
       else turn!();
       control[heartbeat]++;
     }
