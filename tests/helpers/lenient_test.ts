@@ -36,7 +36,7 @@ Deno.test("half a line that one worker has read is known to the others (F15)", (
       flows: new ArrayBuffer(FlowTable.bytes(64)),
       expects: new ArrayBuffer(ExpectTable.bytes(64)),
     };
-    const buffer = new ArrayBuffer(1 << 20);
+    const buffer = new ArrayBuffer(1 << 23);
     const [one, two] = [true, false].map((fresh) => {
       const arena = new MappedArena(buffer, fresh), rules = translate ? masquerade : undefined;
       const lab = new Lab({ helpers: [helper], rules, capacity: 64, memory, arena });
