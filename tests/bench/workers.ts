@@ -12,8 +12,9 @@ import { MappedFile } from "deno_tun";
 import { parseArgs } from "@std/cli/parse-args";
 import { Memory, TOTAL_TX_PACKETS } from "../../src/memory.ts";
 import { HERE, Lab, ROOT, type Running } from "../netns/lab.ts";
-
-const SOURCE = "192.0.2.2", DESTINATION = "198.51.100.99", SIZE = "64";
+import { FAR, RAW } from "./addresses.ts";
+import { rules } from "./rules.ts";
+import { summary } from "./statistics.ts";
 
 interface Sample {
   /** Microseconds per packet: of the clock, and of all threads. */
@@ -36,23 +37,32 @@ class Contender {
   static async start(workers: number, queue: number): Promise<Contender> {
     const lab = await Lab.private("lan", "wan");
     const blast = `${lab.dir}/blast`;
-    await lab.ok(HERE, "gcc", "-O2", "-o", blast, `${ROOT}tests/bench/blast.c`);
-    const config = `${ROOT}tests/bench/weir.ts`;
+    await lab.ok(HERE, "gcc", "-O2", "-o", blast, `${ROOT}tests/bench/tools/blast.c`);
+    const config = `${ROOT}tests/bench/contenders/weir_config.ts`;
     const args = ["run", "-A", "--no-prompt", `${ROOT}mod.ts`, "run", config, "--workers", `${workers}`];
-    const env = { WEIR_BENCH_LAN: "lan", WEIR_BENCH_WAN: "wan" };
+    const env = { WEIR_BENCH_RULES: lab.write("rules.v4", rules()), WEIR_BENCH_FLOWS: "262144" };
     // Before everything else that runs on this machine.
     const weir = lab.spawn(HERE, "chrt", ["-f", "10", Deno.execPath(), ...args], { env });
     await weir.waitFor(/^weir: ready/m, 15_000);
     await lab.ok("lan", "ip", "link", "set", "lan", "txqueuelen", `${queue}`);
-    const path = `/proc/${weir.pid}/root/run/weir/weir.state`;
+    const path = `/proc/${weir.pid}/root/run/weir/weir_config.state`;
     const memory = Memory.open(new MappedFile(path, { readOnly: true }).map());
     return new Contender(workers, lab, weir, memory.totals, blast);
   }
 
   /** Puts packets into the queue: how many it took. */
   async send(packets: number, flows: number): Promise<number> {
-    const args = ["lan", SOURCE, DESTINATION, "5000", SIZE, `${flows}`, "20", `${packets}`];
-    return Number(await this.lab.ok("lan", this.blast, ...args));
+    const said = await this.lab.ok(
+      "lan",
+      this.blast,
+      "device=lan",
+      `from=${RAW}`,
+      `to=${FAR}`,
+      `flows=${flows}`,
+      "seconds=20",
+      `count=${packets}`,
+    );
+    return parseInt(said);
   }
 
   /** Waits until so many packets have left. */
@@ -85,11 +95,6 @@ function cpuNanoseconds(pid: number): number {
   return sum;
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[sorted.length >> 1];
-}
-
 const args = parseArgs(Deno.args, {
   string: ["rounds", "packets", "flows", "workers"],
   default: { rounds: "15", packets: "100000", flows: "64", workers: "1,2" },
@@ -105,8 +110,8 @@ try {
     for (const contender of contenders) contender.samples.push(await contender.round(packets, flows));
   }
   const rows = contenders.map(({ workers, samples }) => {
-    const wall = samples.map((s) => s.wall), cpu = samples.map((s) => s.cpu);
-    return { workers, wall: median(wall), best: Math.min(...wall), cpu: median(cpu) };
+    const wall = summary(samples.map((s) => s.wall))!, cpu = summary(samples.map((s) => s.cpu))!;
+    return { workers, wall: wall.median, best: wall.least, cpu: cpu.median };
   });
   const number = (n: number) => n.toFixed(2).padStart(8);
   const lines = rows.map(({ workers, wall, best, cpu }) =>

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { MappedArena } from "../../src/arena.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
 import { HELPER_BLIND, HELPER_COUNTS } from "../../src/conntrack/helping.ts";
+import { HelperRoster } from "../../src/conntrack/roster.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
 import { DCC_NONE, DCC_OFFER, DCC_PARTIAL, DCC_PORT, DccLine } from "../../src/helpers/dcc.ts";
 import { amanda, conntrackFtp, conntrackIrc, ftp, irc } from "../../src/helpers/mod.ts";
@@ -35,6 +36,7 @@ Deno.test("half a line that one worker has read is known to the others (F15)", (
     const memory = {
       flows: new ArrayBuffer(FlowTable.bytes(64)),
       expects: new ArrayBuffer(ExpectTable.bytes(64)),
+      roster: HelperRoster.of([helper]),
     };
     const buffer = new ArrayBuffer(1 << 23);
     const [one, two] = [true, false].map((fresh) => {
