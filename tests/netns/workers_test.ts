@@ -11,6 +11,8 @@ import {
   TX_PACKETS,
 } from "../../src/memory.ts";
 import { Reason } from "../../src/netfilter.ts";
+import { saveRules } from "../../src/config/iptables_save.ts";
+import { validate } from "../../src/config/validate.ts";
 import { HERE, Lab, ROOT } from "./lab.ts";
 import { labTest } from "./lab_testing.ts";
 import { listening } from "./services.ts";
@@ -62,7 +64,8 @@ labTest("two workers hand out no port twice, count every packet, and carry TCP w
   for (const netns of ["lan", "wan"]) {
     await lab.ok(netns, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
   }
-  const weir = await lab.weir(lab.write("workers.ts", CONFIG));
+  const path = lab.write("workers.ts", CONFIG);
+  const weir = await lab.weir(path);
   assert(weir.text.includes("2 workers"), weir.text);
   await listening(lab, "wan", 5201, lab.spawn("wan", "iperf3", ["-s"]));
 
@@ -106,6 +109,12 @@ labTest("two workers hand out no port twice, count every packet, and carry TCP w
   assertEquals(totals[TOTAL_RX_PACKETS], rx(1) + rx(2));
   assertEquals(totals[TOTAL_TX_PACKETS], tx(1) + tx(2));
   assertEquals(totals[TOTAL_RX_PACKETS], totals[TOTAL_TX_PACKETS] + memory.dropped, "each left or died");
+  // What FORWARD accepts leaves, or finds no port.
+  const { rules } = validate((await import(`file://${path}`)).default);
+  const accepted = [...saveRules(rules.ipv4, { counters: memory.rules }).matchAll(/^\[(\d+):.* ACCEPT$/gm)];
+  assertEquals(accepted.length, 2);
+  const sum = accepted.reduce((total, [, packets]) => total + Number(packets), 0);
+  assertEquals(sum, totals[TOTAL_TX_PACKETS] + noPort, "each counted by one rule");
   for (const [i, name] of ["lan", "wan"].entries()) {
     const [link] = JSON.parse(await lab.ok(name, "ip", "-j", "-s", "link", "show", name));
     const { rx: taken, tx: given } = link.stats64;
