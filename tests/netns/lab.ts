@@ -3,8 +3,9 @@
  *
  * A private lab (what tests use) lives in a mount and a network namespace of its own, with an empty /run. So it may
  * call its namespaces `lan` and `wan`, as the examples do, whatever else this machine has of that name, and nothing
- * of it can stay behind: its mounts, namespaces and devices end with its last process, and `close` ends them all. If
- * even the test is killed, the keeper of the lab sees its standard input close and goes as well.
+ * of it can stay behind: its mounts, namespaces and devices end with its last process, and its keeper, a shell, kills
+ * them all and removes the lab's folder as soon as its standard input ends, be it that the lab was closed, be it that
+ * the test was killed.
  *
  * An open lab (what the demo uses) makes the namespaces where `ip netns` shows them, for whoever wants to watch.
  */
@@ -19,22 +20,40 @@ export const ROOT = new URL("../../", import.meta.url).pathname;
 /** Weir's own place in a lab: the network namespace that it runs in. */
 export const HERE = "";
 
-/** Made in the keeper's namespaces. `read` returns when the one who made the lab closes it or dies. */
+/**
+ * Made in the keeper's namespaces. `read` returns when the one who made the lab closes it or dies. Whatever stands in
+ * one of the lab's network namespaces was started in it, in mount and process namespaces of its own or not; what has
+ * just been listing them is gone when it would be killed.
+ */
 const KEEPER = `
 set -e
+dir=$1
+shift
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/netns /run/vsftpd/empty
 ip link set lo up
 for name in "$@"; do ip netns add "$name"; ip -n "$name" link set lo up; done
 echo ready
 read -r line || :
+set -- -lname "net:[[]$(stat -L -c %i /proc/self/ns/net)]"
+for file in /run/netns/*; do set -- "$@" -o -lname "net:[[]$(stat -L -c %i "$file")]"; done
+found=yes
+while [ "$found" ]; do
+  found=
+  for link in $(find /proc/[0-9]*/ns/net -maxdepth 0 "$@" 2>/dev/null); do
+    pid=\${link#/proc/}
+    pid=\${pid%%/*}
+    if [ "$pid" != $$ ] && kill -9 "$pid" 2>/dev/null; then found=yes; fi
+  done
+done
+rm -rf --one-file-system "$dir"
 `;
 
 /** Why no lab can be made here, or null. */
 export function unavailable(): string | null {
   if (Deno.build.os !== "linux") return "namespaces and TUN devices are Linux's";
   if (Deno.uid() !== 0) return "making network namespaces needs root";
-  const gone = missing(["ip", "unshare", "nsenter", "mount"]);
+  const gone = missing(["ip", "unshare", "nsenter", "mount", "find"]);
   if (gone.length > 0) return `not installed: ${gone.join(", ")}`;
   try {
     Deno.statSync("/dev/net/tun");
@@ -71,27 +90,29 @@ export class Lab implements AsyncDisposable {
   #closed: Promise<void> | null = null;
 
   private constructor(
+    dir: string,
     keeper: Running | null,
     input: WritableStreamDefaultWriter<Uint8Array> | null,
     made: string[],
   ) {
+    this.dir = dir;
     this.#keeper = keeper;
     this.#keeperInput = input;
     this.#made = made;
-    this.dir = Deno.makeTempDirSync({ prefix: "weir-lab-" });
-    Deno.chmodSync(this.dir, 0o755); // vsftpd serves a folder in it as another user
   }
 
   /** A lab of its own with network namespaces of these names. */
   static async private(...names: string[]): Promise<Lab> {
+    const dir = makeDir();
     const child = new Deno.Command("unshare", {
-      args: ["--mount", "--net", "--propagation", "private", "sh", "-c", KEEPER, "lab", ...names],
+      args: ["--mount", "--net", "--propagation", "private", "sh", "-c", KEEPER, "lab", dir, ...names],
+      detached: true, // what kills the test is not for the one who cleans up
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
     const keeper = new Running("the lab's keeper", child);
-    const lab = new Lab(keeper, child.stdin.getWriter(), []);
+    const lab = new Lab(dir, keeper, child.stdin.getWriter(), []);
     try {
       await keeper.waitFor(/^ready$/m);
       return lab;
@@ -104,7 +125,7 @@ export class Lab implements AsyncDisposable {
   /** Namespaces of these names for everyone to see. None of them may exist. */
   static async open(...names: string[]): Promise<Lab> {
     const made: string[] = [];
-    const lab = new Lab(null, null, made);
+    const lab = new Lab(makeDir(), null, null, made);
     try {
       for (const name of names) {
         await lab.ok(HERE, "ip", "netns", "add", name);
@@ -224,42 +245,21 @@ export class Lab implements AsyncDisposable {
       child.kill(); // servers leave children that still talk to somebody
     }));
     if (this.#keeper) {
-      for (const pid of this.#inside()) {
-        try {
-          Deno.kill(pid, "SIGKILL");
-        } catch {
-          // It ended by itself.
-        }
-      }
       await this.#keeperInput?.close().catch(() => {});
-      await this.#keeper.stop("SIGTERM", 1_000);
+      await this.#keeper.stop(null, 10_000);
     }
     for (const name of this.#made.splice(0)) {
       await new Deno.Command("ip", { args: ["netns", "del", name], stdin: "null" }).output();
     }
     await Deno.remove(this.dir, { recursive: true }).catch(() => {});
   }
+}
 
-  /** Processes in the keeper's mount namespace: all started by this lab, or by what it started. */
-  #inside(): number[] {
-    const keeper = this.#keeper?.pid;
-    const pids: number[] = [];
-    try {
-      const ours = Deno.readLinkSync(`/proc/${keeper}/ns/mnt`);
-      if (ours === Deno.readLinkSync("/proc/self/ns/mnt")) return [];
-      for (const { name } of Deno.readDirSync("/proc")) {
-        if (!/^\d+$/.test(name) || Number(name) === keeper) continue;
-        try {
-          if (Deno.readLinkSync(`/proc/${name}/ns/mnt`) === ours) pids.push(Number(name));
-        } catch {
-          // It ended while we looked.
-        }
-      }
-    } catch {
-      // The keeper never came up, or is gone.
-    }
-    return pids;
-  }
+/** A lab's folder. */
+function makeDir(): string {
+  const dir = Deno.makeTempDirSync({ prefix: "weir-lab-" });
+  Deno.chmodSync(dir, 0o755); // vsftpd serves a folder in it as another user
+  return dir;
 }
 
 /** Arguments for `deno` that make it the `weir` command of this tree. */

@@ -8,7 +8,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { HERE, Lab } from "./lab.ts";
+import { HERE, Lab, ROOT } from "./lab.ts";
 import { labTest } from "./lab_testing.ts";
 import { startFtp, startWeb } from "./services.ts";
 
@@ -35,6 +35,35 @@ labTest("Lab.close ends what was started, also what hides behind a shell", [], a
   await assertRejects(() => Deno.stat(lab.dir), Deno.errors.NotFound);
 });
 
+/** Makes a lab in which a router runs, a shell with something behind it, and something in namespaces of its own. */
+const MAKER = `
+import { HERE, Lab, ROOT } from "./tests/netns/lab.ts";
+const lab = await Lab.private("lan", "wan");
+const weir = await lab.weir(ROOT + "examples/gateway.ts");
+lab.write("file", "");
+const hidden = await lab.ok("lan", "sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!");
+const apart = lab.spawn("wan", "unshare", ["--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", "echo up; sleep 1000"]);
+await apart.waitFor(/up/);
+const children = Deno.readTextFileSync(\`/proc/\${apart.pid}/task/\${apart.pid}/children\`).trim();
+console.log(JSON.stringify({ dir: lab.dir, pids: [weir.pid, Number(hidden), apart.pid, Number(children)] }));
+await new Promise(() => setInterval(() => {}, 1000));
+`;
+
+for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+  labTest(`a lab whose maker is ended by ${signal} leaves no process and no folder`, [], async () => {
+    await using lab = await Lab.private();
+    const maker = lab.spawn(HERE, Deno.execPath(), ["eval", "--ext=ts", MAKER], { cwd: ROOT });
+    const { dir, pids } = JSON.parse((await maker.waitFor(/^{.*}$/m, 20_000))[0]);
+    for (const pid of pids) assert(alive(pid), `${pid} runs`);
+    assert(Deno.statSync(`${dir}/file`).isFile);
+    maker.signal(signal);
+    await maker.ended;
+    const left = () => [...pids.filter(alive), ...exists(dir) ? [dir] : []];
+    for (let i = 0; i < 200 && left().length > 0; i++) await new Promise((done) => setTimeout(done, 50));
+    assertEquals(left(), []);
+  });
+}
+
 labTest("Lab.run kills what takes too long and says so", [], async () => {
   await using lab = await Lab.private();
   await assertRejects(
@@ -60,6 +89,15 @@ labTest("the servers of the lab serve", ["curl", "vsftpd"], async () => {
   assertEquals(await lab.ok("lan", "curl", "-sS", "ftp://127.0.0.1/hello.txt"), "hello\n");
   assertEquals(await lab.ok("lan", "curl", "-sS", "ftp://[::1]/hello.txt"), "hello\n");
 });
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function alive(pid: number): boolean {
   try {

@@ -9,6 +9,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "nsenter": "util-linux",
   "setpriv": "util-linux",
   "mount": "mount",
+  "find": "findutils",
   "ping": "iputils-ping",
   "traceroute": "traceroute",
   "curl": "curl",

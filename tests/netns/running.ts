@@ -75,9 +75,9 @@ export class Running {
     }
   }
 
-  /** Ends it: `signal`, and after `ms` without effect, SIGKILL. Resolves to how it ended. */
-  async stop(signal: Deno.Signal = "SIGTERM", ms = 3_000): Promise<Ended> {
-    if (!this.#over) this.signal(signal);
+  /** Ends it: `signal`, or none where it ends by itself; after `ms`, SIGKILL. Resolves to how it ended. */
+  async stop(signal: Deno.Signal | null = "SIGTERM", ms = 3_000): Promise<Ended> {
+    if (!this.#over && signal !== null) this.signal(signal);
     const timer = setTimeout(() => this.kill(), ms);
     try {
       return await this.ended;
