@@ -16,6 +16,9 @@ export const PROGRAMS = ["amdump", "amservice", "inetd", "unshare", "setpriv"];
 /** Files of the directory that is kept. */
 const FILES: Readonly<Record<string, number>> = { "one.bin": 1_000_001, "deep/two.bin": 300_000 };
 
+/** One for each dump that a server makes: all are whole ones. */
+const TAPES = ["slot1", "slot2", "slot3"];
+
 /** Who is where: both sides know each other by name, and believe no address that has none. */
 const HOSTS = `127.0.0.1 localhost ${Deno.hostname()}
 198.51.100.1 outer.example.net
@@ -118,7 +121,7 @@ exec "$@"
   /** Configures a backup server of that name, which keeps the directory of the client at `host` on a virtual tape. */
   async configure(name: string, host: string): Promise<void> {
     const etc = `${this.dir}/etc/${name}`, state = `${this.dir}/state-${name}`;
-    for (const folder of [etc, `${state}/vtapes/slot1`, `${state}/log`]) {
+    for (const folder of [etc, ...TAPES.map((slot) => `${state}/vtapes/${slot}`), `${state}/log`]) {
       Deno.mkdirSync(folder, { recursive: true });
     }
     Deno.writeTextFileSync(`${etc}/disklist`, `${host} ${this.dir}/kept kept\n`);
@@ -128,7 +131,7 @@ exec "$@"
 mailto ""
 dumpuser "backup"
 inparallel 1
-dumpcycle 1
+dumpcycle 0
 runspercycle 1
 tapecycle 3
 runtapes 1

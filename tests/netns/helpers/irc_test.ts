@@ -10,6 +10,7 @@ import { flows } from "../addresses.ts";
 import type { Lab } from "../lab.ts";
 import { labTest } from "../lab_testing.ts";
 import { find } from "../programs.ts";
+import { IMPLEMENTATIONS, ROUTER_PROGRAMS } from "../routers.ts";
 import {
   assertSameFile,
   blind,
@@ -19,6 +20,7 @@ import {
   makeFile,
   OUTER,
   PLAIN,
+  routerBeside,
   SNAT,
   until,
   withHelper,
@@ -255,3 +257,22 @@ labTest(
     }
   },
 );
+
+for (const { name, start, list } of IMPLEMENTATIONS) {
+  labTest(
+    `C14 ${name} as the router: two clients behind it, and DCC SEND of 1 MB from one to the other`,
+    [...PROGRAMS, ...ROUTER_PROGRAMS],
+    async () => {
+      await using lab = await helperLab();
+      await startIrc(lab, "wan");
+      await start(lab, routerBeside(CONTROL));
+      const [one, other] = await Promise.all(
+        ["lan", "lan2"].map((where) => Person.at(lab, where, SNAT.asked[4])),
+      );
+      await one.sends(other);
+      // Both are seen under one address, which the other one dials.
+      const from = `src=203\\.0\\.113\\.2 dst=${OUTER[4]} .* src=192\\.0\\.2\\.2 dst=${SNAT.asked[4]} `;
+      assertMatch(await list(lab, 4), new RegExp(from));
+    },
+  );
+}

@@ -15,6 +15,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Lab, type Running } from "../lab.ts";
+import type { Description } from "../routers.ts";
 
 /** A direction through the router: who asks, who answers, and under which address. */
 export interface Way {
@@ -94,6 +95,34 @@ export default defineRouter({
   },
 });
 `;
+}
+
+/** The same drawing for IPv4 without DNAT, for Linux and for Weir. */
+export function routerBeside({ helper, protocol, port }: Control): Description {
+  return {
+    networks: {
+      lan: { router: ["192.0.2.1/24"], peer: ["192.0.2.2/24"] },
+      lan2: { router: ["203.0.113.1/25"], peer: ["203.0.113.2/25"] },
+      plain: { router: ["203.0.113.129/25"], peer: ["203.0.113.130/25"] },
+      wan: { router: ["198.51.100.1/24"], peer: ["198.51.100.2/24"] },
+    },
+    iptables: `*raw
+-A PREROUTING -p ${protocol} -m ${protocol} --dport ${port} -j CT --helper ${helper}
+COMMIT
+*nat
+-A POSTROUTING -s 192.0.2.0/24 -o wan -j MASQUERADE
+-A POSTROUTING -s 203.0.113.0/25 -o wan -j MASQUERADE
+COMMIT
+*filter
+:FORWARD DROP
+-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT
+-A FORWARD -m conntrack --ctstate RELATED -m helper --helper ${helper} -j ACCEPT
+-A FORWARD -o wan -p ${protocol} -m ${protocol} --dport ${port} -m conntrack --ctstate NEW -j ACCEPT
+-A FORWARD -p tcp -j REJECT --reject-with tcp-reset
+COMMIT
+`,
+    helpers: [helper],
+  };
 }
 
 /** A lab with the drawing's namespaces. No router runs yet. */

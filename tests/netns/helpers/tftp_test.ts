@@ -8,6 +8,7 @@ import { flows } from "../addresses.ts";
 import type { Lab } from "../lab.ts";
 import { labTest } from "../lab_testing.ts";
 import { find } from "../programs.ts";
+import { IMPLEMENTATIONS, ROUTER_PROGRAMS } from "../routers.ts";
 import type { Running } from "../running.ts";
 import {
   assertSameFile,
@@ -18,6 +19,7 @@ import {
   helperLab,
   host,
   makeFile,
+  routerBeside,
   SNAT,
   until,
   type Way,
@@ -29,6 +31,7 @@ const CONTROL: Control = { helper: "tftp", protocol: "udp", port: 69 };
 /** Offered by every server; what is put comes from a folder of the same files. */
 const FILES: Readonly<Record<string, number>> = {
   "large.bin": 4 * 1024 * 1024,
+  "1mb.bin": 1024 * 1024,
   "middle.bin": 1_000_000,
   "small.bin": 100_001,
 };
@@ -62,7 +65,7 @@ interface Transfer {
   readonly program: "tftp" | "atftp" | "curl";
   readonly what: string;
   readonly file: string;
-  readonly put?: true;
+  readonly put?: true | undefined;
   readonly args: (address: string, remote: string, local: string, version: 4 | 6) => string[];
 }
 
@@ -240,3 +243,24 @@ labTest(
     assertEquals(await outcomes(), cases.map(() => 0));
   },
 );
+
+for (const { name, start, list } of IMPLEMENTATIONS) {
+  labTest(
+    `P07 ${name} as the router: curl gets 1 MB from in.tftpd and puts 1 MB there, by way of SNAT`,
+    ["in.tftpd", "curl", ...ROUTER_PROGRAMS],
+    async () => {
+      await using lab = await helperLab();
+      await startTftp(lab, SNAT.server, SERVERS[0]);
+      await start(lab, routerBeside(CONTROL));
+      for (const verb of ["get", "put"] as const) {
+        const what = `${verb}, 1 MB`, put = verb === "put" || undefined;
+        await move(lab, SNAT, { program: "curl", what, file: "1mb.bin", put, args: curl(verb) }, 4);
+      }
+      const flows = await list(lab, 4);
+      const request = /src=192\.0\.2\.2 dst=198\.51\.100\.2 sport=\d+ dport=69 .*helper=tftp/g;
+      const answer =
+        /src=198\.51\.100\.2 dst=198\.51\.100\.1 sport=\d+ dport=\d+ src=192\.0\.2\.2 dst=198\.51\.100\.2 /g;
+      assertEquals([flows.match(request)?.length, flows.match(answer)?.length], [2, 2], flows);
+    },
+  );
+}
