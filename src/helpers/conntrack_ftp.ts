@@ -221,7 +221,11 @@ class FtpHelper implements ConntrackHelper {
         at = 0;
         end = partial.joinedLength;
       }
-    } else if (!beginsLine(w, side, dir, seq)) return ACCEPT;
+    } else if (!beginsLine(w, side, dir, seq)) {
+      // Of the first data of all only this is believed, as it opens nothing: clients begin with AUTH TLS.
+      if (knownLines(w, side, dir) === 0) this.#noticeTls(conntrack, ct, dir, bytes, from, end);
+      return ACCEPT;
+    }
 
     const own = tupleAt(ct, dir), family = tupleFamily(w, own), start = at;
     this.#announced.set(w, own + SRC);
@@ -396,15 +400,20 @@ export function conntrackFtp(o: ConntrackFtpOptions = {}): ConntrackHelper {
   return new FtpHelper(o);
 }
 
+/** How many beginnings of lines are known of a direction; none before its first line end. */
+function knownLines(w: Int32Array, at: number, dir: number): number {
+  return w[at + HELP_COUNTS] >> dir * 8 & 0xff;
+}
+
 /** True when `seq` is known to be the first byte of a line (find_nl_seq). */
 function beginsLine(w: Int32Array, at: number, dir: number, seq: number): boolean {
-  const positions = at + HELP_POSITIONS + dir * 2, count = w[at + HELP_COUNTS] >> dir * 8 & 0xff;
+  const positions = at + HELP_POSITIONS + dir * 2, count = knownLines(w, at, dir);
   return (count > 0 && w[positions] === seq) || (count > 1 && w[positions + 1] === seq);
 }
 
 /** Remembers that a line begins at `seq`; of more than two positions the later ones stay (update_nl_seq). */
 function rememberLine(w: Int32Array, at: number, dir: number, seq: number): void {
-  const positions = at + HELP_POSITIONS + dir * 2, count = w[at + HELP_COUNTS] >> dir * 8 & 0xff;
+  const positions = at + HELP_POSITIONS + dir * 2, count = knownLines(w, at, dir);
   for (let i = 0; i < count; i++) {
     if (w[positions + i] === seq) return;
   }

@@ -56,12 +56,12 @@ export class Control {
   }
 
   /** Handshake, banner and first command: from then on both directions are read. */
-  open(): this {
+  open(first = "USER x\r\n"): this {
     this.#pass(this.#fromClient({ flags: "S", seq: 1000 }), this.#side);
     this.#pass(this.#fromServer({ flags: "SA", seq: 5000, ack: 1001 }), LAN + WAN - this.#side);
     this.#pass(this.#fromClient({ flags: "A", seq: 1001, ack: 5001 }), this.#side);
     assertEquals(this.fromServer("220 ready\r\n").payload, "220 ready\r\n");
-    assertEquals(this.fromClient("USER x\r\n").payload, "USER x\r\n");
+    assertEquals(this.fromClient(first).payload, first);
     return this;
   }
 

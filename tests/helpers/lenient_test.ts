@@ -186,6 +186,15 @@ Deno.test("conntrackFtp says when it is blind: AUTH TLS and the server's consent
   assertEquals([blind(strict), strict.lab.log], [0, []]);
 });
 
+Deno.test("conntrackFtp notices AUTH TLS in a client's first words, and believes nothing else there", () => {
+  const begun = (first: string) =>
+    new Control(new Lab({ helpers: [conntrackFtp({ strict: false })] }), { seenClient: C }).open(first);
+  const s = begun("AUTH TLS\r\n");
+  s.fromServer("234 go on\r\n");
+  assertEquals(s.lab.conntrack.helperCounts[HELPER_BLIND], 1);
+  assertEquals(expectations(begun("PORT 10,0,0,2,19,136\r\n").lab), []);
+});
+
 Deno.test("ftp serves IPv6 in parts, too", () => {
   const o = { client: "2001:db8:1::2", server: "2001:db8:9::7", seenClient: "2001:db8:2::1" };
   const s = new Control(new Lab({ helpers: [ftp({ strict: false })], rules: masquerade }), o).open();

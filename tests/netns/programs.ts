@@ -29,6 +29,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "talk": "talk",
   "in.ntalkd": "libwrap0",
   "script": "bsdutils",
+  "openssl": "openssl",
   "iperf3": "iperf3",
   "iptables-legacy-restore": "iptables",
   "conntrack": "conntrack",

@@ -23,8 +23,8 @@ export interface Description {
   readonly routes?: readonly { destination: string; via: string; interface: string }[];
   readonly iptables: string;
   readonly ip6tables?: string;
-  /** Factories of Weir's helpers; Linux has its own. */
-  readonly helpers?: readonly string[];
+  /** Factories of Weir's helpers, with options beside `autoAssign`; Linux has its own. */
+  readonly helpers?: Readonly<Record<string, string>>;
 }
 
 /** Who routes. */
@@ -38,7 +38,7 @@ export interface Implementation {
 
 const WEIR: Implementation = {
   name: "Weir",
-  async start(lab, { networks, routes = [], iptables, ip6tables = "", helpers = [] }) {
+  async start(lab, { networks, routes = [], iptables, ip6tables = "", helpers = {} }) {
     const interfaces = Object.fromEntries(
       Object.entries(networks).map(([name, { router, peer }]) => [
         name,
@@ -46,13 +46,17 @@ const WEIR: Implementation = {
       ]),
     );
     const config = `
-import { defineRouter, ${helpers.join(", ")} } from "${ROOT}mod.ts";
+import { defineRouter, ${Object.keys(helpers).join(", ")} } from "${ROOT}mod.ts";
 export default defineRouter({
   interfaces: ${JSON.stringify(interfaces)},
   routes: ${JSON.stringify(routes)},
   iptables: ${JSON.stringify(iptables)},
   ip6tables: ${JSON.stringify(ip6tables)},
-  helpers: [${helpers.map((name) => `${name}({ autoAssign: false })`).join(", ")}],
+  helpers: [${
+      Object.entries(helpers).map(([name, options]) => `${name}({ autoAssign: false, ${options} })`).join(
+        ", ",
+      )
+    }],
 });
 `;
     await lab.weir(lab.write("router.ts", config));

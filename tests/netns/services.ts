@@ -30,12 +30,16 @@ xferlog_enable=NO
 use_localtime=NO
 `;
 
-/** Starts vsftpd; it offers `files` (name → content) and takes uploads into `upload/`. */
+/**
+ * Starts vsftpd; it offers `files` (name → content) and takes uploads into `upload/`. `more` are lines of its
+ * configuration.
+ */
 export async function startFtp(
   lab: Lab,
   where: string,
   files: Record<string, string>,
   port = 21,
+  more = "",
 ): Promise<Running> {
   const name = `${where || "here"}${port === 21 ? "" : `-${port}`}`;
   const root = `${lab.dir}/ftp-${name}`;
@@ -46,7 +50,7 @@ export async function startFtp(
   Deno.mkdirSync(`${lab.dir}/empty`, { recursive: true });
   const config = lab.write(
     `vsftpd-${name}.conf`,
-    `${VSFTPD}listen_port=${port}\nanon_root=${root}\nsecure_chroot_dir=${lab.dir}/empty\n`,
+    `${VSFTPD}listen_port=${port}\nanon_root=${root}\nsecure_chroot_dir=${lab.dir}/empty\n${more}`,
   );
   const server = lab.spawn(where, find("vsftpd") ?? "vsftpd", [config]);
   await listening(lab, where, port, server);

@@ -55,7 +55,7 @@ const ROUTER: Description = {
 -A POSTROUTING -s 2001:db8:1::/64 -o wan -j SNAT --to-source 2001:db8:2::100
 `,
   ),
-  helpers: ["ftp"],
+  helpers: { ftp: "" },
 };
 
 /** A vsftpd that offers the file. */

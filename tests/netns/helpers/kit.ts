@@ -97,8 +97,8 @@ export default defineRouter({
 `;
 }
 
-/** The same drawing for IPv4 without DNAT, for Linux and for Weir. */
-export function routerBeside({ helper, protocol, port }: Control): Description {
+/** The same drawing for IPv4 without DNAT, for Linux and for Weir, whose helper's options are `options`. */
+export function routerBeside({ helper, protocol, port }: Control, options = ""): Description {
   return {
     networks: {
       lan: { router: ["192.0.2.1/24"], peer: ["192.0.2.2/24"] },
@@ -121,7 +121,7 @@ COMMIT
 -A FORWARD -p tcp -j REJECT --reject-with tcp-reset
 COMMIT
 `,
-    helpers: [helper],
+    helpers: { [helper]: options },
   };
 }
 
