@@ -9,12 +9,11 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { flows } from "../addresses.ts";
 import type { Lab } from "../lab.ts";
 import { labTest } from "../lab_testing.ts";
-import { find } from "../programs.ts";
+import { CONTROL, startIrc } from "./irc.ts";
 import { IMPLEMENTATIONS, ROUTER_PROGRAMS } from "../routers.ts";
 import {
   assertSameFile,
   blind,
-  type Control,
   DNAT,
   helperLab,
   makeFile,
@@ -26,37 +25,8 @@ import {
   withHelper,
 } from "./kit.ts";
 
-const CONTROL: Control = { helper: "irc", protocol: "tcp", port: 6667 };
 const PROGRAMS = ["ngircd", "weechat-headless"];
 const SIZE = 1024 * 1024;
-
-const NGIRCD = `
-[Global]
-Name = irc.example.net
-Info = a server for tests
-AdminInfo1 = nobody
-Ports = 6667
-ServerUID = root
-ServerGID = root
-[Limits]
-MaxConnectionsIP = 0
-MaxPenaltyTime = 0
-[Options]
-DNS = no
-Ident = no
-PAM = no
-SyslogFacility = local1
-`;
-
-/** Starts ngircd in a namespace. */
-async function startIrc(lab: Lab, where: string): Promise<void> {
-  const server = lab.spawn(where, find("ngircd") ?? "ngircd", [
-    "--nodaemon",
-    "--config",
-    lab.write(`ngircd-${where}.conf`, NGIRCD),
-  ]);
-  await server.waitFor(/Now listening on \[0\.0\.0\.0\]:6667/);
-}
 
 /** A person at a client in a namespace. */
 class Person {
