@@ -124,7 +124,7 @@ exec "$@"
     for (const folder of [etc, ...TAPES.map((slot) => `${state}/vtapes/${slot}`), `${state}/log`]) {
       Deno.mkdirSync(folder, { recursive: true });
     }
-    Deno.writeTextFileSync(`${etc}/disklist`, `${host} ${this.dir}/kept kept\n`);
+    Deno.writeTextFileSync(`${etc}/disklist`, `${host} kept ${this.dir}/kept kept\n`);
     Deno.writeTextFileSync(
       `${etc}/amanda.conf`,
       `org "${name}"
@@ -185,10 +185,12 @@ define dumptype kept {
     assertMatch(report, /DLEs Dumped +1 +1 +0/);
   }
 
-  /** What comes back from the tape of the server `name` in `where`, which asked `host`, is what was kept. */
+  /** What comes back from the last tape of the server `name` in `where`, which asked `host`, is what was kept. */
   async restore(where: string, name: string, host: string): Promise<void> {
-    const back = `${this.dir}/back-${name}`;
-    const script = `mkdir ${back} && amfetchdump -p ${name} ${host} | tar -x -C ${back}`;
+    const logs = [...Deno.readDirSync(`${this.dir}/state-${name}/log`)].map(({ name }) => name);
+    const date = logs.filter((log) => /^log\.\d{14}\.0$/.test(log)).sort().at(-1)!.split(".")[1];
+    const back = `${this.dir}/back-${name}-${date}`;
+    const script = `mkdir ${back} && amfetchdump -p ${name} ${host} kept ${date} | tar -x -C ${back}`;
     await this.ok(where, "sh", "-c", script);
     for (const file of Object.keys(FILES)) {
       await assertSameFile(`${back}/${file}`, `${this.dir}/kept/${file}`, `${file}, kept by ${name}`);
