@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ConntrackHelper } from "../conntrack/helper.ts";
+import { type ConntrackHelper, perPort } from "../conntrack/helper.ts";
 import { MOST_HELPERS } from "../conntrack/roster.ts";
 import { type Address, formatAddress, parseAddress, parsePrefix, prefixMask } from "../packet/address.ts";
 import type { RouteSpec } from "../routing/fib.ts";
@@ -448,10 +448,12 @@ class Validator {
         this.#problem(path, `${show(value)} is not a helper; write one that a factory makes, such as ftp()`);
         return;
       }
-      const helper = value as unknown as ConntrackHelper;
-      const twin = good.find((other) => other.name === helper.name && other.protocol === helper.protocol);
+      const helper = value as unknown as ConntrackHelper, registered = perPort(helper);
+      const twin = registered.find(({ name, protocol }) =>
+        good.some((other) => other.name === name && other.protocol === protocol)
+      );
       if (twin !== undefined) {
-        this.#problem(path, `helper ${show(helper.name)} is listed twice; give one of them all the ports`);
+        this.#problem(path, `helper ${show(twin.name)} is listed twice; give one of them all the ports`);
         return;
       }
       for (const port of helper.autoAssign ? helper.ports : []) {
@@ -461,7 +463,7 @@ class Validator {
         }
         ports.set(key, path);
       }
-      good.push(helper);
+      good.push(...registered);
     });
     if (good.length > MOST_HELPERS) {
       this.#problem("helpers", `are ${good.length}; a router has ${MOST_HELPERS} at most`);

@@ -41,6 +41,8 @@ export type OnFailure = "accept" | "drop";
 export interface ConntrackHelper {
   /** What `-m helper` and `-j CT --helper` call it, as in Linux: `ftp`, or `ftp-2121` for another port. */
   readonly name: string;
+  /** What it is called on each of `ports`, where Linux registers a helper for each; absent: one name for all. */
+  readonly names?: readonly string[];
   /** IP protocol number of the flows it serves. */
   readonly protocol: number;
   /** Families it serves. */
@@ -66,4 +68,39 @@ export interface ConntrackHelper {
    * what happens to one that answers something else, or not at all.
    */
   help(conntrack: Expector, p: Packet, ct: number, ctinfo: number): Verdict;
+}
+
+/** A helper as Linux registers it: one for each port that has a name of its own. All do their work in the same object. */
+export function perPort(helper: ConntrackHelper): readonly ConntrackHelper[] {
+  const { names, ports } = helper;
+  return names === undefined || ports.length === 1
+    ? [helper]
+    : ports.map((port, i) => new OnePort(helper, names[i], port));
+}
+
+/** A helper on one of its ports. */
+class OnePort implements ConntrackHelper {
+  readonly protocol: number;
+  readonly families: readonly (4 | 6)[];
+  readonly ports: readonly number[];
+  readonly autoAssign: boolean;
+  readonly policies: readonly ExpectPolicy[];
+  readonly limits: HelperLimits | null;
+  readonly onFailure: OnFailure;
+  readonly #whole: ConntrackHelper;
+
+  constructor(whole: ConntrackHelper, readonly name: string, port: number) {
+    this.#whole = whole;
+    this.protocol = whole.protocol;
+    this.families = whole.families;
+    this.ports = Object.freeze([port]);
+    this.autoAssign = whole.autoAssign;
+    this.policies = whole.policies;
+    this.limits = whole.limits ?? null;
+    this.onFailure = whole.onFailure ?? "accept";
+  }
+
+  help(conntrack: Expector, p: Packet, ct: number, ctinfo: number): Verdict {
+    return this.#whole.help(conntrack, p, ct, ctinfo);
+  }
 }

@@ -39,7 +39,7 @@ import {
 import type { Packet } from "../packet/packet.ts";
 import { tcpPayload, tcpSeq } from "../packet/tcp.ts";
 import { PartialLines } from "./partial_lines.ts";
-import { type HelperPolicy, limitsOf, onFailureOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, namesOf, onFailureOf } from "./policy.ts";
 import { COMMA, CR, DOT, FtpAddress, LF, parseIpv6, parseNumbers, parsePort } from "./ftp_numbers.ts";
 
 /** What announced a data connection (enum nf_ct_ftp_type). */
@@ -127,6 +127,7 @@ const POLICIES: readonly ExpectPolicy[] = [{ name: "ftp", maxExpected: 1, timeou
 
 class FtpHelper implements ConntrackHelper {
   readonly name: string;
+  readonly names: readonly string[];
   readonly protocol = TCP;
   readonly families = [4, 6] as const;
   readonly ports: readonly number[];
@@ -149,7 +150,8 @@ class FtpHelper implements ConntrackHelper {
     for (const port of this.ports) {
       if (!Number.isInteger(port) || port < 1 || port > 65535) throw new RangeError(`ftp: port ${port}`);
     }
-    this.name = this.ports.includes(21) ? "ftp" : `ftp-${this.ports[0]}`;
+    this.names = namesOf("ftp", this.ports, 21, "port");
+    this.name = this.names.find((name) => name === "ftp") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
     this.limits = limitsOf("ftp", o);
     this.onFailure = onFailureOf("ftp", o);

@@ -39,7 +39,7 @@ import type { Packet } from "../packet/packet.ts";
 import { tcpPayload, tcpSeq } from "../packet/tcp.ts";
 import { DCC_OFFER, DCC_PARTIAL, DCC_PORT, DccLine } from "./dcc.ts";
 import { PartialLines } from "./partial_lines.ts";
-import { type HelperPolicy, limitsOf, onFailureOf, portsOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, namesOf, onFailureOf, portsOf } from "./policy.ts";
 
 /**
  * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload.
@@ -101,6 +101,7 @@ const VERBS: readonly Uint8Array[] = ["SEND ", "CHAT ", "MOVE ", "TSEND ", "SCHA
 
 class IrcHelper implements ConntrackHelper {
   readonly name: string;
+  readonly names: readonly string[];
   readonly protocol = TCP;
   readonly families = [4] as const;
   readonly ports: readonly number[];
@@ -125,8 +126,8 @@ class IrcHelper implements ConntrackHelper {
     checkNumber("maxDccChannels", maxExpected, 1, 255);
     checkNumber("dccTimeout", timeout, 1, 2_000_000); // clocks here count milliseconds in 32 bits
     this.ports = ports;
-    // Linux counts helpers for other ports by their place in the list; this is the first.
-    this.name = ports.includes(IRC_PORT) ? "irc" : "irc-0";
+    this.names = namesOf("irc", ports, IRC_PORT, "place");
+    this.name = this.names.find((name) => name === "irc") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
     this.limits = limitsOf("irc", o);
     this.onFailure = onFailureOf("irc", o);

@@ -19,7 +19,7 @@ import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import { ACCEPT, ESTABLISHED, ESTABLISHED_REPLY, ORIGINAL, Reason, TCP, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { tcpPayload } from "../packet/tcp.ts";
-import { type HelperPolicy, limitsOf, onFailureOf, portsOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, namesOf, onFailureOf, portsOf } from "./policy.ts";
 
 /** How to listen for SANE. */
 export interface ConntrackSaneOptions extends HelperPolicy {
@@ -39,6 +39,7 @@ const POLICIES: readonly ExpectPolicy[] = [{ name: "sane", maxExpected: 1, timeo
 
 class SaneHelper implements ConntrackHelper {
   readonly name: string;
+  readonly names: readonly string[];
   readonly protocol = TCP;
   readonly families = [4, 6] as const;
   readonly ports: readonly number[];
@@ -50,7 +51,8 @@ class SaneHelper implements ConntrackHelper {
   constructor(o: ConntrackSaneOptions) {
     const ports = portsOf("sane", o.ports, SANE_PORT);
     this.ports = ports;
-    this.name = ports.includes(SANE_PORT) ? "sane" : `sane-${ports[0]}`;
+    this.names = namesOf("sane", ports, SANE_PORT, "port");
+    this.name = this.names.find((name) => name === "sane") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
     this.limits = limitsOf("sane", o);
     this.onFailure = onFailureOf("sane", o);

@@ -18,7 +18,7 @@ import { DST, PORTS, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import { ACCEPT, Reason, REPLY, UDP, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { udpPayload } from "../packet/udp.ts";
-import { type HelperPolicy, limitsOf, onFailureOf, portsOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, namesOf, onFailureOf, portsOf } from "./policy.ts";
 
 /** The NAT half: changes the expectation and registers it. */
 export type NatTftp = (conntrack: Conntrack, p: Packet, ct: number, exp: number) => Verdict;
@@ -39,6 +39,7 @@ const POLICIES: readonly ExpectPolicy[] = [{ name: "tftp", maxExpected: 1, timeo
 
 class TftpHelper implements ConntrackHelper {
   readonly name: string;
+  readonly names: readonly string[];
   readonly protocol = UDP;
   readonly families = [4, 6] as const;
   readonly ports: readonly number[];
@@ -51,8 +52,8 @@ class TftpHelper implements ConntrackHelper {
   constructor(o: ConntrackTftpOptions) {
     const ports = portsOf("tftp", o.ports, TFTP_PORT);
     this.ports = ports;
-    // Linux counts helpers for other ports by their place in the list; this is the first.
-    this.name = ports.includes(TFTP_PORT) ? "tftp" : "tftp-0";
+    this.names = namesOf("tftp", ports, TFTP_PORT, "place");
+    this.name = this.names.find((name) => name === "tftp") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
     this.limits = limitsOf("tftp", o);
     this.onFailure = onFailureOf("tftp", o);

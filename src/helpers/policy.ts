@@ -67,3 +67,15 @@ export function portsOf(
   });
   return Object.freeze([...list]);
 }
+
+/** What Linux calls a helper on each port: by its plain name on the usual one, else with the port or its place behind. */
+export function namesOf(
+  name: string,
+  ports: readonly number[],
+  usual: number,
+  behind: "port" | "place",
+): readonly string[] {
+  return Object.freeze(
+    ports.map((port, i) => port === usual ? name : `${name}-${behind === "port" ? port : i}`),
+  );
+}

@@ -66,7 +66,8 @@ Deno.test("validate warns of every port that a rule gives to a helper, and of ea
     "tables.raw.PREROUTING[0]: ftp tcp port 2121",
   ]);
   assertEquals(warned([{ jump: "NOTRACK" }], [ftp({ ports: [21, 2121] }), irc(), tftp()]), [
-    "tables.raw.PREROUTING[0]: ftp tcp port 21, 2121",
+    "tables.raw.PREROUTING[0]: ftp tcp port 21",
+    "tables.raw.PREROUTING[0]: ftp-2121 tcp port 2121",
     "tables.raw.PREROUTING[0]: irc tcp port 6667",
     "tables.raw.PREROUTING[0]: tftp udp port 69",
   ]);
