@@ -42,7 +42,8 @@ import { PartialLines } from "./partial_lines.ts";
 import { type HelperPolicy, limitsOf, namesOf, onFailureOf, portsOf } from "./policy.ts";
 
 /**
- * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload.
+ * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload. A
+ * change of length counts from sequence number `position` on.
  */
 export type NatIrc = (
   conntrack: Conntrack,
@@ -52,6 +53,7 @@ export type NatIrc = (
   offset: number,
   length: number,
   exp: number,
+  position: number,
 ) => Verdict;
 
 /** The NAT half of RESUME and ACCEPT: the port of an offer, as the receiver of this packet knows it. */
@@ -63,6 +65,7 @@ export type NatIrcPort = (
   offset: number,
   length: number,
   port: number,
+  position: number,
 ) => Verdict;
 
 /** How to listen for IRC. */
@@ -119,6 +122,8 @@ class IrcHelper implements ConntrackHelper {
   #port = 0;
   #offset = 0;
   #length = 0;
+  /** Where a change of it counts from: the segment's sequence number, or if not strict the line's. */
+  #position = 0;
 
   constructor(o: ConntrackIrcOptions) {
     const ports = portsOf("irc", o.ports, IRC_PORT);
@@ -147,6 +152,7 @@ class IrcHelper implements ConntrackHelper {
     if (ctinfo !== ESTABLISHED) return ACCEPT; // what comes from the server is not believed
     const from = tcpPayload(p);
     if (from >= p.length || !this.#find(p.bytes, from, Math.min(p.length, from + MAX_SEARCH))) return ACCEPT;
+    this.#position = tcpSeq(p);
     return this.#isForged(conntrack, ct) ? ACCEPT : this.#expect(conntrack, p, ct, ctinfo);
   }
 
@@ -183,14 +189,15 @@ class IrcHelper implements ConntrackHelper {
       }
     }
     const start = at, line = this.#line;
+    let changed = 0;
     end = Math.min(end, start + MAX_SEARCH);
     while (at < end) {
       let behind = at;
       while (behind < end && bytes[behind] !== LF) behind++;
       if (behind < end) behind++;
       const kind = line.read(bytes, at, behind, !client);
+      const seq = this.#position = (first + at - start - changed) | 0;
       if (kind === DCC_PARTIAL && client && end - start < MAX_SEARCH) {
-        const seq = (first + at - start) | 0;
         if (!translated) partial.remember(conntrack, ct, ORIGINAL, seq, bytes, at, end);
         else if (partial.hold(conntrack, p, ct, ORIGINAL, seq, at, from)) {
           return p.drop(Reason["helper-partial"]);
@@ -199,19 +206,29 @@ class IrcHelper implements ConntrackHelper {
       }
       this.#offset = bytes === p.bytes ? line.at - from : 0;
       this.#length = bytes === p.bytes ? line.end - line.at : p.length - from;
+      const length = p.length;
+      let verdict: Verdict = ACCEPT;
       if (kind === DCC_PORT && translated && this.#natPort !== null) {
-        return this.#natPort(conntrack, p, ct, ctinfo, this.#offset, this.#length, line.port);
-      }
-      if (kind === DCC_OFFER && client && !line.passive) {
+        verdict = this.#natPort(
+          conntrack,
+          p,
+          ct,
+          ctinfo,
+          this.#offset,
+          this.#length,
+          line.port,
+          this.#position,
+        );
+      } else if (kind === DCC_OFFER && client && !line.passive) {
         this.#address = line.address;
         this.#port = line.port;
-        if (!this.#isForged(conntrack, ct)) {
-          const verdict = this.#expect(conntrack, p, ct, ctinfo);
-          // One change of length can be noted per segment.
-          if (translated || verdict !== ACCEPT) return verdict;
-        }
+        if (!this.#isForged(conntrack, ct)) verdict = this.#expect(conntrack, p, ct, ctinfo);
       }
-      at = behind;
+      if (verdict !== ACCEPT) return verdict;
+      const change = p.length - length;
+      changed += change;
+      end += change;
+      at = behind + change;
     }
     return ACCEPT;
   }
@@ -279,7 +296,7 @@ class IrcHelper implements ConntrackHelper {
     }
     let verdict: Verdict = ACCEPT;
     if (this.#nat !== null && (w[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0) {
-      verdict = this.#nat(conntrack, p, ct, ctinfo, this.#offset, this.#length, exp);
+      verdict = this.#nat(conntrack, p, ct, ctinfo, this.#offset, this.#length, exp, this.#position);
     } else if (conntrack.expectRelated(exp) !== EXPECT_OK) {
       conntrack.log("nf_ct_irc: dropping packet: cannot add expectation");
       verdict = p.drop(Reason["helper-expect-refused"]);

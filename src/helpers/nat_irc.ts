@@ -34,6 +34,7 @@ export const natIrc: NatIrc = (
   offset: number,
   length: number,
   exp: number,
+  position: number,
 ): Verdict => {
   const e = conntrack.expects.words, at = exp * EXP_WORDS;
   e[at + EXP_SAVED_PORT] = e[at + EXP_TUPLE + PORTS] & 0xffff;
@@ -47,7 +48,7 @@ export const natIrc: NatIrc = (
   let size = decimal(0, conntrack.flows.words[tupleAt(ct, REPLY) + DST] >>> 0);
   text[size++] = SPACE;
   size = decimal(size, port);
-  if (mangleTcpPacket(conntrack, p, ct, ctinfo, offset, length, text, size)) return ACCEPT;
+  if (mangleTcpPacket(conntrack, p, ct, ctinfo, offset, length, text, size, position)) return ACCEPT;
   conntrack.log("nf_ct_irc: dropping packet: cannot mangle packet");
   conntrack.unexpectRelated(exp);
   return p.drop(Reason["helper-mangle-failed"]);
@@ -65,6 +66,7 @@ export const natIrcPort: NatIrcPort = (
   offset: number,
   length: number,
   port: number,
+  position: number,
 ): Verdict => {
   const e = conntrack.expects.words, fromClient = ctinfoDir(ctinfo) === ORIGINAL;
   for (let exp = 0, high = conntrack.expects.high; exp < high; exp++) {
@@ -73,7 +75,7 @@ export const natIrcPort: NatIrcPort = (
     const own = e[at + EXP_SAVED_PORT], told = e[at + EXP_TUPLE + PORTS] & 0xffff;
     if (own === told || port !== (fromClient ? own : told)) continue;
     const size = decimal(0, fromClient ? told : own);
-    if (mangleTcpPacket(conntrack, p, ct, ctinfo, offset, length, text, size)) return ACCEPT;
+    if (mangleTcpPacket(conntrack, p, ct, ctinfo, offset, length, text, size, position)) return ACCEPT;
     conntrack.log("nf_ct_irc: dropping packet: cannot mangle packet");
     return p.drop(Reason["helper-mangle-failed"]);
   }

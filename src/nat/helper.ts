@@ -38,6 +38,9 @@ const MAX_PORT_ATTEMPTS = 128;
  * Replaces `matchLength` bytes of a TCP segment's payload, `matchOffset` bytes into it, by the first `length` bytes of
  * `replacement`. Lengths and checksums follow; a change of length is registered for sequence adjustment. False when
  * the packet would become too long, and nothing is changed then.
+ *
+ * The change counts from `position` on, a sequence number of the sender's: where the segment begins, as in Linux, or
+ * where the changed line does, so that lines count once however they are cut into segments, and several in one.
  */
 export function mangleTcpPacket(
   conntrack: Conntrack,
@@ -48,13 +51,14 @@ export function mangleTcpPacket(
   matchLength: number,
   replacement: Uint8Array,
   length: number,
+  position: number = tcpSeq(p),
 ): boolean {
   if (!mangleContents(p, tcpPayload(p) + matchOffset, matchLength, replacement, length)) return false;
   writeTransportChecksum(p);
   // Linux leaves it to the device or its stand-in, which never writes 0 (skb_checksum_help).
   const field = p.l4 + TCP_CHECKSUM;
   if (!p.partialChecksum && p.view.getUint16(field) === 0) p.view.setUint16(field, 0xffff);
-  if (length !== matchLength) seqadjSet(conntrack.flows, ct, ctinfo, tcpSeq(p), length - matchLength);
+  if (length !== matchLength) seqadjSet(conntrack.flows, ct, ctinfo, position, length - matchLength);
   return true;
 }
 

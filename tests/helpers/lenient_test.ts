@@ -281,6 +281,56 @@ Deno.test("conntrackIrc does not call a passive offer forged, and believes the a
   assertEquals(s.lab.log.length, 2);
 });
 
+/** What the server gets of a segment that begins `before` characters into what the client has said, and where. */
+function again(s: Control, all: string, from: number, to = all.length): [payload: string, seq: number] {
+  const { iface, bytes, reason } = s.tryClient(all.slice(from, to), 1001 + "USER x\r\n".length + from);
+  assert(iface >= 0, reason);
+  const { payload, seq, errors } = kit.parse(bytes);
+  assertEquals(errors, []);
+  return [String.fromCharCode(...payload), seq! - 1001 - "USER x\r\n".length];
+}
+
+Deno.test("irc rewrites every offer of a segment, and each once however it is cut when it is sent again", () => {
+  const said = ["PING a\r\n", dcc(`SEND f ${OWN} 5000`), dcc(`CHAT chat ${OWN} 5001`), "PING b\r\n"];
+  said.push(dcc(`SEND "a file" ${OWN} 5002`));
+  const all = said.join(""), told = all.replaceAll(OWN, PUBLIC);
+  assertNotEquals(OWN.length, PUBLIC.length);
+  const before = (lines: number, text = said) => text.slice(0, lines).join("").length;
+  const seen = (lines: number) => before(lines, said.map((line) => line.replaceAll(OWN, PUBLIC)));
+  const copies = (t: Control) => {
+    for (let from = 0; from < said.length; from++) {
+      for (let to = from + 1; to <= said.length; to++) {
+        const [payload, seq] = again(t, all, before(from), before(to));
+        assertEquals(
+          [payload, seq],
+          [told.slice(seen(from), seen(to)), seen(from)],
+          `lines ${from} to ${to}`,
+        );
+      }
+    }
+    t.clientSeq += all.length;
+    t.seenClientSeq += told.length;
+    t.fromServer("ok\r\n");
+    t.fromClient("PING c\r\n");
+  };
+  const whole = chatNat();
+  assertEquals(again(whole, all, 0), [told, 0]);
+  assertEquals(expectations(whole.lab).map((e) => e.slice(-4)).sort(), ["5000", "5001", "5002"]);
+  copies(whole);
+  // The first time line by line, or two by two; then in any other way.
+  for (const step of [1, 2, 3]) {
+    const t = chatNat();
+    for (let from = 0; from < said.length; from += step) {
+      const [payload, seq] = again(t, all, before(from), before(Math.min(from + step, said.length)));
+      assertEquals([payload, seq], [
+        told.slice(seen(from), seen(Math.min(from + step, said.length))),
+        seen(from),
+      ]);
+    }
+    copies(t);
+  }
+});
+
 Deno.test("irc puts an offer together that is cut anywhere (C13)", () => {
   const line = dcc(`SEND f ${OWN} 5000`), told = dcc(`SEND f ${PUBLIC} 5000`);
   for (let cut = 1; cut < line.length; cut++) {
