@@ -3,6 +3,9 @@
  * channels of six digits, of which Linux reads five and takes them for ports. One server's first dump survives that:
  * nobody else waits at the "port", and it stays as it is. Within the 180 s in which it is expected any other dump by
  * way of the same address is given another number there, and the two ends speak of different channels.
+ *
+ * In a capture the client often ends the connection with resets, through any router: it has closed its side when the
+ * server's last words arrive. The dump is whole by then.
  */
 
 import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
