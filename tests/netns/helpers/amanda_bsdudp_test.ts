@@ -61,7 +61,10 @@ for (const { name: router, start } of IMPLEMENTATIONS) {
       await amanda.configure(name, CLIENT);
       await amanda.dump(where, name);
       await amanda.restore(where, name, CLIENT);
-      assertNotEquals((await amanda.run(where, "amdump", name)).code, 0);
+      const { code } = await amanda.run(where, "amdump", name);
+      const report = await amanda.run(where, "amreport", name);
+      const log = await amanda.contents("log/amandad/") + await amanda.contents(`log/server/${name}/dumper.`);
+      assertNotEquals(code, 0, report.stdout + log.match(/^.*CONNECT DATA.*$/gm)?.join("\n"));
       assertEquals((await amanda.contents("log/amandad/")).match(ANSWER)?.length, 2, "what the client said");
       // Of each number five digits became a port that was free, and the sixth stayed.
       const heard = (await amanda.contents(`log/server/${name}/dumper.`)).match(/^CONNECT DATA .*$/gm) ?? [];

@@ -2,7 +2,8 @@
  * An FTP client that cuts its commands where it is told, for anonymous downloads in active mode:
  * `deno run -N ftp_client.ts SERVER OWN-ADDRESS PORT CONVERSATION`. The conversation is JSON: of each entry, the
  * segments of `send` go out one by one, and `answers` are waited for. What comes to `OWN-ADDRESS` `PORT` goes to
- * standard output, what the server says to standard error. Ends with 1 when it says no, with 2 when it says nothing.
+ * standard output, what the server says to standard error. Ends with 1 when it says no, with 2 when it says nothing for
+ * three seconds.
  */
 
 interface Exchange {
@@ -15,7 +16,9 @@ const [server, hostname, port, conversation] = Deno.args;
 const data = Deno.listen({ hostname, port: Number(port) });
 const control = await Deno.connect({ hostname: server, port: 21 });
 control.setNoDelay(true); // a write is a segment
-const patience = setTimeout(() => Deno.exit(2), 3_000);
+/** Ends the program if nothing more is said for a while. */
+const wait = () => setTimeout(() => Deno.exit(2), 3_000);
+let patience = wait();
 
 /** Lines that were not asked for yet, the last of them maybe not whole. */
 let unread = "";
@@ -31,6 +34,8 @@ async function answer(): Promise<void> {
   }
   unread = unread.slice(found.index + found[0].length);
   Deno.stderr.writeSync(encoder.encode(found[0]));
+  clearTimeout(patience);
+  patience = wait();
   if (found[0] >= "4") Deno.exit(1);
 }
 
