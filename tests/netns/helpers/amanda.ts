@@ -118,8 +118,8 @@ exec "$@"
     await bound(this.#lab, where, 4, CONTROL.port, inetd);
   }
 
-  /** Configures a backup server of that name, which keeps the directory of the client at `host` on a virtual tape. */
-  async configure(name: string, host: string): Promise<void> {
+  /** Configures a backup server of that name, which keeps the directory of the client at `host` on virtual tapes. */
+  async configure(name: string, host: string, port = CONTROL.port): Promise<void> {
     const etc = `${this.dir}/etc/${name}`, state = `${this.dir}/state-${name}`;
     for (const folder of [etc, ...TAPES.map((slot) => `${state}/vtapes/${slot}`), `${state}/log`]) {
       Deno.mkdirSync(folder, { recursive: true });
@@ -154,6 +154,7 @@ define tapetype virtual {
 }
 define dumptype kept {
   auth "${this.#auth}"
+  client-port "${port}"
   program "GNUTAR"
   compress none
   index yes
