@@ -78,6 +78,6 @@ Deno.test("flows have the helper of their port, each works, and one is unloaded 
   other.fromClient("PORT 10,0,0,2,7,209\r\n");
   assertEquals(expectations(lab).length, 2);
   assertEquals([usual.serverDials(2000).ctinfo, other.serverDials(2001).ctinfo], [RELATED, RELATED]);
-  assertEquals(lab.conntrack.unloadHelper(1), 1);
+  assertEquals(lab.conntrack.unloadHelper(1), { flows: 1, expectations: 0 });
   assertEquals(names().filter((name) => name !== undefined), ["ftp"]);
 });

@@ -130,11 +130,17 @@ labTest(
     const lines = Object.entries(tls).map(([name, value]) => `${name}=${value}\n`);
     await startFtp(lab, "wan", { document: DOCUMENT }, 21, lines.join(""));
     const weir = await withHelper(lab, CONTROL, "{ strict: false }");
-    for (const version of [4, 6] as const) {
+    const blind = async (): Promise<number> => {
+      const { stdout, stderr } = await lab.command(["helpers", "--json"]);
+      assertEquals(stderr, "");
+      return JSON.parse(stdout)[0].blind;
+    };
+    for (const [before, version] of ([4, 6] as const).entries()) {
       const url = `ftp://${host(SNAT.asked[version])}/document`;
       const plain = await lab.ok("lan", "curl", "-sS", "--max-time", "5", url);
       assertEquals(plain, DOCUMENT);
       assertNotMatch(weir.text, /helper blind/, "nobody spoke of TLS");
+      assertEquals(await blind(), before);
       const options = ["-sSv", "--ssl-reqd", "--insecure", "--connect-timeout", "2", "--max-time", "5"];
       const { code, stderr } = await lab.run("lan", "curl", [...options, url]);
       assertMatch(stderr, /^> AUTH (TLS|SSL)/m);
@@ -143,6 +149,7 @@ labTest(
       const said = /nf_ct_ftp: helper blind from here: flow \d+ goes on in TLS/g;
       await weir.waitFor(said);
       assertEquals(weir.text.match(said)?.length, 1);
+      assertEquals(await blind(), before + 1);
       weir.text = "";
     }
   },
