@@ -244,27 +244,20 @@ Deno.test("RuleTexts gives the same text the same number, and knows what has cha
 });
 
 Deno.test("HelperRoster tells what is listed, up to its room", () => {
-  const lab = new Lab({ helpers: [ftp({ ports: [21, 2121], record: true }), tftp({ autoAssign: false })] });
+  const lab = new Lab({ helpers: [ftp({ ports: [21, 2121], record: true }), talk({ autoAssign: false })] });
+  const entry = { families: [4, 6] as const, loaded: true, counts: [0, 0, 0, 0] };
+  const file = { ...entry, protocol: 6, autoAssign: true, records: true };
   assertEquals(lab.memory!.roster.entries, [
+    { ...file, name: "ftp", ports: [21] },
+    { ...file, name: "ftp-2121", ports: [2121] },
     {
-      name: "ftp",
-      protocol: 6,
-      families: [4, 6],
-      ports: [21, 2121],
-      autoAssign: true,
-      records: true,
-      loaded: true,
-      counts: [0, 0, 0, 0],
-    },
-    {
-      name: "tftp",
+      ...entry,
+      name: "talk",
       protocol: 17,
-      families: [4, 6],
-      ports: [69],
+      families: [4],
+      ports: [517, 518],
       autoAssign: false,
       records: false,
-      loaded: true,
-      counts: [0, 0, 0, 0],
     },
   ]);
   assertEquals(MOST_HELPERS, 64);
