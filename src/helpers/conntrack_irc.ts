@@ -191,13 +191,14 @@ class IrcHelper implements ConntrackHelper {
     const start = at, line = this.#line;
     let changed = 0;
     end = Math.min(end, start + MAX_SEARCH);
+    const all = end - start < MAX_SEARCH;
     while (at < end) {
       let behind = at;
       while (behind < end && bytes[behind] !== LF) behind++;
       if (behind < end) behind++;
       const kind = line.read(bytes, at, behind, !client);
       const seq = this.#position = (first + at - start - changed) | 0;
-      if (kind === DCC_PARTIAL && client && end - start < MAX_SEARCH) {
+      if (kind === DCC_PARTIAL && client && all) {
         if (!translated) partial.remember(conntrack, ct, ORIGINAL, seq, bytes, at, end);
         else if (partial.hold(conntrack, p, ct, ORIGINAL, seq, at, from)) {
           return p.drop(Reason["helper-partial"]);
