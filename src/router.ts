@@ -24,11 +24,12 @@ import type { ValidConfig } from "./config/valid.ts";
 import { Conntrack } from "./conntrack/core.ts";
 import { ExpectTable, HELD_EXPECTS } from "./conntrack/expect.ts";
 import { FlowTable } from "./conntrack/table.ts";
+import { FAST_DONE, FAST_NO, FAST_REFUSED, FastPath } from "./fastpath/fastpath.ts";
 import { forward } from "./hooks/forward.ts";
 import { input } from "./hooks/input.ts";
 import { output } from "./hooks/output.ts";
 import { postrouting } from "./hooks/postrouting.ts";
-import { prerouting } from "./hooks/prerouting.ts";
+import { prerouting, preroutingRefused } from "./hooks/prerouting.ts";
 import { type FamilyTables, type State, tablesOf } from "./hooks/state.ts";
 import { RateLimitedLog } from "./log.ts";
 import { type Geometry, LOAD_HELPER, type Memory, UNLOAD_HELPER } from "./memory.ts";
@@ -93,6 +94,8 @@ export interface RouterOptions {
   readonly emit: (iface: number, p: Packet) => void;
   /** Takes a packet for Weir's own addresses, when a host device carries them. */
   readonly emitHost?: (p: Packet) => void;
+  /** Somebody calls `sweep` after every few packets: rule counters need not be right before. */
+  readonly batches?: boolean;
   /** A line for people. */
   readonly log: (line: string) => void;
 }
@@ -116,6 +119,8 @@ export class Router {
   readonly ipv4: CompiledTables;
   readonly ipv6: CompiledTables;
   readonly defrag: Defrag;
+  /** Null where `weir.fastpath` is 0. */
+  readonly fastpath: FastPath | null;
 
   readonly #memory: Memory;
   readonly #random: Random;
@@ -240,17 +245,32 @@ export class Router {
       nat,
       defrag: this.defrag,
     };
+    this.fastpath = sysctl.get("weir.fastpath") === 0 ? null : new FastPath({
+      conntrack: this.conntrack,
+      interfaces: this.interfaces,
+      ipv4: { tables: this.ipv4, tracking: config.tracking.ipv4 },
+      ipv6: { tables: this.ipv6, tracking: config.tracking.ipv6 },
+      counters: memory.rules,
+      emit: o.emit,
+      batches: o.batches ?? false,
+    });
   }
 
   /** A packet from interface `iface`. */
   receive(p: Packet, iface: number): void {
     p.inInterface = iface;
-    const reason = parse(p);
-    if (reason !== 0) {
-      if (p.errorPointer >= 0) this.#parameterProblem(p);
-      return this.#refuse(p, reason);
+    const fastpath = this.fastpath, fast = fastpath === null ? FAST_NO : fastpath.forward(p);
+    if (fast === FAST_DONE) return;
+    let verdict: Verdict;
+    if (fast === FAST_REFUSED) verdict = preroutingRefused(this.#state, p, fastpath!.answer);
+    else {
+      const reason = parse(p);
+      if (reason !== 0) {
+        if (p.errorPointer >= 0) this.#parameterProblem(p);
+        return this.#refuse(p, reason);
+      }
+      verdict = prerouting(this.#state, p);
     }
-    const verdict = prerouting(this.#state, p);
     if (verdict === ACCEPT) this.#route(p);
     else if (verdict === DROP) this.#end(p);
   }
@@ -268,6 +288,7 @@ export class Router {
    * due than one slice.
    */
   sweep(): boolean {
+    this.fastpath?.settle();
     const more = this.conntrack.sweep();
     this.defrag.sweep();
     return more;
@@ -375,7 +396,10 @@ export class Router {
 
   /** POSTROUTING, and out. */
   #leave(p: Packet, own: boolean): void {
-    if (this.#passes(p, postrouting(this.#state, p))) this.#finish(p, own);
+    if (!this.#passes(p, postrouting(this.#state, p))) return;
+    const fastpath = this.fastpath;
+    if (!own && fastpath !== null && fastpath.recorder.active) fastpath.learn(p);
+    this.#finish(p, own);
   }
 
   /** Sends the packet in the sizes that its link allows. */

@@ -36,6 +36,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   memory: [...VOCABULARY, "conntrack"],
   hooks: [...VOCABULARY, "packet", "conntrack", "nat", "routing", "tables", "memory"],
+  fastpath: [...VOCABULARY, "packet", "conntrack", "routing", "tables"],
   router: [
     ...VOCABULARY,
     "packet",
@@ -49,6 +50,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "config",
     "memory",
     "hooks",
+    "fastpath",
   ],
   replay: [...VOCABULARY, "packet", "conntrack", "config", "memory", "router"],
   dataplane: [...VOCABULARY, "packet", "conntrack", "routing", "config", "memory", "router", "ffi"],
@@ -77,6 +79,7 @@ const PURE = [
   "targets",
   "helpers",
   "hooks",
+  "fastpath",
   "config",
   "replay",
 ];

@@ -123,8 +123,11 @@ const NO_FLOW = -1, NO_ROOM = -2;
 const EVICTION_RANGE = 32;
 /** The sweep deletes no more flows at once, and looks at no more when it thins the table out: half a millisecond. */
 const SWEEP_MOST = 256, THIN_MOST = 2048;
-/** In the arena: whether the table was full lately, where thinning goes on, and when the last sweep was. */
-const THIN = 0, THIN_AT = 1, SWEPT_AT = 2, SHARED_WORDS = 3;
+/**
+ * In the arena: whether the table was full lately, where thinning goes on, when the last sweep was, and whether there
+ * ever was a flow whose directions are in different zones.
+ */
+const THIN = 0, THIN_AT = 1, SWEPT_AT = 2, ZONED = 3, SHARED_WORDS = 4;
 /** Zone of a tuple in its last word. */
 const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
 /** Event mask of a flow without one; above it CT_EVENTS holds something else. */
@@ -160,8 +163,12 @@ export class Conntrack extends HelperHost {
   #replyHash = 0;
   #replyFree = false;
   #replyFreeAt = 0;
-  /** THIN, SWEEP_AT, SWEPT_AT. */
+  /** THIN, THIN_AT, SWEPT_AT, ZONED. */
   readonly #shared: Int32Array;
+  /** What `peek` found out: of which packet, the hash of its tuple, and the flow. */
+  #peeked: Packet | null = null;
+  #peekedHash = 0;
+  #peekedFlow = -1;
 
   constructor(o: ConntrackOptions) {
     super(o);
@@ -203,20 +210,77 @@ export class Conntrack extends HelperHost {
       if (w[at + CT_HELPER] > helpers) w[at + CT_HELPER] = 0;
       if (w[at + CT_TIMEOUT_POLICY] > policies) w[at + CT_TIMEOUT_POLICY] = 0;
       w[at + CT_EXPECTING] = 0;
+      if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
       if (!flows.corrections.exact) flows.corrections.release(w, at);
     });
     this.expects.rebuild();
     this.adoptExpects(helpers);
   }
 
+  /**
+   * A flow's two directions may stand in different zones. Only then one tuple can name two flows, the later one hiding
+   * the other, and what was found once need not be what is found now.
+   */
+  get zoned(): boolean {
+    return this.#shared[ZONED] !== 0;
+  }
+
+  /**
+   * The live flow and direction of a packet with tuple `t`, which is in zone 0: `ct << 1 | dir` or -1, before anybody has
+   * judged the packet. Changes nothing. `in` will not look it up again, if it is the next packet that `in` gets
+   * and its zone is 0.
+   */
+  peek(p: Packet, t: Int32Array): number {
+    const hash = this.flows.hash(t, 0), found = this.flows.findHashed(hash, t, 0);
+    this.#peeked = null;
+    if (found < 0) copyTuple(this.#tuple, 0, t, 0);
+    else if (this.expired(found >> 1)) return -1;
+    this.#peeked = p;
+    this.#peekedHash = hash;
+    this.#peekedFlow = found;
+    return found;
+  }
+
+  /** What `peek` would say of a packet is known already: its flow and direction. */
+  peeked(p: Packet, found: number): void {
+    this.#peeked = p;
+    this.#peekedFlow = found;
+  }
+
+  /** What `peek` has said is of no use any more. */
+  forgetPeek(): void {
+    this.#peeked = null;
+  }
+
+  /**
+   * What `in` asks about a TCP or UDP packet from a device and its confirmed flow: TRACKED, or what `refused` is to be
+   * told.
+   */
+  track(p: Packet, ct: number, ctinfo: number): number {
+    this.flows.reclaim();
+    return p.protocol === TCP
+      ? tcpPacket(this, p, ct, ctinfo, this.#tcp)
+      : udpPacket(this, p, ct, ctinfo, this.#udp);
+  }
+
+  /** Goes on as `in` does behind `track`, when it did not answer TRACKED. */
+  refused(p: Packet, answer: number): Verdict {
+    return answer === REPEAT ? this.#in(p, false) : this.#invalid();
+  }
+
   /** PREROUTING and OUTPUT at -200 (nf_conntrack_in): sets p.ct and p.ctinfo. `p.hook` says which. */
   in(p: Packet): Verdict {
+    const peeked = this.#peeked === p && p.hook === PREROUTING;
+    this.#peeked = null;
     // Exempted by raw, or made by Weir for the sake of another packet and attached to its flow.
     if (p.ct !== NO_CT || p.ctinfo === UNTRACKED) return ACCEPT;
     // What PREROUTING sees comes from a device, so no other packet is on its way.
     if (p.hook === PREROUTING) this.flows.reclaim();
     p.ctinfo = ESTABLISHED;
+    return this.#in(p, peeked);
+  }
 
+  #in(p: Packet, peeked: boolean): Verdict {
     const template = p.template;
     let zone = 0, zoneReply = 0;
     if (template !== null) {
@@ -229,10 +293,15 @@ export class Conntrack extends HelperHost {
     }
 
     const t = this.#tuple;
+    if ((zone | zoneReply) !== 0) peeked = false;
     for (;;) {
-      if (!packetTuple(p, zone, t)) return this.#invalid();
-      const hash = this.flows.hash(t, 0);
-      let found = this.#lookup(hash, t, zone, zoneReply);
+      let hash = this.#peekedHash, found = this.#peekedFlow;
+      if (!peeked) {
+        if (!packetTuple(p, zone, t)) return this.#invalid();
+        hash = this.flows.hash(t, 0);
+        found = this.#lookup(hash, t, zone, zoneReply);
+      }
+      peeked = false;
       if (found < 0) {
         found = this.#create(p, hash, t, zoneReply, template);
         if (found === NO_ROOM) {
@@ -390,6 +459,7 @@ export class Conntrack extends HelperHost {
     const w = flows.words, at = ct * FLOW_WORDS;
     copyTuple(w, at + CT_ORIGINAL, t, 0);
     copyTuple(w, at + CT_REPLY, reply, 0);
+    if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
     if (this.accounting) w[at + CT_STATUS] = IPS_COUNTED;
     w[at + CT_EVENTS] = ALL_EVENTS;
     if (template !== null) {
@@ -517,7 +587,7 @@ export class Conntrack extends HelperHost {
       this.stats[STAT_INSERT_FAILED]++;
       return p.drop(Reason["insert-failed"]);
     }
-    const oneZone = ((w[at + CT_ORIGINAL + PROTO] ^ w[at + CT_REPLY + PROTO]) & ~NOT_ZONE) === 0;
+    const oneZone = !zonesDiffer(w, at);
     // `in` has just looked for the one tuple and NAT for the other. Only if a flow has come in since then, as Weir's own
     // packets may begin one, there can be something now.
     const inserted = flows.inserted, asMade = oneZone && ct === this.#made && inserted === this.#madeAt;
@@ -686,4 +756,9 @@ export class Conntrack extends HelperHost {
     w[record + CT_HELPER] = 0;
     this.#autoAssign(ct);
   }
+}
+
+/** A flow's two directions are in different zones. */
+function zonesDiffer(w: Int32Array, at: number): boolean {
+  return ((w[at + CT_ORIGINAL + PROTO] ^ w[at + CT_REPLY + PROTO]) & ~NOT_ZONE) !== 0;
 }

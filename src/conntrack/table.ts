@@ -182,9 +182,12 @@ export class FlowTable {
 
   /** Retired records become free. Only while no packet is in flight. */
   reclaim(): void {
+    if (this.#shared[RETIRED] !== 0) this.#reclaim();
+  }
+
+  #reclaim(): void {
     const w = this.words, shared = this.#shared;
     let next = shared[RETIRED];
-    if (next === 0) return;
     while (next !== 0) {
       const link = (next - 1) * FLOW_WORDS + CT_NEXT_FREE;
       const after = w[link];

@@ -33,6 +33,8 @@ export interface Parts {
   readonly emit: (iface: number, p: Packet) => void;
   /** Sends a packet to the host device; absent when there is none. */
   readonly emitHost?: (p: Packet) => void;
+  /** The router is swept once per batch. */
+  readonly batches: boolean;
   /** Hands a line to the control plane. */
   readonly log: (line: string) => void;
 }
@@ -84,7 +86,7 @@ function route(
   const { queues, worker } = start;
   const hasHost = queues[0].some((port) => port.index === 0), wake = new EventFd(start.wake);
   const share = new Share(start.share), arena = new SharedArena(share, worker === 0);
-  const parts = { arena, clock, random: new SystemRandom(), memory, recovered: start.recovered, log };
+  const parts = { arena, clock, random: new SystemRandom(), memory, recovered: start.recovered, batches: true, log };
   if (queues.length === 1) {
     const ports = new Ports(queues, 0, arena, memory, clock, log);
     const router = build({

@@ -53,6 +53,7 @@ const words = new Int32Array(4);
 
 class AddrtypeMatch implements Match {
   readonly pure = true;
+  readonly judges = "flow";
   readonly #interfaces: Interfaces;
   readonly #source: OptionValue<number> | undefined;
   readonly #destination: OptionValue<number> | undefined;

@@ -2,7 +2,7 @@
 import { defineMatch, type Match, type MatchExtension } from "../tables/extension.ts";
 import { text } from "../tables/kinds.ts";
 
-const ALWAYS: Match = { match: () => true, always: true };
+const ALWAYS: Match = { match: () => true, always: true, judges: "flow" };
 
 /** Text of up to 255 bytes. */
 export const comment: MatchExtension = defineMatch<{ comment: string }>({

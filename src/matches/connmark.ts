@@ -8,6 +8,7 @@ import { type Masked, masked } from "../tables/kinds.ts";
 
 class ConnmarkMatch implements Match {
   readonly pure = true;
+  readonly judges = "flow";
   readonly #conntrack: Conntrack;
   readonly #value: number;
   readonly #mask: number;

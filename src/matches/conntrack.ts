@@ -79,6 +79,7 @@ const direction: Kind<Dir> = {
 /** Only the states, the flow's translation among them. */
 class CtstateMatch implements Match {
   readonly pure = true;
+  readonly judges = "flow";
   readonly #conntrack: Conntrack;
   readonly #mask: number;
   readonly #invert: boolean;
@@ -132,6 +133,8 @@ class FlowPort {
 class ConntrackMatch implements Match {
   readonly pure = true;
   readonly needs: Needs;
+  /** ASSURED comes with some packet or other, and time passes. */
+  readonly judges?: "flow";
   readonly #conntrack: Conntrack;
   readonly #o: Options<ConntrackOptions>;
   readonly #state: Match | null;
@@ -141,6 +144,7 @@ class ConntrackMatch implements Match {
   constructor(conntrack: Conntrack, o: Options<ConntrackOptions>) {
     this.#conntrack = conntrack;
     this.#o = o;
+    if (o.ctexpire === undefined && ((o.ctstatus?.value ?? 0) & IPS_ASSURED) === 0) this.judges = "flow";
     this.#state = o.ctstate ? stateMatch(conntrack, o.ctstate.value, o.ctstate.invert) : null;
     this.needs = { relations: this.#state?.relations };
     const address = (given: Options<ConntrackOptions>["ctorigsrc"], at: number) => {

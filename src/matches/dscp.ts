@@ -5,6 +5,7 @@ import { defineMatch, type Match, type MatchExtension } from "../tables/extensio
 
 class DscpMatch implements Match {
   readonly pure = true;
+  readonly judges = "packet";
   readonly #value: number;
   readonly #invert: boolean;
 

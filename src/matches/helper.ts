@@ -8,6 +8,7 @@ import { text } from "../tables/kinds.ts";
 
 class HelperMatch implements Match {
   readonly pure = true;
+  readonly judges = "flow";
   readonly #conntrack: Conntrack;
   /** For each helper (index + 1) whether its name fits. */
   readonly #fits: Uint8Array;

@@ -81,6 +81,7 @@ function networkAround({ family, words, to }: AddressRange): { words: Int32Array
 class IprangeMatch implements Match {
   readonly pure = true;
   readonly needs: Needs;
+  readonly judges = "flow";
   readonly #source: OptionValue<AddressRange> | undefined;
   readonly #destination: OptionValue<AddressRange> | undefined;
 

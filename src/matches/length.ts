@@ -5,6 +5,7 @@ import { type Range, range } from "../tables/kinds.ts";
 
 class LengthMatch implements Match {
   readonly pure = true;
+  readonly judges = "packet";
   readonly #min: number;
   readonly #max: number;
   readonly #invert: boolean;

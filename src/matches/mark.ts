@@ -6,6 +6,7 @@ import { type Masked, masked } from "../tables/kinds.ts";
 class MarkMatch implements Match {
   readonly pure = true;
   readonly needs?: Needs;
+  readonly judges = "flow";
   readonly #value: number;
   readonly #mask: number;
   readonly #invert: boolean;

@@ -45,6 +45,7 @@ const SOURCE = 0, DESTINATION = 1, EITHER = 2;
 class MultiportMatch implements Match {
   readonly pure = true;
   readonly needs?: Needs;
+  readonly judges = "flow";
   readonly #which: number;
   /** First and last port of each range. */
   readonly #ranges: Uint16Array;

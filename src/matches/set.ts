@@ -34,6 +34,7 @@ const matchSet: Kind<MatchSet> = {
 
 class SetMatch implements Match {
   readonly pure = true;
+  readonly judges = "flow";
   readonly #set: AddressSet;
   readonly #source: boolean;
   readonly #invert: boolean;

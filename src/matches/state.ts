@@ -48,6 +48,7 @@ function relations(mask: number, invert: boolean): number {
 /** Only the packet's relation to its flow. */
 export class StateMatch implements Match {
   readonly pure = true;
+  readonly judges = "flow";
   readonly relations: number;
   readonly #mask: number;
   readonly #invert: boolean;

@@ -78,9 +78,11 @@ const tcpFlags: Kind<Flags> = {
 };
 
 class TcpMatch implements Match {
+  readonly judges: "flow" | "packet";
   readonly ports?: PortCondition;
   readonly pure?: true;
   readonly needs: Needs;
+  readonly parts?: readonly Match[];
   readonly #sportMin: number;
   readonly #sportMax: number;
   readonly #sportInvert: boolean;
@@ -111,8 +113,12 @@ class TcpMatch implements Match {
     };
     // Options that are cut drop the packet.
     if (o.tcpOption === undefined) this.pure = true;
-    if (o.tcpFlags === undefined && o.tcpOption === undefined) {
-      this.ports = { header: TCP_HEADER, sport: portCondition(o.sport), dport: portCondition(o.dport) };
+    const { sport, dport, tcpFlags, tcpOption } = o;
+    this.judges = tcpFlags === undefined && tcpOption === undefined ? "flow" : "packet";
+    if (this.judges === "flow") {
+      this.ports = { header: TCP_HEADER, sport: portCondition(sport), dport: portCondition(dport) };
+    } else if (sport !== undefined || dport !== undefined) {
+      this.parts = [new TcpMatch({ sport, dport }), new TcpMatch({ tcpFlags, tcpOption })];
     }
   }
 

@@ -6,6 +6,7 @@ import type { Masked } from "../tables/kinds.ts";
 
 class TosMatch implements Match {
   readonly pure = true;
+  readonly judges = "packet";
   readonly #value: number;
   readonly #mask: number;
   readonly #invert: boolean;

@@ -23,6 +23,7 @@ export interface PortOptions {
 /** Source and destination port of protocols that have nothing else to ask for. */
 export class PortsMatch implements Match {
   readonly pure = true;
+  readonly judges = "flow";
   readonly ports: PortCondition;
   /** Bytes that the header must have. */
   readonly #header: number;

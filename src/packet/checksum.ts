@@ -86,6 +86,17 @@ export function pseudoSum(p: Packet, protocol: number, length: number): number {
   return fold(sum);
 }
 
+/**
+ * The folded sum of what is behind the IP header, pseudo-header included. The addresses stand in front of the transport
+ * header, unless there are options or extension headers between them: then it is one stretch that is summed.
+ */
+function sumWithPseudo(p: Packet, protocol: number): number {
+  const { view, l4, length } = p, rest = length - l4;
+  if (l4 === 20 && p.family === 4) return sum16(view, 12, length, protocol + rest);
+  if (l4 === 40 && p.family === 6) return sum16(view, 8, length, protocol + rest);
+  return sum16(view, l4, length, pseudoSum(p, protocol, rest));
+}
+
 /** Offset of the checksum within the transport header, or −1 where there is no Internet checksum. */
 export function checksumField(family: number, protocol: number): number {
   switch (protocol) {
@@ -174,28 +185,29 @@ function verify(p: Packet): boolean {
   const rest = p.length - p.l4;
   switch (p.protocol) {
     case TCP:
-      return rest >= 18 && sum16(view, p.l4, p.length, pseudoSum(p, TCP, rest)) === 0xffff;
+      return rest >= 18 && sumWithPseudo(p, TCP) === 0xffff;
     case UDP:
       if (rest < 8) return false;
-      return view.getUint16(p.l4 + 6) === 0 ||
-        sum16(view, p.l4, p.length, pseudoSum(p, UDP, rest)) === 0xffff;
-    case UDPLITE: {
-      if (rest < 8 || view.getUint16(p.l4 + 6) === 0) return false;
-      const end = coverageEnd(p);
-      // In IPv4 the kernel mixes up two arguments, one of which has room for eight bits (nf_ip_checksum_partial).
-      const length = p.family === 4 ? rest & 0xff : rest;
-      return end >= 0 && sum16(view, p.l4, end, pseudoSum(p, UDP, length)) === 0xffff;
-    }
+      return view.getUint16(p.l4 + 6) === 0 || sumWithPseudo(p, UDP) === 0xffff;
+    case UDPLITE:
+      return verifyLite(p, rest);
     case ICMP:
       return rest >= 4 && sum16(view, p.l4, p.length) === 0xffff;
     case ICMPV6:
-      return p.family === 6 && rest >= 4 &&
-        sum16(view, p.l4, p.length, pseudoSum(p, ICMPV6, rest)) === 0xffff;
+      return p.family === 6 && rest >= 4 && sumWithPseudo(p, ICMPV6) === 0xffff;
     case SCTP:
       return rest >= SCTP_HEADER && sctpChecksumField(view, p.l4) === sctpChecksum(p.bytes, p.l4, p.length);
     default:
       return true;
   }
+}
+
+function verifyLite(p: Packet, rest: number): boolean {
+  if (rest < 8 || p.view.getUint16(p.l4 + 6) === 0) return false;
+  const end = coverageEnd(p);
+  // In IPv4 the kernel mixes up two arguments, one of which has room for eight bits (nf_ip_checksum_partial).
+  const length = p.family === 4 ? rest & 0xff : rest;
+  return end >= 0 && sum16(p.view, p.l4, end, pseudoSum(p, UDP, length)) === 0xffff;
 }
 
 /** The checksum after a 16-bit word changed (RFC 1624, equation 3; csum_replace2). */

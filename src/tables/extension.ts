@@ -43,6 +43,14 @@ export interface Match {
   readonly needs?: Needs;
   /** Asking may change the packet. */
   readonly changes?: true;
+  /**
+   * What the answer depends on, for those who remember it: `flow` is what the packets of a flow in one direction have
+   * in common (addresses, ports, interfaces, relation, marks); `packet` is beside that what neither forwarding nor NAT
+   * changes, so that it can be asked on arrival. Either way asking has no effect. Absent: on anything.
+   */
+  readonly judges?: "flow" | "packet";
+  /** The same condition as several, which all must hold, when they judge different things. */
+  readonly parts?: readonly Match[];
 }
 
 /** Values that a packet must have; each list stands for any of its ranges. */
@@ -89,6 +97,11 @@ export const NO_FLOW = 1 << 8;
 export interface Target {
   /** What becomes of the packet: CONTINUE to go on with the next rule, or a verdict that ends the table. */
   target(p: Packet): Verdict;
+  /**
+   * It does the same to all packets of a flow in one direction, and nothing but to set the packet's mark or template,
+   * to exempt it, or to set its flow's mark.
+   */
+  readonly constant?: true;
 }
 
 /** A value that does not fit its option. The message follows the option's name: `dport: 70000 is not …`. */

@@ -123,6 +123,12 @@ export interface Program {
   readonly chains: number;
 }
 
+/** Walks tables in place of themselves while it is active, and does the same. */
+export interface WalkRecorder {
+  readonly active: boolean;
+  walk(table: Table, hook: Hook, p: Packet): Verdict;
+}
+
 /** How many walks of one table may wait for each other: packets made by targets of packets made by targets. */
 const NESTING = 4;
 
@@ -131,6 +137,9 @@ export class Table {
   readonly name: TableName;
   /** Packets and bytes of each row: `counters[2 * row]`, `counters[2 * row + 1]`. */
   readonly counters: Float64Array;
+  readonly program: Program;
+  /** Who takes notes of walks, if anybody does. */
+  recorder: WalkRecorder | null = null;
   readonly #rows: Int32Array;
   readonly #sets: Uint8Array;
   readonly #matches: readonly Match[];
@@ -147,6 +156,7 @@ export class Table {
       throw new RangeError("counters are fewer than the table's rows");
     }
     this.name = program.name;
+    this.program = program;
     this.counters = counters;
     this.#rows = program.rows;
     this.#sets = program.interfaceSets;
@@ -162,6 +172,7 @@ export class Table {
   run(hook: Hook, p: Packet): Verdict {
     const row = this.#entries[hook];
     if (row < 0) return ACCEPT;
+    if (this.recorder !== null && this.recorder.active) return this.recorder.walk(this, hook, p);
     return row === this.#underflows[hook] ? this.#policy(row, p) : this.#walk(row, hook, p);
   }
 
@@ -263,12 +274,12 @@ export class Table {
 }
 
 /** The packet's bit in RELATIONS. */
-function relationOf(p: Packet): number {
+export function relationOf(p: Packet): number {
   return p.ct !== NO_CT || p.ctinfo === UNTRACKED ? 1 << p.ctinfo : NO_FLOW;
 }
 
 /** Addresses and fragment. */
-function networkHolds(p: Packet, rows: Int32Array, at: number, flags: number): boolean {
+export function networkHolds(p: Packet, rows: Int32Array, at: number, flags: number): boolean {
   if ((flags & ROW_FRAGMENT) !== 0 && (p.fragmentOffset !== 0) === ((flags & ROW_FRAGMENT_INVERT) !== 0)) {
     return false;
   }
@@ -295,7 +306,7 @@ function addressHolds(view: DataView, from: number, rows: Int32Array, at: number
 }
 
 /** Ports as xt_tcpudp judges them. False with `p.hotdrop` when the header is cut. */
-function portsHold(p: Packet, rows: Int32Array, at: number, flags: number): boolean {
+export function portsHold(p: Packet, rows: Int32Array, at: number, flags: number): boolean {
   if (p.fragmentOffset !== 0) {
     // RFC 1858: a fragment at offset 8 could overwrite the flags of one that has been judged. (IPv4 only: ip6tables
     // counts in bytes and asks for a 1.)

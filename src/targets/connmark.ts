@@ -27,6 +27,7 @@ interface ConnmarkOptions extends MarkOperations {
 const SET = 0, SAVE = 1, RESTORE = 2;
 
 class ConnmarkTarget implements Target {
+  readonly constant = true;
   readonly #conntrack: Conntrack;
   readonly #mode: number;
   readonly #set: Masked;

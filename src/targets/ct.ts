@@ -125,6 +125,7 @@ interface CtOptions {
 }
 
 class CtTarget implements Target {
+  readonly constant = true;
   readonly #template: CtTemplate;
 
   constructor(template: CtTemplate) {

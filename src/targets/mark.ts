@@ -36,6 +36,7 @@ export function asXmark(o: Options<MarkOperations>): Masked | null {
 }
 
 class MarkTarget implements Target {
+  readonly constant = true;
   readonly #value: number;
   readonly #keep: number;
 

@@ -5,6 +5,7 @@ import { defineTarget, type Target, type TargetExtension } from "../tables/exten
 
 /** Leaves a packet alone that already has a flow or a template, as the kernel does. */
 export class NotrackTarget implements Target {
+  readonly constant = true;
   target(p: Packet): Verdict {
     if (p.ct === NO_CT && p.template === null && p.ctinfo === ESTABLISHED) p.ctinfo = UNTRACKED;
     return CONTINUE;
