@@ -159,7 +159,8 @@ export class Recorder implements T.WalkRecorder {
   }
 
   #parts(program: T.Program, match: Match, m: number, end: number, p: Packet): boolean {
-    for (const part of match.parts!) if (!this.#ask(program, part, m, end, p)) return false;
+    const parts = match.parts!;
+    for (let i = 0; i < parts.length; i++) if (!this.#ask(program, parts[i], m, end, p)) return false;
     return true;
   }
 
