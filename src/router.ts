@@ -283,12 +283,17 @@ export class Router {
     this.#originate(p, 0);
   }
 
+  /** Brings counters up to date that are kept apart for the length of a batch. */
+  settle(): void {
+    this.fastpath?.settle();
+  }
+
   /**
    * Timers: expired flows, in bounded slices, and datagrams that never became whole. Once per batch. True when more is
    * due than one slice.
    */
   sweep(): boolean {
-    this.fastpath?.settle();
+    this.settle();
     const more = this.conntrack.sweep();
     this.defrag.sweep();
     return more;

@@ -113,6 +113,7 @@ export class Crew implements Sharing {
   settle(router: Routing, turn: (() => void) | null): boolean {
     if (turn === null && !this.#counted) return true;
     if (!this.#lock.acquire()) return false;
+    this.#ports.settle();
     this.#tally.settle();
     router.settle?.();
     this.#counted = false;

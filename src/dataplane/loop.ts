@@ -127,7 +127,10 @@ export class Loop {
         }
       }
       if (crew !== null) crew.settle(router, turn);
-      else turn!();
+      else {
+        turn!();
+        ports.settle();
+      }
       control[heartbeat]++;
     }
     Atomics.store(control, CONTROL_STATUS, STATUS_STOPPED);

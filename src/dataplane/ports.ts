@@ -68,6 +68,8 @@ export class Ports {
   readonly #counters: Float64Array;
   readonly #totals: Float64Array;
   readonly #drops: DeviceCounters;
+  /** Packets and bytes written to each device, not yet in the counters. */
+  readonly #sent: Int32Array;
   readonly #clock: Clock;
   readonly #log: (line: string) => void;
   readonly #errno = errnoView();
@@ -94,6 +96,7 @@ export class Ports {
     this.#counters = counters.interfaces;
     this.#totals = counters.totals;
     this.#drops = counters;
+    this.#sent = new Int32Array(count * 2);
     this.#clock = clock;
     this.#log = log;
     this.#out = queues.length === 1 ? this.fds : new Int32Array(count * queues.length).fill(-1);
@@ -170,12 +173,23 @@ export class Ports {
   }
 
   #count(index: number, bytes: number): void {
-    const c = this.#counters, at = index * INTERFACE_COUNTERS;
-    c[at + TX_PACKETS]++;
-    c[at + TX_BYTES] += bytes;
-    const totals = this.#totals;
-    totals[TOTAL_TX_PACKETS]++;
-    totals[TOTAL_TX_BYTES] += bytes;
+    const sent = this.#sent;
+    sent[index * 2]++;
+    sent[index * 2 + 1] += bytes;
+  }
+
+  /** Brings the interfaces' counters up to date with what was written since the last time: once per batch. */
+  settle(): void {
+    const sent = this.#sent, c = this.#counters, totals = this.#totals;
+    for (let i = 0; i < sent.length; i += 2) {
+      const packets = sent[i], bytes = sent[i + 1];
+      if (packets === 0) continue;
+      sent[i] = sent[i + 1] = 0;
+      c[(i >> 1) * INTERFACE_COUNTERS + TX_PACKETS] += packets;
+      c[(i >> 1) * INTERFACE_COUNTERS + TX_BYTES] += bytes;
+      totals[TOTAL_TX_PACKETS] += packets;
+      totals[TOTAL_TX_BYTES] += bytes;
+    }
   }
 
   #writeFailed(index: number, p: Packet, errno: number): void {

@@ -86,7 +86,15 @@ function route(
   const { queues, worker } = start;
   const hasHost = queues[0].some((port) => port.index === 0), wake = new EventFd(start.wake);
   const share = new Share(start.share), arena = new SharedArena(share, worker === 0);
-  const parts = { arena, clock, random: new SystemRandom(), memory, recovered: start.recovered, batches: true, log };
+  const parts = {
+    arena,
+    clock,
+    random: new SystemRandom(),
+    memory,
+    recovered: start.recovered,
+    batches: true,
+    log,
+  };
   if (queues.length === 1) {
     const ports = new Ports(queues, 0, arena, memory, clock, log);
     const router = build({

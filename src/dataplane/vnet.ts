@@ -24,34 +24,31 @@ import { IPV6_HEADER } from "../packet/ipv6.ts";
 import { TCP_CHECKSUM, tcpHeaderLength } from "../packet/tcp.ts";
 import { UDP_CHECKSUM, UDP_HEADER } from "../packet/udp.ts";
 
-const FLAGS = 0, GSO_TYPE = 1, HDR_LEN = 2, GSO_SIZE = 4, CSUM_START = 6, CSUM_OFFSET = 8;
+/** The fields of `Packet.vnet`. The first has the flags in its lower half and the type in its upper. */
+const FLAGS_TYPE = 0, HDR_LEN = 1, GSO_SIZE = 2, CSUM_START = 3, CSUM_OFFSET = 4;
+const TYPE_SHIFT = 8;
 
 const F_NEEDS_CSUM = 1, F_DATA_VALID = 2;
 
 /**
- * Takes over the header of the packet in `p.raw`, of which the device has just read `n` bytes: `p.length` and the
- * offload fields. False when the header makes no sense: the packet is to be dropped as "bad-offload".
+ * Takes over the header of the packet in `p.raw`, of which the device has just read `n` bytes, and which has been reset:
+ * `p.length` and the offload fields. False when the header makes no sense: the packet is to be dropped as "bad-offload".
  */
 export function readVnetHeader(p: Packet, n: number): boolean {
-  const raw = p.raw;
-  const flags = raw[FLAGS], type = raw[GSO_TYPE];
+  const { vnet } = p, first = vnet[FLAGS_TYPE], flags = first & 0xff, type = first >> TYPE_SHIFT;
   const length = n - VNET_HDR_LENGTH;
   p.length = length;
+  if (first === 0) return true; // as `reset` left it: nothing is left to a device
   p.partialChecksum = (flags & F_NEEDS_CSUM) !== 0;
   p.checksumValid = (flags & F_DATA_VALID) !== 0;
   if ((flags & F_NEEDS_CSUM) === 0) {
     // Linux always leaves the checksum of segments unfinished; whole ones would all be wrong on the wire.
-    if (type !== GSO_NONE) return false;
-    p.gsoType = GSO_NONE;
-    p.gsoSize = 0;
-    p.gsoEcn = 0;
-    return true;
+    return type === GSO_NONE;
   }
   p.gsoType = type & ~GSO_ECN;
   p.gsoEcn = type & GSO_ECN;
-  p.gsoSize = p.gsoType === GSO_NONE ? 0 : raw[GSO_SIZE] | (raw[GSO_SIZE + 1] << 8);
-  const start = raw[CSUM_START] | (raw[CSUM_START + 1] << 8);
-  const offset = raw[CSUM_OFFSET] | (raw[CSUM_OFFSET + 1] << 8);
+  p.gsoSize = p.gsoType === GSO_NONE ? 0 : vnet[GSO_SIZE];
+  const start = vnet[CSUM_START], offset = vnet[CSUM_OFFSET];
   if (start + offset + 2 > length) return false;
   const outer = isOuterTransport(p, start, offset);
   if (p.gsoType === GSO_NONE) {
@@ -93,41 +90,25 @@ function complete(p: Packet, start: number, offset: number): void {
 
 /** Writes the header of a packet that is about to leave; `p.l4` and `p.protocol` are valid. */
 export function writeVnetHeader(p: Packet): void {
-  const raw = p.raw;
-  if (!p.partialChecksum) {
-    raw[FLAGS] = p.checksumValid ? F_DATA_VALID : 0;
-    raw[GSO_TYPE] = GSO_NONE;
-    raw[HDR_LEN] =
-      raw[HDR_LEN + 1] =
-      raw[GSO_SIZE] =
-      raw[GSO_SIZE + 1] =
-        0;
-    raw[CSUM_START] =
-      raw[CSUM_START + 1] =
-      raw[CSUM_OFFSET] =
-      raw[CSUM_OFFSET + 1] =
-        0;
-    return;
-  }
-  const l4 = p.l4, tcp = p.protocol === TCP;
-  raw[FLAGS] = F_NEEDS_CSUM;
-  raw[CSUM_START] = l4 & 0xff;
-  raw[CSUM_START + 1] = l4 >> 8;
-  raw[CSUM_OFFSET] = tcp ? TCP_CHECKSUM : UDP_CHECKSUM;
-  raw[CSUM_OFFSET + 1] = 0;
-  if (p.gsoType === GSO_NONE) {
-    raw[GSO_TYPE] = GSO_NONE;
-    raw[HDR_LEN] =
-      raw[HDR_LEN + 1] =
-      raw[GSO_SIZE] =
-      raw[GSO_SIZE + 1] =
-        0;
-    return;
-  }
-  const headers = l4 + (tcp ? tcpHeaderLength(p) : UDP_HEADER);
-  raw[GSO_TYPE] = p.gsoType | p.gsoEcn;
-  raw[HDR_LEN] = headers & 0xff;
-  raw[HDR_LEN + 1] = headers >> 8;
-  raw[GSO_SIZE] = p.gsoSize & 0xff;
-  raw[GSO_SIZE + 1] = p.gsoSize >> 8;
+  const { vnet, l4 } = p;
+  if (!p.partialChecksum) return writeFields(vnet, p.checksumValid ? F_DATA_VALID : 0, 0, 0, 0, 0);
+  const tcp = p.protocol === TCP, offset = tcp ? TCP_CHECKSUM : UDP_CHECKSUM;
+  if (p.gsoType === GSO_NONE) return writeFields(vnet, F_NEEDS_CSUM, 0, 0, l4, offset);
+  const type = p.gsoType | p.gsoEcn, headers = l4 + (tcp ? tcpHeaderLength(p) : UDP_HEADER);
+  writeFields(vnet, F_NEEDS_CSUM | (type << TYPE_SHIFT), headers, p.gsoSize, l4, offset);
+}
+
+function writeFields(
+  vnet: Uint16Array,
+  flagsType: number,
+  headers: number,
+  size: number,
+  start: number,
+  offset: number,
+): void {
+  vnet[FLAGS_TYPE] = flagsType;
+  vnet[HDR_LEN] = headers;
+  vnet[GSO_SIZE] = size;
+  vnet[CSUM_START] = start;
+  vnet[CSUM_OFFSET] = offset;
 }

@@ -65,6 +65,8 @@ export class Packet {
   readonly buffer: ArrayBuffer = new ArrayBuffer(BUFFER_SIZE);
   /** The whole buffer, virtio-net header first: what read and write of a device see. */
   readonly raw: Uint8Array<ArrayBuffer> = new Uint8Array(this.buffer);
+  /** The virtio-net header, five 16-bit fields of the machine's byte order. */
+  readonly vnet: Uint16Array<ArrayBuffer> = new Uint16Array(this.buffer, 0, VNET_HDR_LENGTH / 2);
   /** Bytes from the IP header on. */
   readonly bytes: Uint8Array<ArrayBuffer> = new Uint8Array(this.buffer, VNET_HDR_LENGTH);
   /** The same bytes for reading and writing numbers. */
