@@ -6,10 +6,11 @@ import { collections } from "./collections.ts";
 
 const PACKETS = 1_000_000;
 /**
- * Bytes per packet. Numbers that V8 boxes before it knows better, and tables that grow, are within the first. A
- * fragment that is stored makes two views of what is copied.
+ * Bytes per packet. Numbers that V8 boxes before it knows better, and tables that grow, are within the first: a branch
+ * that is met late has its function interpreted once more, which came to 0.9 MB. One boxed number in eight packets
+ * would be 2 bytes. A fragment that is stored makes two views of what is copied.
  */
-const MOST = { whole: 0.5, fragments: 20 };
+const MOST = { whole: 1.5, fragments: 20 };
 
 for (const traffic of ["whole", "fragments"] as const) {
   Deno.test(`Router allocates nothing that grows with packets (${traffic})`, async () => {
