@@ -1,6 +1,6 @@
 /**
  * Which packets the fast path takes a closer look at: whole TCP and UDP packets right behind an IP header without options
- * or extensions, that may be forwarded.
+ * or extensions, with sound headers, that may be forwarded.
  */
 import { DST, newTuple, PORTS, PROTO, SRC } from "../conntrack/tuple.ts";
 import { TCP, UDP } from "../netfilter.ts";
@@ -8,7 +8,7 @@ import { fold } from "../packet/checksum.ts";
 import { IPV4_HEADER } from "../packet/ipv4.ts";
 import { IPV6_HEADER, IPV6_SOURCE } from "../packet/ipv6.ts";
 import { GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, type Packet } from "../packet/packet.ts";
-import { TCP_HEADER } from "../packet/tcp.ts";
+import { TCP_HEADER, TCP_OFFSET } from "../packet/tcp.ts";
 import { UDP_HEADER } from "../packet/udp.ts";
 
 /** One per family: six words of an IPv4 tuple are always zero. */
@@ -52,6 +52,9 @@ function plainTuple6(p: Packet): Int32Array | null {
 function withPorts(p: Packet, t: Int32Array, protocol: number, l4: number): Int32Array | null {
   if (protocol === TCP) {
     if (p.length < l4 + TCP_HEADER) return null;
+    // A match that finds the options cut drops the packet, wherever it stands among a rule's conditions.
+    const header = (p.view.getUint8(l4 + TCP_OFFSET) & 0xf0) >> 2;
+    if (header < TCP_HEADER || p.length < l4 + header) return null;
   } else if (protocol !== UDP || p.length < l4 + UDP_HEADER) return null;
   if (p.gsoType !== GSO_NONE && !isOffload(p, protocol)) return null;
   p.protocol = protocol;
