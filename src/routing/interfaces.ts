@@ -79,6 +79,8 @@ export class Interfaces {
   readonly #addressCount: number;
   /** Where an interface's records begin; entry `count + 1` is the end of all. */
   readonly #first: Int32Array;
+  /** The primary IPv4 address of an interface that has only one, whoever asks; else 0. */
+  readonly #only4: Int32Array;
   readonly #index: AddressIndex;
   #routes: NextHops | null = null;
 
@@ -87,6 +89,7 @@ export class Interfaces {
     this.#mtu = new Int32Array(specs.length + 1);
     this.#up = new Uint8Array(specs.length + 1);
     this.#first = new Int32Array(specs.length + 2);
+    this.#only4 = new Int32Array(specs.length + 1);
     let total = 0;
     for (const spec of specs) total += spec.addresses.length;
     this.#records = new Int32Array(total * RECORD);
@@ -103,6 +106,7 @@ export class Interfaces {
       this.#first[iface] = record;
       for (const text of spec.addresses) this.#add(record++, iface, text);
       this.#first[iface + 1] = record;
+      this.#only4[iface] = this.#soleAddress4(iface);
     });
   }
 
@@ -145,6 +149,18 @@ export class Interfaces {
         iface,
       );
     }
+  }
+
+  #soleAddress4(iface: number): number {
+    const r = this.#records;
+    let sole = 0, primaries = 0;
+    for (let i = this.#first[iface]; i < this.#first[iface + 1]; i++) {
+      const at = i * RECORD;
+      if (r[at + FAMILY] !== 4 || (r[at + FLAGS] & SECONDARY) !== 0) continue;
+      sole = r[at];
+      primaries++;
+    }
+    return primaries === 1 ? sole : 0;
   }
 
   /** Enters an own address; equal ones on several interfaces are chained. It goes before a broadcast address. */
@@ -290,11 +306,12 @@ export class Interfaces {
     outAt: number,
   ): boolean {
     if (family === 6) return this.#select6(iface, words, at, out, outAt);
-    const destination = words[at];
-    const toward = destination === 0 || this.#routes === null
-      ? destination
-      : this.#routes.nextHop4(destination, iface);
-    const word = this.selectSource4(iface, toward);
+    let word = this.#only4[iface];
+    if (word === 0) {
+      const destination = words[at], routes = this.#routes;
+      const ask = destination !== 0 && routes !== null;
+      word = this.selectSource4(iface, ask ? routes.nextHop4(destination, iface) : destination);
+    }
     out[outAt] = word;
     out[outAt + 1] = out[outAt + 2] = out[outAt + 3] = 0;
     return word !== 0;

@@ -120,6 +120,27 @@ Deno.test("Interfaces.selectSource follows the next hop in IPv4 and the destinat
   }
 });
 
+Deno.test("Interfaces.selectSource gives the only primary address, whatever the next hop", () => {
+  const one = new Interfaces([
+    { name: "lan", mtu: 1500, addresses: ["10.9.0.1/16"] },
+    { name: "wan", mtu: 1500, addresses: ["2001:db8:2::1/64", "198.51.100.1/24", "198.51.100.2/24"] },
+    { name: "bare", mtu: 1500, addresses: ["2001:db8:3::1/64"] },
+  ]);
+  new Fib(one, [
+    { destination: "default", interface: "wan", via: "198.51.100.254" },
+    { destination: "10.20.0.0/16", interface: "lan", via: "10.9.0.254" },
+  ]);
+  for (const to of ["198.51.100.7", "203.0.113.7", "10.20.0.7", "10.9.0.7", "0.0.0.0"]) {
+    const { words } = parseAddress(to)!, out = new Int32Array(4).fill(7);
+    assertEquals(one.selectSource(4, 2, words, 0, out, 0), true);
+    assertEquals(formatAddress(4, out), "198.51.100.1", to);
+    assertEquals([...out.subarray(1)], [0, 0, 0]);
+    // An interface without one borrows another's.
+    assertEquals(one.selectSource(4, 3, words, 0, out, 0), true);
+    assertEquals(formatAddress(4, out), "10.9.0.1", to);
+  }
+});
+
 Deno.test("Fib refuses routes that cannot be", () => {
   const bad: RouteSpec[] = [
     { destination: "10.0.0.0/8" },
