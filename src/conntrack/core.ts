@@ -76,6 +76,7 @@ import {
   IPS_SEQ_ADJUST,
   tupleAt,
 } from "./flow.ts";
+import { Foresight, type TouchFn } from "./foresight.ts";
 import { HelperHost, type HelperHostOptions } from "./helping.ts";
 import {
   classify,
@@ -123,6 +124,8 @@ const NO_FLOW = -1, NO_ROOM = -2;
 const EVICTION_RANGE = 32;
 /** The sweep deletes no more flows at once, and looks at no more when it thins the table out: half a millisecond. */
 const SWEEP_MOST = 256, THIN_MOST = 2048;
+/** Flows that the sweep looks at together. */
+const SWEEP_TOGETHER = 16;
 /**
  * In the arena: whether the table was full lately, where thinning goes on, when the last sweep was, and whether there
  * ever was a flow whose directions are in different zones.
@@ -159,6 +162,10 @@ export class Conntrack extends HelperHost {
   #made = -1;
   #madeHash = 0;
   #madeAt = 0;
+  readonly #foresight: Foresight;
+  /** Flows whose time is over, and the hashes of their tuples; see `#sweepSome`. */
+  readonly #due = new Int32Array(SWEEP_TOGETHER);
+  readonly #dueHashes = new Int32Array(SWEEP_TOGETHER * 2);
   /** The hash of `#reply`, and whether and when no flow had it. */
   #replyHash = 0;
   #replyFree = false;
@@ -173,6 +180,7 @@ export class Conntrack extends HelperHost {
   constructor(o: ConntrackOptions) {
     super(o);
     this.random = o.random;
+    this.#foresight = new Foresight(o.flows);
     this.max = o.sysctl.get("net.netfilter.nf_conntrack_max");
     o.flows.corrections.exact = o.sysctl.get("weir.seqadj_exact") !== 0;
     this.#tcp = tcpTimeouts(o.sysctl);
@@ -231,7 +239,10 @@ export class Conntrack extends HelperHost {
    * and its zone is 0.
    */
   peek(p: Packet, t: Int32Array): number {
-    const hash = this.flows.hash(t, 0), found = this.flows.findHashed(hash, t, 0);
+    const hash = this.flows.hash(t, 0);
+    if (this.#foresight.newcomers) this.#foresight.begin(hash, t, 0);
+    const found = this.flows.findHashed(hash, t, 0);
+    this.#foresight.newcomers = found < 0;
     this.#peeked = null;
     if (found < 0) copyTuple(this.#tuple, 0, t, 0);
     else if (this.expired(found >> 1)) return -1;
@@ -299,7 +310,9 @@ export class Conntrack extends HelperHost {
       if (!peeked) {
         if (!packetTuple(p, zone, t)) return this.#invalid();
         hash = this.flows.hash(t, 0);
+        if (this.#foresight.newcomers) this.#foresight.begin(hash, t, zoneReply);
         found = this.#lookup(hash, t, zone, zoneReply);
+        this.#foresight.newcomers = found < 0;
       }
       peeked = false;
       if (found < 0) {
@@ -478,6 +491,11 @@ export class Conntrack extends HelperHost {
     return ct << 1;
   }
 
+  /** A function that fetches what NAT needs of its own index (see `Foresight`). */
+  registerTouchFn(fn: TouchFn): void {
+    this.#foresight.register(fn);
+  }
+
   #full(): number {
     this.#shared[THIN] = 1;
     this.log("nf_conntrack: nf_conntrack: table full, dropping packet");
@@ -594,7 +612,7 @@ export class Conntrack extends HelperHost {
     const asAsked = oneZone && this.#replyFree && inserted === this.#replyFreeAt &&
       tupleEquals(w, at + CT_REPLY, this.#reply, 0);
     const hash = asMade ? this.#madeHash : flows.hash(w, at + CT_ORIGINAL);
-    const hashReply = asAsked ? this.#replyHash : flows.hash(w, at + CT_REPLY);
+    const hashReply = asAsked ? this.#replyHash : this.#foresight.hashReply(w, at + CT_REPLY);
     let found = asMade
       ? -1
       : oneZone
@@ -611,6 +629,7 @@ export class Conntrack extends HelperHost {
     w[at + CT_STATUS] |= IPS_CONFIRMED;
     if (this.timestamp) w[at + CT_START] = Math.floor(this.clock.wall);
     flows.insertHashed(ct, hash, hashReply);
+    this.#foresight.note(w, at);
     flows.wheel.hang(ct, w[at + CT_EXPIRES]);
     this.stats[STAT_INSERT]++;
     return ACCEPT;
@@ -675,23 +694,47 @@ export class Conntrack extends HelperHost {
    * flows that are not ASSURED or are closing go too (gc_worker).
    */
   sweep(): boolean {
-    const flows = this.flows, now = this.clock.now, shared = this.#shared, w = flows.words;
+    const flows = this.flows, now = this.clock.now, shared = this.#shared;
     flows.reclaim();
     if (shared[THIN] !== 0) this.#thin();
     if (now !== shared[SWEPT_AT]) {
       shared[SWEPT_AT] = now;
       this.sweepExpects();
     }
-    let n = 0;
-    for (; n < SWEEP_MOST; n++) {
-      const ct = flows.wheel.next(now), at = ct * FLOW_WORDS;
-      if (ct < 0) break;
-      if (w[at + CT_STATE] !== FLOW_CONFIRMED) continue;
-      if (((w[at + CT_EXPIRES] - now) | 0) <= 0) this.delete(ct);
-      else flows.wheel.hang(ct, w[at + CT_EXPIRES]);
-    }
+    let n = 0, taken: number;
+    do {
+      taken = this.#sweepSome(now);
+      n += taken;
+    } while (taken === SWEEP_TOGETHER && n < SWEEP_MOST);
     flows.reclaim();
-    return n === SWEEP_MOST || shared[THIN] !== 0;
+    return n >= SWEEP_MOST || shared[THIN] !== 0;
+  }
+
+  /**
+   * Looks at a few flows whose time may be over; how many. Step by step for all of them, as each step waits for memory,
+   * and together they wait no longer than one.
+   */
+  #sweepSome(now: number): number {
+    const flows = this.flows, w = flows.words, due = this.#due, hashes = this.#dueHashes;
+    let n = 0, expired = 0;
+    for (let ct; n < SWEEP_TOGETHER && (ct = flows.wheel.next(now)) >= 0; n++) {
+      due[n] = ct;
+      flows.touchRecord(ct);
+    }
+    for (let i = 0; i < n; i++) {
+      const ct = due[i], at = ct * FLOW_WORDS;
+      if (w[at + CT_STATE] !== FLOW_CONFIRMED) continue;
+      if (((w[at + CT_EXPIRES] - now) | 0) > 0) {
+        flows.wheel.hang(ct, w[at + CT_EXPIRES]);
+        continue;
+      }
+      hashes[2 * expired] = flows.hash(w, at + CT_ORIGINAL);
+      hashes[2 * expired + 1] = flows.hash(w, at + CT_REPLY);
+      due[expired++] = ct;
+    }
+    this.#foresight.end(due, hashes, expired);
+    for (let i = 0; i < expired; i++) this.deleteHashed(due[i], hashes[2 * i], hashes[2 * i + 1]);
+    return n;
   }
 
   /** A slice of the way once through the table, that makes room. */
@@ -730,7 +773,7 @@ export class Conntrack extends HelperHost {
     if (!invertTuple(reply, 0, tuple, at)) return false;
     reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (w[tupleAt(ignored, REPLY) + PROTO] & ~NOT_ZONE);
     const oneZone = ((w[tupleAt(ignored, ORIGINAL) + PROTO] ^ reply[PROTO]) & ~NOT_ZONE) === 0;
-    const hash = this.#replyHash = this.flows.hash(reply, 0);
+    const hash = this.#replyHash = this.#foresight.hashReply(reply, 0);
     const found = oneZone ? this.#find(hash, reply, 0) : this.#findDirection(hash, reply, 0, REPLY);
     this.#replyFree = oneZone && found < 0;
     this.#replyFreeAt = this.flows.inserted;

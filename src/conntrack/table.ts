@@ -20,6 +20,7 @@ import type { Random } from "../clock.ts";
 import { Corrections } from "./corrections.ts";
 import {
   CT_BYSOURCE_PREV,
+  CT_EXPECTING,
   CT_EXPIRES,
   CT_ID,
   CT_ORIGINAL,
@@ -71,6 +72,8 @@ export class FlowTable {
   readonly #k0: number;
   readonly #k1: number;
   readonly #shared: Int32Array;
+  /** What `touch` has read: without a use of it, nothing would be read. */
+  readonly #touched = new Int32Array(1);
 
   /** Bytes of memory for `capacity` flows. */
   static bytes(capacity: number): number {
@@ -141,8 +144,9 @@ export class FlowTable {
       if (ct >= this.capacity) return -1;
       head[HEAD_HIGH] = ct + 1;
     }
-    const at = ct * FLOW_WORDS, timer = w[at + CT_TIMER];
-    w.fill(0, at, at + FLOW_WORDS);
+    const at = ct * FLOW_WORDS, timer = w[at + CT_TIMER], f = this.floats, from = at >> 1;
+    // A call of `fill` costs more than what it writes.
+    for (let i = 0; i < FLOW_WORDS / 2; i++) f[from + i] = 0;
     w[at + CT_TIMER] = timer;
     const id = (head[HEAD_ID] + 1) | 0;
     head[HEAD_ID] = w[at + CT_ID] = id === 0 ? 1 : id;
@@ -248,6 +252,22 @@ export class FlowTable {
     return v1 ^ v3;
   }
 
+  /**
+   * Fetches the place of a hash into the cache for whoever is going to ask for it. Among many flows every place is a wait
+   * for memory, and several together take no longer than one.
+   */
+  touch(hash: number): void {
+    this.#touched[0] = this.#index[(hash & this.#mask) * 2];
+  }
+
+  /** Fetches the record of a flow that is about to be deleted. */
+  touchRecord(ct: number): void {
+    const w = this.words, at = ct * FLOW_WORDS, touched = this.#touched;
+    touched[0] = w[at + CT_STATE];
+    touched[0] = w[at + CT_REPLY];
+    touched[0] = w[at + CT_EXPECTING];
+  }
+
   /** The direction of a flow that a tuple names: `ct << 1 | dir`, or -1. Says nothing about expiry. */
   find(t: Int32Array, at: number): number {
     return this.findHashed(this.hash(t, at), t, at);
@@ -303,8 +323,13 @@ export class FlowTable {
   /** Takes both tuples of a confirmed flow out of the index. The record stays; `free` or `retire` it next. */
   remove(ct: number): void {
     const w = this.words, at = ct * FLOW_WORDS;
-    this.#take(this.hash(w, at + CT_ORIGINAL), ct << 1);
-    this.#take(this.hash(w, at + CT_REPLY), ct << 1 | 1);
+    this.removeHashed(ct, this.hash(w, at + CT_ORIGINAL), this.hash(w, at + CT_REPLY));
+  }
+
+  /** `remove` where the hashes of the original and of the reply tuple are known. */
+  removeHashed(ct: number, hash: number, hashReply: number): void {
+    this.#take(hash, ct << 1);
+    this.#take(hashReply, ct << 1 | 1);
   }
 
   /**

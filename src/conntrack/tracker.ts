@@ -181,13 +181,26 @@ export class Tracker {
    * the table yet is only marked, so that `confirm` refuses it.
    */
   delete(ct: number): void {
-    const w = this.flows.words, at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
-    if ((status & IPS_DYING) !== 0) return;
-    w[at + CT_STATUS] = status | IPS_DYING;
-    if (w[at + CT_STATE] !== FLOW_CONFIRMED) return;
-    this.#farewell(ct);
+    if (!this.#dies(ct)) return;
     this.flows.remove(ct);
     this.flows.retire(ct);
+  }
+
+  /** `delete` where the hashes of the original and of the reply tuple are known. */
+  protected deleteHashed(ct: number, hash: number, hashReply: number): void {
+    if (!this.#dies(ct)) return;
+    this.flows.removeHashed(ct, hash, hashReply);
+    this.flows.retire(ct);
+  }
+
+  /** Marks a flow that is to be deleted. True if it has to be taken out of the table. */
+  #dies(ct: number): boolean {
+    const w = this.flows.words, at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
+    if ((status & IPS_DYING) !== 0) return false;
+    w[at + CT_STATUS] = status | IPS_DYING;
+    if (w[at + CT_STATE] !== FLOW_CONFIRMED) return false;
+    this.#farewell(ct);
+    return true;
   }
 
   /** Gives back a flow that never reached the table. */

@@ -34,6 +34,8 @@ export class BySource {
   /** Mask over pairs. */
   readonly #mask: number;
   readonly #seed: number;
+  /** What `touch` has read. */
+  readonly #touched = new Int32Array(1);
 
   constructor(flows: FlowTable, random: Random, arena: Arena) {
     let slots = 1024;
@@ -44,6 +46,11 @@ export class BySource {
     this.#seed = shared[0];
     this.#index = arena.int32(slots * 2);
     this.#mask = slots - 1;
+  }
+
+  /** Fetches the place of a tuple's source into the cache, for `first` and `add` (see `FlowTable.touch`). */
+  touch(t: Int32Array, at: number): void {
+    this.#touched[0] = this.#index[(this.#hash(t, at, t[at + PROTO]) & this.#mask) * 2];
   }
 
   /**

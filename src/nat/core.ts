@@ -124,6 +124,7 @@ export class Nat {
     if (number !== EXPECT_FOLLOW_MASTER) {
       throw new Error("NAT must register its function before other parts do");
     }
+    conntrack.registerTouchFn((t, at) => this.#bySource.touch(t, at));
     conntrack.registerDestroyFn((ct) => this.#forget(ct));
   }
 

@@ -187,6 +187,20 @@ Deno.test("Conntrack.sweep collects what has expired, in slices", () => {
   assert(slices <= 20, `${slices} slices`);
 });
 
+Deno.test("Conntrack.sweep deletes those that have expired among those that go on", () => {
+  const rig = new Rig({ capacity: 256 });
+  for (let i = 0; i < 100; i++) rig.send(query({ sport: 1000 + i }));
+  rig.wait(20_000);
+  const goOn = (i: number) => i % 3 === 0 || (i > 40 && i < 60);
+  for (let i = 0; i < 100; i++) if (goOn(i)) assertEquals(rig.send(query({ sport: 1000 + i })), "NEW");
+  rig.wait(15_000);
+  const left = Array.from({ length: 100 }, (_, i) => i).filter(goOn);
+  assertEquals(rig.conntrack.flows.count, left.length);
+  for (const i of left) assertEquals(rig.send(answer({ dport: 1000 + i })), "ESTABLISHED");
+  rig.wait(40_000);
+  assertEquals(rig.conntrack.flows.count, 0);
+});
+
 Deno.test("Conntrack: a full table drops what is new, unless something near is not ASSURED (pressure)", () => {
   const rig = new Rig({ capacity: 32, sysctl: { max: 32 } });
   const w = rig.conntrack.flows.words;

@@ -1,0 +1,83 @@
+/**
+ * What a flow that may begin will need of the indices, fetched before anybody asks for it.
+ *
+ * Overview: among many flows each look into an index is a wait for memory. A first packet takes three: for its own tuple,
+ * for that of the answers, and for its source, which NAT asks for. One after the other they were half of what it cost
+ * more than a later packet. Asked for together they take no longer than one. The same holds for flows that end.
+ *
+ * Where the answers will be looked for is a guess: NAT does with this flow what it did with the latest. Whether that was
+ * right shows when somebody needs the hash of a tuple; a wrong guess has cost a hash.
+ *
+ * It is asked when the lookup before has found nothing: who begins flows often begins several, and packets of flows
+ * that are there lose nothing. Nothing here is state: what is fetched is read once more by whoever needs it.
+ */
+import { CT_ORIGINAL, CT_REPLY, FLOW_WORDS } from "./flow.ts";
+import type { FlowTable } from "./table.ts";
+import { copyTuple, DST, invertTuple, newTuple, PROTO, tupleEquals } from "./tuple.ts";
+
+/** Zone of a tuple in its last word. */
+const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
+
+/** Fetches what belongs to the flow whose original tuple stands at `at` in `t`. */
+export type TouchFn = (t: Int32Array, at: number) => void;
+
+/** See the head of this file. */
+export class Foresight {
+  /** The last lookup found nothing. */
+  newcomers = false;
+  readonly #flows: FlowTable;
+  #touchFn: TouchFn | null = null;
+  /** What the answers will look like, and the hash of that. */
+  readonly #reply = newTuple();
+  #hash = 0;
+  /** The answers' tuple of the latest flow, and whether NAT has sent them elsewhere. */
+  readonly #latest = newTuple();
+  #moved = false;
+
+  constructor(flows: FlowTable) {
+    this.#flows = flows;
+  }
+
+  /** Another index that is asked for new flows and for flows that end. */
+  register(fn: TouchFn): void {
+    this.#touchFn = fn;
+  }
+
+  /** A packet may begin a flow of this tuple, whose hash is known. */
+  begin(hash: number, t: Int32Array, zoneReply: number): void {
+    const flows = this.#flows, reply = this.#reply, latest = this.#latest;
+    if (!invertTuple(reply, 0, t, 0)) return;
+    reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (zoneReply << ZONE_SHIFT);
+    if (this.#moved) {
+      reply[DST] = latest[DST];
+      reply[DST + 1] = latest[DST + 1];
+      reply[DST + 2] = latest[DST + 2];
+      reply[DST + 3] = latest[DST + 3];
+    }
+    const hashReply = this.#hash = flows.hash(reply, 0);
+    // Nothing stands between these: a processor looks only so far ahead.
+    flows.touch(hash);
+    flows.touch(hashReply);
+    if (this.#touchFn !== null) this.#touchFn(t, 0);
+  }
+
+  /** The first `count` flows in `due` are going to be deleted; `hashes` has those of both tuples of each. */
+  end(due: Int32Array, hashes: Int32Array, count: number): void {
+    const flows = this.#flows;
+    for (let i = 0; i < 2 * count; i++) flows.touch(hashes[i]);
+    if (this.#touchFn === null) return;
+    for (let i = 0; i < count; i++) this.#touchFn(flows.words, due[i] * FLOW_WORDS + CT_ORIGINAL);
+  }
+
+  /** The hash of what answers look like. */
+  hashReply(t: Int32Array, at: number): number {
+    return tupleEquals(t, at, this.#reply, 0) ? this.#hash : this.#flows.hash(t, at);
+  }
+
+  /** A flow has been put into the table; `at` is where its record begins. */
+  note(w: Int32Array, at: number): void {
+    copyTuple(this.#latest, 0, w, at + CT_REPLY);
+    this.#moved = w[at + CT_REPLY + DST] !== w[at + CT_ORIGINAL] ||
+      w[at + CT_REPLY + DST + 3] !== w[at + CT_ORIGINAL + 3];
+  }
+}
