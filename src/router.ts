@@ -264,7 +264,7 @@ export class Router {
     let verdict: Verdict;
     if (fast === FAST_REFUSED) verdict = preroutingRefused(this.#state, p, fastpath!.answer);
     else {
-      const reason = parse(p);
+      const reason = fastpath !== null && fastpath.parsed ? 0 : parse(p);
       if (reason !== 0) {
         if (p.errorPointer >= 0) this.#parameterProblem(p);
         return this.#refuse(p, reason);

@@ -116,6 +116,8 @@ export class FastPath {
   readonly taken: Float64Array = new Float64Array(1);
   /** What the protocol's tracker said instead of TRACKED, beside FAST_REFUSED. */
   answer = 0;
+  /** Beside FAST_NO: `parse` would find nothing wrong with the packet, and its structure fields are set. */
+  parsed = false;
 
   readonly #conntrack: Conntrack;
   readonly #interfaces: Interfaces;
@@ -172,6 +174,8 @@ export class FastPath {
     if (this.recorder.state !== IDLE) this.#unfinished();
     conntrack.forgetPeek();
     const t = plainTuple(p);
+    // IPv6 has addresses that only `parse` refuses.
+    this.parsed = t !== null && p.family === 4;
     if (t === null) return FAST_NO;
     if (this.#interfaces.version !== this.#version) this.#forget();
 
