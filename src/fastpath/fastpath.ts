@@ -80,11 +80,13 @@ const STATUS = IPS_EXPECTED | IPS_SEEN_REPLY | IPS_CONFIRMED | IPS_SEQ_ADJUST | 
   IPS_NAT_DONE_MASK | (IPS_MASTER_HELPER_MASK << IPS_MASTER_HELPER_SHIFT);
 
 /** Slots, as a power of two, and words of a slot: `ct << 1 | dir`, plus 1, the flow's id, the path. */
-const SLOT_BITS = 12, SLOTS = 1 << SLOT_BITS, SLOT_WORDS = 4, SLOT_ID = 1, SLOT_PATH = 2;
+const SLOT_BITS = 12, SLOTS = 1 << SLOT_BITS, SLOT_WORDS = 8, SLOT_ID = 1, SLOT_PATH = 2;
 /** And the quick hash of a packet that had no flow and came by; its complement once it is known to have no path. */
 const SLOT_SEEN = 3;
+/** The quick hash of whose slot it is. */
+const SLOT_HASH = 4;
 /** In place of `ct << 1 | dir`: a packet without a flow, whose tuple stands in `#stateless`. */
-const STATELESS = -2, STATELESS_PER_SLOT = 3;
+const STATELESS = -2, STATELESS_PER_SLOT = 2;
 /** Packets after which a path's counters are brought up to date at the latest; their bytes fit an int32. */
 const PATIENCE = 1 << 14;
 /** Longest packet of a path that no packet takes. */
@@ -179,9 +181,10 @@ export class FastPath {
     if (t === null) return FAST_NO;
     if (this.#interfaces.version !== this.#version) this.#forget();
 
-    const slots = this.#slots, slot = (quickHash(t) >>> (32 - SLOT_BITS)) * SLOT_WORDS;
+    const slots = this.#slots, hash = quickHash(t), slot = (hash >>> (32 - SLOT_BITS)) * SLOT_WORDS;
     const w = conntrack.flows.words;
-    let found = slots[slot] - 1;
+    // Without the hash, every new flow would fetch the record of a flow that had the slot before.
+    let found = slots[slot + SLOT_HASH] === hash ? slots[slot] - 1 : -1;
     if (found >= 0) {
       const at = (found >> 1) * FLOW_WORDS;
       if (
@@ -192,7 +195,7 @@ export class FastPath {
       return this.#forwardStateless(p, slot);
     }
     if (found < 0) {
-      found = this.#find(p, t, slot);
+      found = this.#find(p, t, hash, slot);
       if (found < 0) return FAST_NO;
     }
 
@@ -259,14 +262,15 @@ export class FastPath {
   }
 
   /** The flow of a packet that its slot does not know, or -1; the slot knows it from now on. */
-  #find(p: Packet, t: Int32Array, slot: number): number {
-    if (!(p.family === 4 ? this.#tracking4 : this.#tracking6)) return this.#watch(t, slot);
+  #find(p: Packet, t: Int32Array, hash: number, slot: number): number {
+    if (!(p.family === 4 ? this.#tracking4 : this.#tracking6)) return this.#watch(t, hash, slot);
     const found = this.#conntrack.peek(p, t);
-    if (found < 0) return this.#watch(t, slot);
+    if (found < 0) return this.#watch(t, hash, slot);
     const slots = this.#slots, flows = this.#flows, ct = found >> 1;
     const id = this.#conntrack.flows.words[ct * FLOW_WORDS + CT_ID];
     slots[slot] = found + 1;
     slots[slot + SLOT_ID] = id;
+    slots[slot + SLOT_HASH] = hash;
     slots[slot + SLOT_PATH] = flows[ct * 2] === id
       ? (flows[ct * 2 + 1] >>> ((found & 1) << 4)) & 0xffff
       : P.PATH_NONE;
@@ -293,8 +297,8 @@ export class FastPath {
   }
 
   /** The long way for a packet that has no flow, or none yet. Of those that come again notes are taken. */
-  #watch(t: Int32Array, slot: number): number {
-    const at = slot + SLOT_SEEN, hash = quickHash(t), seen = this.#slots[at];
+  #watch(t: Int32Array, hash: number, slot: number): number {
+    const at = slot + SLOT_SEEN, seen = this.#slots[at];
     if (seen === ~hash) return -1;
     if (seen !== hash) {
       this.#slots[at] = hash;
@@ -358,6 +362,7 @@ export class FastPath {
     const path = this.#intern(p, 0, 0, limit, 0);
     copyTuple(this.#stateless, slot * STATELESS_PER_SLOT, this.#tuple, 0);
     this.#slots[slot] = STATELESS + 1;
+    this.#slots[slot + SLOT_HASH] = quickHash(this.#tuple);
     this.#slots[slot + SLOT_PATH] = path;
   }
 
