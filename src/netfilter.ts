@@ -62,8 +62,8 @@ export const ORIGINAL = 0;
 export const REPLY = 1;
 
 /**
- * A packet's relation to its flow (enum ip_conntrack_info). Valid only while `Packet.ct` is a flow, but for
- * `UNTRACKED`, which says that raw exempted the packet. No flow and not untracked means INVALID.
+ * A packet's relation to its flow (enum ip_conntrack_info). Without a flow in `Packet.ct` it is `UNTRACKED` where raw
+ * exempted the packet and `NEW` behind a rule `-j CT` of raw; anything else means INVALID then.
  */
 export type CtInfo = 0 | 1 | 2 | 3 | 4 | 7;
 /** Original direction of a flow that has seen a reply. */

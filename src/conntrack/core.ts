@@ -276,6 +276,8 @@ export class Conntrack extends HelperHost {
 
   /** Goes on as `in` does behind `track`, when it did not answer TRACKED. */
   refused(p: Packet, answer: number): Verdict {
+    // Raw may have set it, as in front of `in`.
+    p.ctinfo = ESTABLISHED;
     return answer === REPEAT ? this.#in(p, false) : this.#invalid();
   }
 

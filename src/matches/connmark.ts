@@ -23,9 +23,25 @@ class ConnmarkMatch implements Match {
 
   /** False without a flow, negated or not. */
   match(p: Packet): boolean {
-    if (p.ct === NO_CT) return false;
-    const mark = this.#conntrack.flows.words[p.ct * FLOW_WORDS + CT_MARK];
+    return p.ct !== NO_CT && this.holds(this.#conntrack.flows.words[p.ct * FLOW_WORDS + CT_MARK]);
+  }
+
+  holds(mark: number): boolean {
     return ((mark & this.#mask) === this.#value) !== this.#invert;
+  }
+}
+
+/** In raw the template of a rule `-j CT` is the flow for the rules behind it. Its mark is that of all its packets. */
+class RawConnmarkMatch implements Match {
+  readonly pure = true;
+  readonly #flow: ConnmarkMatch;
+
+  constructor(flow: ConnmarkMatch) {
+    this.#flow = flow;
+  }
+
+  match(p: Packet): boolean {
+    return p.template !== null ? this.#flow.holds(p.template.mark[0]) : this.#flow.match(p);
   }
 }
 
@@ -35,5 +51,8 @@ export const connmark: MatchExtension = defineMatch<{ connmark: Masked }>({
   tracks: true,
   options: { connmark: { flag: "mark", kind: masked, negatable: true } },
   required: ["connmark"],
-  create: (o, c) => new ConnmarkMatch(c.services.conntrack, o.connmark!.value, o.connmark!.invert),
+  create(o, c) {
+    const match = new ConnmarkMatch(c.services.conntrack, o.connmark!.value, o.connmark!.invert);
+    return c.table === "raw" ? new RawConnmarkMatch(match) : match;
+  },
 });

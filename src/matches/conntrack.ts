@@ -16,7 +16,7 @@ import {
   IPS_SRC_NAT,
 } from "../conntrack/flow.ts";
 import { DST, PORTS, PROTO, SRC } from "../conntrack/tuple.ts";
-import { ctinfoDir, type Dir, NO_CT, ORIGINAL, REPLY } from "../netfilter.ts";
+import { ctinfoDir, type Dir, NEW, NO_CT, ORIGINAL, REPLY } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { type Network, network } from "../tables/addresses.ts";
 import {
@@ -130,6 +130,10 @@ class FlowPort {
   }
 }
 
+/** What a template has of a flow's record: no tuples, no timer, and one bit of the status. */
+const TEMPLATE = new Int32Array(FLOW_WORDS);
+TEMPLATE[CT_STATUS] = IPS_CONFIRMED;
+
 class ConntrackMatch implements Match {
   readonly pure = true;
   readonly needs: Needs;
@@ -140,6 +144,8 @@ class ConntrackMatch implements Match {
   readonly #state: Match | null;
   readonly #addresses: FlowAddress[] = [];
   readonly #ports: FlowPort[] = [];
+  /** Whether all but the state holds for the template of a rule `-j CT`, which is the flow for the rules behind it. */
+  readonly #template: boolean;
 
   constructor(conntrack: Conntrack, o: Options<ConntrackOptions>) {
     this.#conntrack = conntrack;
@@ -161,15 +167,21 @@ class ConntrackMatch implements Match {
     port(o.ctorigdstport, CT_ORIGINAL + PORTS, 0);
     port(o.ctreplsrcport, CT_REPLY + PORTS, 16);
     port(o.ctrepldstport, CT_REPLY + PORTS, 0);
+    this.#template = o.ctdir?.value !== REPLY && this.#holds(TEMPLATE, 0);
   }
 
   match(p: Packet): boolean {
     const o = this.#o;
     if (this.#state !== null && !this.#state.match(p)) return false;
     // Without a flow only the state can be judged (xt_conntrack returns here, too).
-    if (p.ct === NO_CT) return this.#state !== null;
+    if (p.ct === NO_CT) return p.ctinfo === NEW ? this.#template : this.#state !== null;
     if (o.ctdir !== undefined && ctinfoDir(p.ctinfo) !== o.ctdir.value) return false;
-    const words = this.#conntrack.flows.words, record = p.ct * FLOW_WORDS;
+    return this.#holds(this.#conntrack.flows.words, p.ct * FLOW_WORDS);
+  }
+
+  /** What is asked of the flow's record holds. */
+  #holds(words: Int32Array, record: number): boolean {
+    const o = this.#o;
     for (let i = 0; i < this.#addresses.length; i++) {
       if (!this.#addresses[i].holds(words, record)) return false;
     }

@@ -1,5 +1,5 @@
 /** A packet's relation to its flow (iptables -m state): the short form of `conntrack --ctstate`. */
-import { NO_CT, UNTRACKED } from "../netfilter.ts";
+import { NEW, NO_CT } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { defineMatch, type Match, type MatchExtension, NO_FLOW } from "../tables/extension.ts";
 import { bits } from "../tables/kinds.ts";
@@ -30,10 +30,9 @@ export const STATE_NAMES = [
   ["UNTRACKED", STATE_UNTRACKED],
 ] as const;
 
-/** The packet's state bit. UNTRACKED needs no flow; no flow and not untracked is INVALID. */
+/** The packet's state bit. UNTRACKED needs no flow, nor does the template's NEW; else no flow is INVALID. */
 export function stateBit(p: Packet): number {
-  if (p.ct !== NO_CT) return BY_CTINFO[p.ctinfo];
-  return p.ctinfo === UNTRACKED ? STATE_UNTRACKED : STATE_INVALID;
+  return p.ct !== NO_CT || p.ctinfo >= NEW ? BY_CTINFO[p.ctinfo] : STATE_INVALID;
 }
 
 /** A state mask as `Match.relations` has it. */

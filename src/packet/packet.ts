@@ -58,6 +58,8 @@ export interface CtTemplate {
   readonly timeoutPolicy: number;
   /** Event mask (`--ctevents`), -1 for all. */
   readonly events: number;
+  /** One word: its own mark, that rules of raw set and see; no flow gets it. */
+  readonly mark: Int32Array;
 }
 
 /** The packet in hand. */
@@ -146,7 +148,7 @@ export class Packet {
   mark = 0;
   /** The flow's handle, or NO_CT. */
   ct = NO_CT;
-  /** Relation to the flow; UNTRACKED can stand beside NO_CT. */
+  /** Relation to the flow; beside NO_CT it can be UNTRACKED, or NEW while the packet is in raw with a template. */
   ctinfo: CtInfo = 0;
   /** Set by raw's CT target for the flow that this packet may start. */
   template: CtTemplate | null = null;

@@ -21,7 +21,7 @@
  *
  * @module
  */
-import { DCCP, type Family, ICMP, ICMPV6, NO_CT, SCTP, TCP, UDP, UDPLITE, UNTRACKED } from "../netfilter.ts";
+import { DCCP, type Family, ICMP, ICMPV6, NEW, NO_CT, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
 import { ICMP_HEADER } from "../packet/icmp.ts";
 import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
 import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
@@ -176,7 +176,7 @@ export class RowIndex {
     const view = p.view, l4 = p.l4, ipv4 = this.#family === 4;
     const source = ipv4 ? IPV4_SOURCE : IPV6_SOURCE, destination = ipv4 ? IPV4_DESTINATION : IPV6_DESTINATION;
     const ports = HAS_PORTS[protocol] !== 0 ? view.getInt32(l4) : 0;
-    const relation = p.ct !== NO_CT || p.ctinfo === UNTRACKED ? KIND_OF_CTINFO[p.ctinfo] : RELATION_NONE;
+    const relation = p.ct !== NO_CT || p.ctinfo >= NEW ? KIND_OF_CTINFO[p.ctinfo] : RELATION_NONE;
     let count = 0;
     for (let g = 0; g < groups.length; g += GROUP_WORDS) {
       if (groups[g + LAST] < row) continue;

@@ -26,11 +26,11 @@ import {
   CONTINUE,
   DROP,
   type Hook,
+  NEW,
   NO_CT,
   Reason,
   RETURN,
   TCP,
-  UNTRACKED,
   type Verdict,
 } from "../netfilter.ts";
 import { ADDRESS_WORDS } from "../packet/address.ts";
@@ -275,7 +275,7 @@ export class Table {
 
 /** The packet's bit in RELATIONS. */
 export function relationOf(p: Packet): number {
-  return p.ct !== NO_CT || p.ctinfo === UNTRACKED ? 1 << p.ctinfo : NO_FLOW;
+  return p.ct !== NO_CT || p.ctinfo >= NEW ? 1 << p.ctinfo : NO_FLOW;
 }
 
 /** Addresses and fragment. */

@@ -47,19 +47,37 @@ class ConnmarkTarget implements Target {
   }
 
   target(p: Packet): Verdict {
-    if (p.ct === NO_CT) return CONTINUE;
-    const words = this.#conntrack.flows.words, at = p.ct * FLOW_WORDS + CT_MARK;
+    if (p.ct !== NO_CT) this.act(p, this.#conntrack.flows.words, p.ct * FLOW_WORDS + CT_MARK);
+    return CONTINUE;
+  }
+
+  /** The mark stands in `words` at `at`. */
+  act(p: Packet, words: Int32Array, at: number): void {
     const mark = words[at];
     if (this.#mode === SET) words[at] = this.#shift((mark & ~this.#set.mask) ^ this.#set.value);
     else if (this.#mode === SAVE) words[at] = (mark & ~this.#ctmask) ^ this.#shift(p.mark & this.#nfmask);
     else p.mark = (p.mark & ~this.#nfmask) ^ this.#shift(mark & this.#ctmask);
-    return CONTINUE;
   }
 
   /** JavaScript takes shift counts modulo 32; a shift by 32 leaves nothing. */
   #shift(value: number): number {
     if (this.#right !== 0) return this.#right > 31 ? 0 : value >>> this.#right | 0;
     return this.#left > 31 ? 0 : value << this.#left;
+  }
+}
+
+/** In raw the template of a rule `-j CT` is the flow for the rules behind it. Its mark is that of all its packets. */
+class RawConnmarkTarget implements Target {
+  readonly #flow: ConnmarkTarget;
+
+  constructor(flow: ConnmarkTarget) {
+    this.#flow = flow;
+  }
+
+  target(p: Packet): Verdict {
+    if (p.template === null) return this.#flow.target(p);
+    this.#flow.act(p, p.template.mark, 0);
+    return CONTINUE;
   }
 }
 
@@ -109,5 +127,8 @@ export const CONNMARK: TargetExtension = defineTarget<ConnmarkOptions>({
     if (o.rightShiftMark) text += ` --right-shift-mark ${o.rightShiftMark.value}`;
     return text;
   },
-  create: (o, c) => new ConnmarkTarget(c.services.conntrack, o),
+  create(o, c) {
+    const target = new ConnmarkTarget(c.services.conntrack, o);
+    return c.table === "raw" ? new RawConnmarkTarget(target) : target;
+  },
 });

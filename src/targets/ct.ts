@@ -1,5 +1,5 @@
 /** Settings for the flow that the packet may start (iptables -t raw -j CT; xt_CT). */
-import { CONTINUE, ESTABLISHED, NO_CT, type Verdict } from "../netfilter.ts";
+import { CONTINUE, ESTABLISHED, NEW, NO_CT, type Verdict } from "../netfilter.ts";
 import { type CtTemplate, type Packet, ZONE_FROM_MARK } from "../packet/packet.ts";
 import {
   type CheckContext,
@@ -133,7 +133,11 @@ class CtTarget implements Target {
   }
 
   target(p: Packet): Verdict {
-    if (p.ct === NO_CT && p.template === null && p.ctinfo === ESTABLISHED) p.template = this.#template;
+    if (p.ct === NO_CT && p.ctinfo === ESTABLISHED) {
+      p.template = this.#template;
+      // So that the rules behind this one take the template for a flow, as in Linux; conntrack judges anew.
+      p.ctinfo = NEW;
+    }
     return CONTINUE;
   }
 }
@@ -211,6 +215,7 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
       rule: o.helper === undefined ? 0 : conntrack.ruleTexts.number(c.rule),
       timeoutPolicy,
       events: o.ctevents?.value ?? -1,
+      mark: c.services.arena.int32(1),
     });
   },
 });

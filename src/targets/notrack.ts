@@ -7,7 +7,7 @@ import { defineTarget, type Target, type TargetExtension } from "../tables/exten
 export class NotrackTarget implements Target {
   readonly constant = true;
   target(p: Packet): Verdict {
-    if (p.ct === NO_CT && p.template === null && p.ctinfo === ESTABLISHED) p.ctinfo = UNTRACKED;
+    if (p.ct === NO_CT && p.ctinfo === ESTABLISHED) p.ctinfo = UNTRACKED;
     return CONTINUE;
   }
 }

@@ -46,6 +46,7 @@ export const PLAIN: CtTemplate = {
   rule: 0,
   timeoutPolicy: 0,
   events: -1,
+  mark: new Int32Array(1),
 };
 
 export interface RigOptions {

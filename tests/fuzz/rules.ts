@@ -194,13 +194,7 @@ class Maker {
     const [name, { rules }] = c.pick([...this.#chains]);
     const place = this.table === "filter" && !HOOKS.includes(name) ? "" : name;
     for (let n = c.between(15, 120); n > 0; n--) {
-      // Not behind a CT rule of raw: Linux takes its template for the packet's flow there.
-      const last = rules.findIndex((rule) => / -j (CT|NOTRACK)/.test(` ${rule}`));
-      rules.splice(
-        c.below((last < 0 ? rules.length : last) + 1),
-        0,
-        matches(c, family, place, { conditions: 4 }),
-      );
+      rules.splice(c.below(rules.length + 1), 0, matches(c, family, place, { conditions: 4 }));
     }
   }
 
@@ -240,8 +234,30 @@ function rawTable(c: Chance, family: Family): string {
   if (c.is(0.7)) m.add("PREROUTING", "-p udp -m udp --dport 69 -j CT --helper tftp");
   if (c.is(0.7)) m.add("PREROUTING", "-p udp -m udp --dport 10080 -j CT --helper amanda");
   if (family === 4 && c.is(0.7)) m.add("PREROUTING", "-p tcp -m tcp --dport 6667 -j CT --helper irc");
+  if (c.is(0.6)) behindTemplates(m, c.fork(), family);
   if (c.is(LONG)) m.lengthen(c.fork(), family);
   return m.text();
+}
+
+/** What asks about the flow, and marks it, where Linux takes the template of a CT rule for one. */
+function behindTemplates(m: Maker, c: Chance, family: Family): void {
+  for (const chain of ["PREROUTING", "OUTPUT"]) {
+    if (c.is(0.2)) m.add(chain, matches(c, family, chain, { conditions: 1 }), "-j CT --ctevents new");
+    for (let n = c.between(1, 8); n > 0; n--) {
+      m.add(
+        chain,
+        matches(c, family, chain, { conditions: 4 }),
+        c.weighted<string>([
+          [8, ""],
+          [1, `-j CONNMARK --${c.pick(["set-xmark 0x1/0xffffffff", "set-mark 0x2/0x3", "save-mark"])}`],
+          [1, "-j CONNMARK --restore-mark"],
+          [1, "-j MARK --set-xmark 0x2/0x3"],
+          [0.3, "-j CT --notrack"],
+          [0.3, "-j ACCEPT"],
+        ]),
+      );
+    }
+  }
 }
 
 function mangleTable(c: Chance, family: Family): string {

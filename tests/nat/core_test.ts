@@ -409,6 +409,7 @@ Deno.test("zones keep equal tuples apart (N30)", () => {
       rule: 0,
       timeoutPolicy: 0,
       events: -1,
+      mark: new Int32Array(1),
     };
     const o = lab.send(LAN, query(1000), (p) => p.template = template);
     assertEquals(o.iface, WAN);

@@ -1,6 +1,7 @@
 /** Group R: the raw table, and the order of tables. */
 import { icmpError, udp } from "../../kit/packets.ts";
-import { packet } from "../scenario.ts";
+import { dumpOf, packet } from "../scenario.ts";
+import type { View } from "../view.ts";
 import {
   C,
   c,
@@ -20,6 +21,61 @@ import {
   WAN,
 } from "./case.ts";
 import { Session } from "./session.ts";
+
+/** Conditions that rules of raw can ask of a flow: those that hold for the template of `-j CT`, and the others. */
+const HOLD = [
+  "conntrack --ctstate NEW",
+  "conntrack ! --ctstate INVALID,UNTRACKED",
+  "conntrack ! --ctstate DNAT",
+  "state --state NEW",
+  "state ! --state INVALID",
+  "conntrack --ctdir ORIGINAL",
+  "conntrack ! --ctstatus NONE",
+  "conntrack --ctstatus CONFIRMED",
+  "conntrack --ctstatus ASSURED,CONFIRMED",
+  "conntrack ! --ctstatus SEEN_REPLY",
+  "conntrack ! --ctproto 17",
+  "conntrack --ctorigsrc 0.0.0.0/0",
+  "conntrack --ctorigdst 0.0.0.0",
+  "conntrack --ctreplsrc 0.0.0.0/8",
+  `conntrack ! --ctrepldst ${C}`,
+  "conntrack --ctorigsrcport 0",
+  "conntrack ! --ctorigdstport 53",
+  "conntrack --ctrepldstport 0:1024",
+  "conntrack --ctstate NEW --ctdir ORIGINAL --ctstatus CONFIRMED",
+  "connmark --mark 0",
+  "connmark ! --mark 7",
+  'helper ! --helper ""',
+  "connlabel ! --label 1",
+  "connlabel ! --label 2 --set",
+];
+const FAIL = [
+  "conntrack --ctstate INVALID",
+  "conntrack --ctstate UNTRACKED",
+  "conntrack --ctstate ESTABLISHED,RELATED",
+  "conntrack ! --ctstate NEW",
+  "conntrack --ctstate SNAT,DNAT",
+  "conntrack --ctdir REPLY",
+  "conntrack --ctstatus NONE",
+  "conntrack --ctstatus EXPECTED,SEEN_REPLY,ASSURED",
+  "conntrack --ctproto 17",
+  `conntrack --ctorigsrc ${C}`,
+  "conntrack --ctorigdstport 53",
+  "conntrack --ctstate NEW --ctdir REPLY",
+  "conntrack --ctdir ORIGINAL --ctproto 17",
+  "connmark ! --mark 0",
+  "connmark --mark 7",
+  'helper --helper ""',
+  "helper --helper ftp",
+  "connlabel --label 1",
+  "connlabel --label 2 --set",
+];
+
+/** Packets that the conditions of a chain have counted. */
+function counts(v: View, chain: string): number[] {
+  const rules = dumpOf(v.answer).iptables.matchAll(new RegExp(`^\\[(\\d+):\\d+\\] -A ${chain} -m`, "gm"));
+  return [...rules].map((rule) => Number(rule[1]));
+}
 
 export const RAW_CASES: Case[] = [
   {
@@ -96,6 +152,65 @@ export const RAW_CASES: Case[] = [
       steps: [cu({ dport: 1 }), cu({ dport: 2 })],
     },
     expect: (v) => v.is(v.count("mark --mark 0x3"), 1),
+  },
+  {
+    id: "R06",
+    says: "rules of raw behind -j CT take its template for a new flow, and conntrack does not",
+    scenario: {
+      ...NET,
+      iptables: raw(
+        ":hold - [0:0]",
+        ":fail - [0:0]",
+        "-A PREROUTING -j CT --zone 3",
+        ...HOLD.map((condition) => `-A hold -m ${condition}`),
+        ...FAIL.map((condition) => `-A fail -m ${condition}`),
+        "-A PREROUTING -j hold",
+        "-A PREROUTING -g fail",
+        "-A fail -j NOTRACK",
+        "-A fail -j CT --notrack",
+        "-A fail -j CT --zone 9",
+      ) + mangle(
+        "-A PREROUTING -m conntrack --ctstate INVALID",
+        "-A PREROUTING -m conntrack --ctstate NEW",
+        "-A PREROUTING -m conntrack --ctproto 17",
+      ),
+      steps: [cu(), c("A", { seq: 1, badChecksum: true })],
+    },
+    expect(v) {
+      v.is(v.flows().map((flow) => flow.rest.zone), ["3"]);
+      v.is(v.count("PREROUTING -m conntrack --ctproto 17"), 1);
+      v.is(counts(v, "hold"), HOLD.map(() => 2), "hold");
+      v.is(counts(v, "fail"), FAIL.map(() => 0), "fail");
+    },
+  },
+  {
+    id: "R06b",
+    says:
+      "CONNMARK in raw behind -j CT marks the template, which all packets of that rule share, and no flow",
+    scenario: {
+      ...NET,
+      iptables: raw(
+        "-A PREROUTING -p udp --dport 1:2 -j CT --zone 1",
+        "-A PREROUTING -p udp --dport 3 -j CT --zone 2",
+        "-A PREROUTING -m connmark --mark 7",
+        "-A PREROUTING -m connmark ! --mark 7",
+        "-A PREROUTING -j MARK --set-mark 0x30",
+        "-A PREROUTING -p udp --dport 1 -j CONNMARK --set-xmark 7",
+        "-A PREROUTING -p udp --dport 3 -j CONNMARK --save-mark --mask 0xf0",
+        "-A PREROUTING -p udp --dport 4 -j CONNMARK --set-xmark 9",
+        "-A PREROUTING -j CONNMARK --restore-mark --mask 0xf",
+        "-A PREROUTING -m mark --mark 0x37",
+        "-A PREROUTING -m connmark --mark 0x30",
+      ) + mangle("-A PREROUTING -m connmark ! --mark 0"),
+      steps: [1, 2, 3, 4, 2, 3].map((dport) => cu({ dport })),
+    },
+    expect(v) {
+      v.is(v.count("connmark --mark 0x7"), 2);
+      v.is(v.count("connmark ! --mark 0x7"), 3);
+      v.is(v.count("mark --mark 0x37"), 3);
+      v.is(v.count("connmark --mark 0x30"), 2);
+      v.is(v.count("connmark ! --mark 0x0"), 0);
+    },
   },
   {
     id: "R07",
