@@ -194,7 +194,7 @@ export class Defrag {
         const p = this.#slot ??= new Packet();
         const first = w[q + Q_RUNS], at = first * PIECE_WORDS;
         p.reset(w[q + Q_IN_INTERFACE], pieces[at + PIECE_HEADER] + pieces[at + PIECE_END]);
-        table.store.load(first, 0, p.length, p.bytes, 0);
+        table.store.load(first, 0, p.length, p.view, 0);
         parseHeaders(p);
         p.reason = Reason["fragment-timeout"];
       }
@@ -282,7 +282,7 @@ export class Defrag {
   /** Keeps the fragment: all of it when it is the first, whose headers the whole will have, else the payload. */
   #add(table: FragTable, q: number, p: Packet, offset: number, end: number, header: number): void {
     const { store } = table, w = store.words, kept = offset === 0 ? header : 0;
-    add(store, q, store.store(p.bytes, header - kept, header + end - offset), offset, end, kept);
+    add(store, q, store.store(p.view, header - kept, header + end - offset), offset, end, kept);
     w[q + Q_IN_INTERFACE] = p.inInterface;
     if (!p.checksumValid) w[q + Q_UNVERIFIED] = 1;
   }
@@ -292,11 +292,11 @@ export class Defrag {
     const { store } = table, { words: w, pieces } = store;
     const header = firstHeader(table, q) - cut;
     p.fragCount = 0;
-    store.load(w[q + Q_RUNS], 0, header, p.bytes, 0);
+    store.load(w[q + Q_RUNS], 0, header, p.view, 0);
     for (let run = w[q + Q_RUNS]; run !== 0; run = pieces[run * PIECE_WORDS + RUN_NEXT]) {
       for (let piece = run; piece !== 0; piece = pieces[piece * PIECE_WORDS + PIECE_NEXT]) {
         const at = piece * PIECE_WORDS, offset = pieces[at + PIECE_OFFSET], end = pieces[at + PIECE_END];
-        store.load(piece, pieces[at + PIECE_HEADER], end - offset, p.bytes, header + offset);
+        store.load(piece, pieces[at + PIECE_HEADER], end - offset, p.view, header + offset);
         p.fragEnds[p.fragCount++] = header + end;
       }
     }
@@ -381,7 +381,7 @@ export class Defrag {
     const at = firstHeader(table, q) - ipv6.FRAGMENT_HEADER;
     if (at - ipv6.IPV6_HEADER + w[q + Q_LENGTH] > 65535) return this.#condemn(table, q, p, FRAGMENT_OVERSIZE);
     this.#assemble(table, q, p, ipv6.FRAGMENT_HEADER);
-    table.store.load(w[q + Q_RUNS], at, 1, p.bytes, w[q + Q_NEXT_AT]);
+    table.store.load(w[q + Q_RUNS], at, 1, p.view, w[q + Q_NEXT_AT]);
     p.view.setUint16(ipv6.IPV6_PAYLOAD_LENGTH, p.length - ipv6.IPV6_HEADER);
     p.view.setUint16(0, p.view.getUint16(0) | (ecn << 4));
     p.fragMaxSize = ipv6.IPV6_HEADER + w[q + Q_MAX_SIZE];

@@ -6,6 +6,7 @@
  * blocks. A block can also be taken as words, which is where a queue stands. Block 0 is nobody's: 0 means none.
  */
 import type { Arena } from "../arena.ts";
+import { copyBytes } from "./copy.ts";
 
 /** Bytes of a block, and words. */
 export const BLOCK = 512, BLOCK_WORDS = BLOCK / 4;
@@ -29,7 +30,7 @@ export class FragStore {
   /** All blocks as words: block b begins at b * BLOCK_WORDS. */
   readonly words: Int32Array;
   readonly pieces: Int32Array;
-  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
   /** Next block of the chain, or of the free list. */
   readonly #next: Int32Array;
   readonly #counts: Int32Array;
@@ -40,7 +41,7 @@ export class FragStore {
     this.#seed = seed;
     this.limit = Math.min(Math.floor(bytes / BLOCK), MOST);
     this.words = arena.int32((this.limit + 1) * BLOCK_WORDS);
-    this.#bytes = new Uint8Array(this.words.buffer, this.words.byteOffset, this.words.byteLength);
+    this.#view = new DataView(this.words.buffer, this.words.byteOffset, this.words.byteLength);
     this.pieces = arena.int32((this.limit + 1) * PIECE_WORDS);
     this.#next = arena.int32(this.limit + 1);
     this.#counts = arena.int32(3);
@@ -72,21 +73,21 @@ export class FragStore {
     return Math.imul(h ^ (h >>> 15), 0x735a2d97);
   }
 
-  /** Copies bytes `from` … `to`−1 into a new chain and returns its first block; ask `hasRoom` before. */
-  store(bytes: Uint8Array, from: number, to: number): number {
+  /** Copies bytes `from` … `to`−1 of a packet into a new chain and returns its first block; ask `hasRoom` before. */
+  store(packet: DataView, from: number, to: number): number {
     let first = 0;
     // Back to front, so that each block knows its successor when it is taken.
     for (let at = from + Math.floor((to - from - 1) / BLOCK) * BLOCK; at >= from; at -= BLOCK) {
       const block = this.take();
-      this.#bytes.set(bytes.subarray(at, Math.min(at + BLOCK, to)), block * BLOCK);
+      copyBytes(packet, at, this.#view, block * BLOCK, Math.min(BLOCK, to - at));
       this.#next[block] = first;
       first = block;
     }
     return first;
   }
 
-  /** Copies `length` bytes of a chain, from its byte `skip` on, to `bytes` at `to`. */
-  load(first: number, skip: number, length: number, bytes: Uint8Array, to: number): void {
+  /** Copies `length` bytes of a chain, from its byte `skip` on, to a packet at `to`. */
+  load(first: number, skip: number, length: number, packet: DataView, to: number): void {
     let block = first;
     let offset = skip;
     while (offset >= BLOCK) {
@@ -95,8 +96,7 @@ export class FragStore {
     }
     while (length > 0) {
       const size = Math.min(BLOCK - offset, length);
-      const start = block * BLOCK + offset;
-      bytes.set(this.#bytes.subarray(start, start + size), to);
+      copyBytes(this.#view, block * BLOCK + offset, packet, to, size);
       to += size;
       length -= size;
       offset = 0;
