@@ -61,13 +61,7 @@ export function seqadjSet(flows: FlowTable, ct: number, ctinfo: number, seq: num
   w[way + AFTER] = (w[way + AFTER] + offset) | 0;
 }
 
-/** The offset that a flow's direction has at `seq`, as its sender counts (nf_ct_seq_offset). */
-export function seqOffset(flows: FlowTable, ct: number, dir: number, seq: number): number {
-  const w = flows.words, at = ct * FLOW_WORDS, c = flows.corrections;
-  return offsetAt(w, flows.side(ct) + CT_SEQADJ + dir * SEQADJ_WORDS, seq, c, c.linkOf(w, at), dir);
-}
-
-/** Behind the newest position, between two, or up to the oldest. */
+/** The offset at `seq`, as the sender counts: behind the newest position, between two, or up to the oldest. */
 function offsetAt(
   w: Int32Array,
   way: number,

@@ -253,12 +253,6 @@ export function compareAddresses(a: Int32Array, atA: number, b: Int32Array, atB:
   return 0;
 }
 
-/** True if the address at `at` lies within `network` under `mask`. Allocates nothing. */
-export function matchesMask(words: Int32Array, at: number, network: Int32Array, mask: Int32Array): boolean {
-  return ((words[at] ^ network[0]) & mask[0]) === 0 && ((words[at + 1] ^ network[1]) & mask[1]) === 0 &&
-    ((words[at + 2] ^ network[2]) & mask[2]) === 0 && ((words[at + 3] ^ network[3]) & mask[3]) === 0;
-}
-
 /** Reads the address at `at` of a packet into `words[to …]`. */
 export function readAddress(view: DataView, family: Family, at: number, words: Int32Array, to = 0): void {
   words[to] = view.getInt32(at);

@@ -228,11 +228,6 @@ export function update(checksum: number, change: number): number {
   return ~fold((~checksum & 0xffff) + change) & 0xffff;
 }
 
-/** The checksum after a 32-bit word changed (csum_replace4). */
-export function update32(checksum: number, from: number, to: number): number {
-  return update(checksum, change32(from, to));
-}
-
 /** Patches the checksum that stands at `at`, wherever that is (in ICMP's inner headers too), after its sum has changed. */
 export function patch(view: DataView, at: number, change: number): void {
   view.setUint16(at, update(view.getUint16(at), change));

@@ -14,6 +14,7 @@
 import { agreed, type Arena, HeapArena } from "../arena.ts";
 import type { Clock, Random } from "../clock.ts";
 import { ICMP, ICMPV6 } from "../netfilter.ts";
+import { copyBytes } from "../packet/copy.ts";
 import { ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, ICMPV6_PARAMPROB, ICMPV6_PKT_TOOBIG } from "../packet/icmp.ts";
 import { ICMPV6_UNK_OPTION } from "../packet/icmp.ts";
 import { IPV4_DESTINATION, IPV4_SOURCE, tos } from "../packet/ipv4.ts";
@@ -22,7 +23,7 @@ import type { Packet } from "../packet/packet.ts";
 import type { Sysctl } from "../sysctl.ts";
 import { isLinkLocal, isMulticast6 } from "./address_scope.ts";
 import type { Ipv4Options } from "./ipv4_options.ts";
-import { beginIpv4, beginIpv6, copyBytes, finishIcmp, finishIpv4, flowLabel } from "./make.ts";
+import { beginIpv4, beginIpv6, finishIcmp, finishIpv4, flowLabel } from "./make.ts";
 import { GlobalLimit, TargetLimit } from "./rate_limit.ts";
 import { ROUTE_DROP, ROUTE_LOCAL, Routing } from "./route.ts";
 
@@ -230,6 +231,6 @@ function writeError(out: Packet, p: Packet, type: number, code: number, info: nu
   const at = out.l4;
   out.view.setUint16(at, (type << 8) | code);
   out.view.setInt32(at + 4, info);
-  copyBytes(p, 0, out, at + ICMP_HEADER, quote);
+  copyBytes(p.view, 0, out.view, at + ICMP_HEADER, quote);
   finishIcmp(out);
 }

@@ -11,11 +11,11 @@
  */
 import type { Clock } from "../clock.ts";
 import { Reason } from "../netfilter.ts";
+import { copyBytes } from "../packet/copy.ts";
 import { IPV4_CHECKSUM, IPV4_HEADER, ipv4HeaderLength, writeHeaderChecksum } from "../packet/ipv4.ts";
 import { checkOptions, IPOPT_CIPSO, IPOPT_END, IPOPT_LSRR, IPOPT_NOOP, IPOPT_RR } from "../packet/options.ts";
 import { IPOPT_SSRR, IPOPT_TIMESTAMP } from "../packet/options.ts";
 import type { Packet } from "../packet/packet.ts";
-import { copyBytes } from "./make.ts";
 import type { Routing } from "./route.ts";
 
 const BAD_OPTION = Reason["bad-option"];
@@ -158,7 +158,7 @@ export class Ipv4Options {
       const at = this.#recordRoute;
       const size = p.bytes[at + 1];
       const to = IPV4_HEADER + length;
-      copyBytes(p, at, out, to, size);
+      copyBytes(p.view, at, out.view, to, size);
       const pointer = p.bytes[at + 2];
       if (this.#recordRouteOpen && pointer <= size) {
         if (pointer + 3 > size) return 0;
@@ -171,7 +171,7 @@ export class Ipv4Options {
       const at = this.#timestamp;
       const size = p.bytes[at + 1];
       const to = IPV4_HEADER + length;
-      copyBytes(p, at, out, to, size);
+      copyBytes(p.view, at, out.view, to, size);
       let pointer = p.bytes[at + 2];
       if (pointer <= size && this.#timestampTime && (p.bytes[at + 3] & 0x0f) !== TS_PRESPEC) {
         if (this.#timestampAddress && pointer + 7 <= size) {
@@ -188,7 +188,7 @@ export class Ipv4Options {
     }
     if (this.#security !== 0) {
       const size = p.bytes[this.#security + 1];
-      copyBytes(p, this.#security, out, IPV4_HEADER + length, size);
+      copyBytes(p.view, this.#security, out.view, IPV4_HEADER + length, size);
       length += size;
     }
     while ((length & 3) !== 0) out.bytes[IPV4_HEADER + length++] = IPOPT_END;

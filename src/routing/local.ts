@@ -11,6 +11,7 @@
 import type { Clock } from "../clock.ts";
 import { ICMP, ICMPV6, IGMP, Reason, TCP, UDP, UDPLITE } from "../netfilter.ts";
 import { transportChecksum, verifyTransport } from "../packet/checksum.ts";
+import { copyBytes } from "../packet/copy.ts";
 import { ICMP_DEST_UNREACH, ICMP_ECHO, ICMP_ECHOREPLY, ICMP_PORT_UNREACH } from "../packet/icmp.ts";
 import {
   ICMP_PROT_UNREACH,
@@ -30,7 +31,7 @@ import { isLinkLocal, isMulticast6 } from "./address_scope.ts";
 import { HeaderWalk } from "./header_walk.ts";
 import type { IcmpErrors } from "./icmp_error.ts";
 import { type Ipv4Options, timestamp } from "./ipv4_options.ts";
-import { beginIpv4, beginIpv6, copyBytes, finishIcmp, finishIpv4 } from "./make.ts";
+import { beginIpv4, beginIpv6, finishIcmp, finishIpv4 } from "./make.ts";
 import { ROUTE_DROP, Routing } from "./route.ts";
 import type { TcpResets } from "./tcp_reset.ts";
 
@@ -186,9 +187,9 @@ export class LocalStack {
     const at = out.l4;
     out.view.setUint16(at, (type << 8) | code);
     if (type === ICMP_ECHOREPLY) {
-      copyBytes(p, p.l4 + 4, out, at + 4, length - 4);
+      copyBytes(p.view, p.l4 + 4, out.view, at + 4, length - 4);
     } else {
-      copyBytes(p, p.l4 + 4, out, at + 4, 8);
+      copyBytes(p.view, p.l4 + 4, out.view, at + 4, 8);
       const now = timestamp(this.#clock);
       out.view.setInt32(at + 12, now);
       out.view.setInt32(at + 16, now);
@@ -227,7 +228,7 @@ export class LocalStack {
     );
     if (this.#routing.output(out, link) === ROUTE_DROP) return false;
     out.view.setUint16(out.l4, (ICMPV6_ECHO_REPLY << 8) | icmpCode(p));
-    copyBytes(p, p.l4 + 4, out, out.l4 + 4, length - 4);
+    copyBytes(p.view, p.l4 + 4, out.view, out.l4 + 4, length - 4);
     finishIcmp(out);
     return true;
   }

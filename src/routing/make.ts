@@ -72,15 +72,6 @@ function begin(out: Packet, length: number, protocol: number, l4: number): void 
   out.l4 = l4;
 }
 
-/** Copies bytes from packet to packet: four at a time, since `set` with `subarray` would allocate. */
-export function copyBytes(p: Packet, from: number, out: Packet, to: number, length: number): void {
-  const source = p.view;
-  const target = out.view;
-  let i = 0;
-  for (; i + 4 <= length; i += 4) target.setInt32(to + i, source.getInt32(from + i));
-  for (; i < length; i++) target.setUint8(to + i, source.getUint8(from + i));
-}
-
 /** Writes the checksum of the ICMP or ICMPv6 message in `out`. */
 export function finishIcmp(out: Packet): void {
   const at = out.l4 + 2;

@@ -13,6 +13,7 @@
  * `make4` and `make6` leave the redirect ready in `out` or say no; the caller sends it like any packet of Weir's own.
  */
 import { ICMPV6 } from "../netfilter.ts";
+import { copyBytes } from "../packet/copy.ts";
 import { ICMP_REDIRECT, ICMPV6_REDIRECT } from "../packet/icmp.ts";
 import { IPV4_HEADER, ipv4HeaderLength } from "../packet/ipv4.ts";
 import { hopLimit, IPV6_DESTINATION, IPV6_HEADER, IPV6_MIN_MTU } from "../packet/ipv6.ts";
@@ -22,7 +23,7 @@ import type { Sysctl } from "../sysctl.ts";
 import { isLinkLocal } from "./address_scope.ts";
 import { UNICAST } from "./fib.ts";
 import type { IcmpErrors } from "./icmp_error.ts";
-import { beginIpv6, copyBytes, finishIcmp } from "./make.ts";
+import { beginIpv6, finishIcmp } from "./make.ts";
 import { Routing } from "./route.ts";
 
 /** Code: for this destination alone. */
@@ -86,11 +87,11 @@ export class Redirects {
     view.setUint16(at, ICMPV6_REDIRECT << 8);
     view.setInt32(at + 4, 0);
     for (let i = 0; i < 4; i++) view.setInt32(at + TARGET + 4 * i, words[4 + i]);
-    copyBytes(p, IPV6_DESTINATION, out, at + TARGET + 16, 16);
+    copyBytes(p.view, IPV6_DESTINATION, out.view, at + TARGET + 16, 16);
     view.setUint16(at + MESSAGE, (REDIRECTED_HEADER << 8) | (option >> 3));
     view.setUint16(at + MESSAGE + 2, 0);
     view.setInt32(at + MESSAGE + 4, 0);
-    copyBytes(p, 0, out, at + MESSAGE + OPTION_HEADER, option - OPTION_HEADER);
+    copyBytes(p.view, 0, out.view, at + MESSAGE + OPTION_HEADER, option - OPTION_HEADER);
     finishIcmp(out);
     return true;
   }

@@ -1,13 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { CORRECTIONS } from "../../src/conntrack/corrections.ts";
 import { CT_EVENTS, FLOW_WORDS } from "../../src/conntrack/flow.ts";
-import { acknowledgedOffset, seqadjSet, seqOffset } from "../../src/conntrack/seqadj.ts";
+import { acknowledgedOffset, seqadjSet } from "../../src/conntrack/seqadj.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
 import { ESTABLISHED, ESTABLISHED_REPLY, ORIGINAL, REPLY } from "../../src/netfilter.ts";
 import { verifyTransport } from "../../src/packet/checksum.ts";
 import { tcp, type TcpOption, type TcpOptions } from "../kit/mod.ts";
-import { Rig, type RigOptions } from "./rig.ts";
+import { Rig, type RigOptions, seqOffset } from "./rig.ts";
 
 const C = "192.0.2.2", S = "198.51.100.7";
 const LINUX = { "weir.seqadj_exact": 0 };

@@ -9,22 +9,34 @@ import { Conntrack } from "../../src/conntrack/core.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
 import { listExpects, listFlows } from "../../src/conntrack/format.ts";
 import type { ConntrackHelper } from "../../src/conntrack/helper.ts";
+import { seqAdjust } from "../../src/conntrack/seqadj.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
 import {
   ACCEPT,
+  type Dir,
   DROP,
   ESTABLISHED,
   ESTABLISHED_REPLY,
   type Hook,
   NEW,
+  ORIGINAL,
   POSTROUTING,
   PREROUTING,
   REASONS,
 } from "../../src/netfilter.ts";
 import { type CtTemplate, Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
+import { tcpSeq } from "../../src/packet/tcp.ts";
 import { Sysctl } from "../../src/sysctl.ts";
-import { load, seeded, unload, VirtualClock } from "../kit/mod.ts";
+import { load, seeded, tcp, unload, VirtualClock } from "../kit/mod.ts";
+
+/** The offset that a flow's direction has at `seq`, as its sender counts: what a segment that begins there is moved by. */
+export function seqOffset(flows: FlowTable, ct: number, dir: Dir, seq: number): number {
+  const p = new Packet();
+  parse(load(p, tcp({ src: "192.0.2.2", sport: 1, dst: "198.51.100.7", dport: 2, flags: "", seq })));
+  seqAdjust(flows, p, ct, dir === ORIGINAL ? ESTABLISHED : ESTABLISHED_REPLY);
+  return (tcpSeq(p) - seq) | 0;
+}
 
 /** What `-m conntrack --ctstate` would say about a packet. */
 export type State = "NEW" | "ESTABLISHED" | "RELATED" | "INVALID" | "UNTRACKED";

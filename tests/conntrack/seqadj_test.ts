@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
-import { seqadjSet, seqAdjust, seqOffset } from "../../src/conntrack/seqadj.ts";
+import { seqadjSet, seqAdjust } from "../../src/conntrack/seqadj.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_SEQ_ADJUST } from "../../src/conntrack/flow.ts";
 import { ESTABLISHED, ESTABLISHED_REPLY, Reason } from "../../src/netfilter.ts";
 import { pseudoSum, verifyTransport } from "../../src/packet/checksum.ts";
 import { parse } from "../../src/packet/parse.ts";
 import { icmpError, load, tcp, type TcpOption, type TcpOptions } from "../kit/mod.ts";
-import { Rig } from "./rig.ts";
+import { Rig, seqOffset } from "./rig.ts";
 
 const C = "192.0.2.2", S = "198.51.100.7";
 const A = 1000, B = 9000;
