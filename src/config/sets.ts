@@ -36,7 +36,8 @@ function readSet(input: unknown, path: string, problems: Problems): Member[] {
     return [];
   }
   problems.unknownKeys(path, input, ["type", "entries"]);
-  if (!TYPES.includes(input.type as string)) {
+  if (input.type === undefined) problems.add(child(path, "type"), `is missing; one of ${TYPES.join(", ")}`);
+  else if (!TYPES.includes(input.type as string)) {
     problems.add(
       child(path, "type"),
       `${show(input.type)} is not a type of set; ${suggest(String(input.type), TYPES)}`,

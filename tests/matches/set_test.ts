@@ -54,6 +54,7 @@ Deno.test("set: mistakes are found, each with its place", () => {
     [{ a: [] }, "sets.a"],
     [{ "a b": { type: "hash:ip", entries: [] } }, 'sets["a b"]'],
     [{ a: { type: "hash:mac", entries: [] } }, "sets.a.type"],
+    [{ a: { entries: [] } }, "sets.a.type"],
     [{ a: { type: "hash:ip" } }, "sets.a.entries"],
     [{ a: { type: "hash:ip", entries: ["192.0.2.1", "192.0.2.300"] } }, "sets.a.entries[1]"],
     [{ a: { type: "hash:ip", entries: [], timeout: 5 } }, "sets.a.timeout"],
