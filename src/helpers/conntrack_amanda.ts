@@ -85,7 +85,7 @@ class AmandaHelper implements ConntrackHelper {
     }
     this.#masterTimeout = timeout * 1000;
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("amanda", o);
+    this.limits = limitsOf("amanda", o, ["masterTimeout", "portsOnly", "nat"]);
     this.onFailure = onFailureOf("amanda", o);
     this.#portsOnly = o.portsOnly ?? false;
     this.#nat = o.nat ?? null;

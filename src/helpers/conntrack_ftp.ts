@@ -39,7 +39,7 @@ import {
 import type { Packet } from "../packet/packet.ts";
 import { tcpPayload, tcpSeq } from "../packet/tcp.ts";
 import { PartialLines } from "./partial_lines.ts";
-import { type HelperPolicy, limitsOf, namesOf, onFailureOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, namesOf, onFailureOf, portsOf } from "./policy.ts";
 import { COMMA, CR, DOT, FtpAddress, LF, parseIpv6, parseNumbers, parsePort } from "./ftp_numbers.ts";
 
 /** What announced a data connection (enum nf_ct_ftp_type). */
@@ -145,15 +145,11 @@ class FtpHelper implements ConntrackHelper {
   #length = 0;
 
   constructor(o: ConntrackFtpOptions) {
-    this.ports = Object.freeze([...o.ports ?? [21]]);
-    if (this.ports.length < 1 || this.ports.length > 8) throw new RangeError("ftp: one to eight ports");
-    for (const port of this.ports) {
-      if (!Number.isInteger(port) || port < 1 || port > 65535) throw new RangeError(`ftp: port ${port}`);
-    }
+    this.ports = portsOf("ftp", o.ports, 21);
     this.names = namesOf("ftp", this.ports, 21, "port");
     this.name = this.names.find((name) => name === "ftp") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("ftp", o);
+    this.limits = limitsOf("ftp", o, ["ports", "loose", "strict", "nat"]);
     this.onFailure = onFailureOf("ftp", o);
     this.#partials = o.strict ?? true ? null : new WeakMap();
     this.#loose = o.loose ?? false;

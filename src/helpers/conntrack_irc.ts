@@ -134,7 +134,7 @@ class IrcHelper implements ConntrackHelper {
     this.names = namesOf("irc", ports, IRC_PORT, "place");
     this.name = this.names.find((name) => name === "irc") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("irc", o);
+    this.limits = limitsOf("irc", o, ["ports", "maxDccChannels", "dccTimeout", "strict", "nat", "natPort"]);
     this.onFailure = onFailureOf("irc", o);
     this.policies = [{ name: "irc", maxExpected, timeout }];
     this.#nat = o.nat ?? null;

@@ -54,7 +54,7 @@ class SaneHelper implements ConntrackHelper {
     this.names = namesOf("sane", ports, SANE_PORT, "port");
     this.name = this.names.find((name) => name === "sane") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("sane", o);
+    this.limits = limitsOf("sane", o, ["ports"]);
     this.onFailure = onFailureOf("sane", o);
   }
 

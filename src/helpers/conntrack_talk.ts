@@ -89,7 +89,7 @@ class TalkHelper implements ConntrackHelper {
   constructor(o: ConntrackTalkOptions) {
     this.ports = portsOf("talk", o.ports ?? [TALK_PORT, NTALK_PORT], NTALK_PORT);
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("talk", o);
+    this.limits = limitsOf("talk", o, ["ports", "loose", "nat"]);
     this.onFailure = onFailureOf("talk", o);
     this.#loose = o.loose ?? false;
     this.#nat = o.nat ?? null;

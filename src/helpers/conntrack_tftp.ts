@@ -55,7 +55,7 @@ class TftpHelper implements ConntrackHelper {
     this.names = namesOf("tftp", ports, TFTP_PORT, "place");
     this.name = this.names.find((name) => name === "tftp") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("tftp", o);
+    this.limits = limitsOf("tftp", o, ["ports", "nat"]);
     this.onFailure = onFailureOf("tftp", o);
     this.#nat = o.nat ?? null;
   }

@@ -70,6 +70,18 @@ export type HelperOptions = HelperPolicy & Partial<Pick<HelperDefinition, "ports
 const MOST_PORTS = 8;
 /** What becomes of an announcement: expectations are in hand; it opens nothing; there is no memory for it. */
 const READY = 1, NOTHING = 0, NO_ROOM = -1;
+/** What a definition has beside the options that all helpers share. */
+const DEFINITION = [
+  "name",
+  "protocol",
+  "ports",
+  "families",
+  "reads",
+  "maxExpected",
+  "timeout",
+  "find",
+  "nat",
+] satisfies (keyof HelperDefinition)[];
 const READS = { client: 1, server: 2, both: 3 } as const;
 
 class DefinedHelper implements ConntrackHelper {
@@ -119,7 +131,7 @@ class DefinedHelper implements ConntrackHelper {
     this.ports = portsOf(name, d.ports, 0);
     this.autoAssign = d.autoAssign ?? true;
     this.policies = [{ name, maxExpected, timeout }];
-    this.limits = limitsOf(name, d);
+    this.limits = limitsOf(name, d, DEFINITION);
     this.onFailure = onFailureOf(name, d);
     this.#reads = READS[reads];
     this.#find = d.find;

@@ -12,14 +12,36 @@ export interface HelperPolicy extends HelperLimits {
   readonly onFailure?: OnFailure;
 }
 
-/** The limits among a helper's options, or null when there are none. */
-export function limitsOf(name: string, o: HelperPolicy): HelperLimits | null {
+/** Names of the above. */
+const SHARED: readonly string[] = [
+  "autoAssign",
+  "minPort",
+  "samePeer",
+  "expectationsPerMinute",
+  "refuseBrowsers",
+  "record",
+  "onFailure",
+] satisfies (keyof HelperPolicy)[];
+/** Options of any helper that are true or false. */
+const FLAGS = ["autoAssign", "samePeer", "refuseBrowsers", "record", "strict", "loose", "portsOnly"];
+/** What joins the halves: an option for those who join them. */
+const HALVES = ["nat", "natPort"];
+
+/**
+ * The limits among a helper's options, or null when there are none. An option that is neither shared nor one of its
+ * `own` is refused: a misspelt limit would be none.
+ */
+export function limitsOf(name: string, o: HelperPolicy, own: readonly string[]): HelperLimits | null {
+  for (const [option, value] of Object.entries(o)) {
+    if (!SHARED.includes(option) && !own.includes(option)) {
+      const known = [...own.filter((other) => !HALVES.includes(other)), ...SHARED].join(", ");
+      throw new TypeError(`${name}: there is no option ${JSON.stringify(option)}; there are ${known}`);
+    }
+    if (FLAGS.includes(option)) flag(name, option, value);
+  }
   const { minPort, expectationsPerMinute, samePeer, refuseBrowsers, record } = o;
   wholeNumber(name, "minPort", minPort, 0, 65535);
   wholeNumber(name, "expectationsPerMinute", expectationsPerMinute, 1, 1_000_000);
-  flag(name, "samePeer", samePeer);
-  flag(name, "refuseBrowsers", refuseBrowsers);
-  flag(name, "record", record);
   const unlimited = minPort === undefined && expectationsPerMinute === undefined;
   if (unlimited && !samePeer && !refuseBrowsers && !record) return null;
   return Object.freeze({ minPort, expectationsPerMinute, samePeer, refuseBrowsers, record });

@@ -2,7 +2,7 @@
  * Attacks on helpers that are known by name, through lenient helpers with the policy that closes them, and what the
  * same bytes do to a helper as Linux has it: the tests beside the kernel (tests/oracle) say that it is the same there.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { beginsLikeBrowser } from "../../src/conntrack/browser.ts";
 import { amanda, defineHelper, ftp, irc, sane, talk, tftp } from "../../src/helpers/mod.ts";
 import { HelperLab } from "../../src/helpers/testing.ts";
@@ -141,4 +141,26 @@ Deno.test("every helper takes the policy, and one of one's own does, too", () =>
   for (const helper of [ftp, irc, tftp, amanda, sane, talk].map((make) => make(POLICY)).concat(own)) {
     assertEquals(helper.limits, { ...POLICY, record: undefined }, helper.name);
   }
+});
+
+Deno.test("a helper refuses options that it does not have, and flags that are neither true nor false", () => {
+  const own = (o: object) =>
+    defineHelper({
+      name: "own",
+      protocol: "tcp",
+      ports: [7000],
+      find: () => {},
+      ...o as { minPort: number },
+    });
+  for (const make of [ftp, irc, tftp, amanda, sane, talk, own]) {
+    const what = JSON.stringify(make({} as never).name);
+    // A limit with a wrong name would limit nothing, and nobody would know.
+    assertThrows(() => make({ minport: 1024 } as never), TypeError, 'no option "minport"; there are', what);
+    assertThrows(() => make({ autoAssign: "no" } as never), TypeError, "no is not true or false", what);
+    make({ minPort: undefined, autoAssign: false } as never);
+  }
+  assertThrows(() => ftp({ strict: 0 } as never), TypeError, "ftp: strict 0 is not true or false");
+  assertThrows(() => tftp({ strict: false } as never), TypeError, 'tftp: there is no option "strict"');
+  assertThrows(() => amanda({ ports: [1] } as never), TypeError, 'amanda: there is no option "ports"');
+  assertThrows(() => ftp({ ports: [0] }), RangeError, "ftp: port 0 is not from 1 to 65535");
 });
