@@ -3,7 +3,7 @@
 /** Root of the tree, with a slash at its end. */
 export const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Folders that are not part of the project, or are made by running it. */
+/** What is not part of the project, or is made by running it. `.git` is a file where git has put a second tree. */
 const OUTSIDE = new Set([".git", "node_modules", "vendor", "coverage", "build"]);
 
 /** Paths of all files below `folder` ("" for the root), relative to the root. */
@@ -11,7 +11,8 @@ export function files(folder = ""): string[] {
   const found: string[] = [];
   for (const { name, isDirectory, isFile } of Deno.readDirSync(ROOT + folder)) {
     const path = folder === "" ? name : `${folder}/${name}`;
-    if (isDirectory && !OUTSIDE.has(name)) found.push(...files(path));
+    if (OUTSIDE.has(name)) continue;
+    if (isDirectory) found.push(...files(path));
     else if (isFile) found.push(path);
   }
   return found.sort();
