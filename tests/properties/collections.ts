@@ -6,7 +6,7 @@ export interface Collections {
   readonly young: number;
   /** Collections of the whole heap. */
   readonly whole: number;
-  /** Bytes allocated on the heap, to V8's own resolution of 0.1 MB. */
+  /** Bytes allocated on the heap by the measured packets, to V8's own resolution of 0.1 MB. */
   readonly allocated: number;
   /** Packets that left the router. */
   readonly emitted: number;
@@ -51,11 +51,11 @@ export async function collections(
   for (let i = 1; i < between.length; i++) allocated += Number(between[i][3]) - Number(between[i - 1][4]);
   const inner = between.slice(1, -1);
   const young = inner.filter((line) => line[2].includes("Scavenge") || line[2].includes("Minor")).length;
-  const { emitted, ms } = JSON.parse(text.decode(stderr).trim().split("\n").at(-1)!);
+  const { emitted, ms, settled } = JSON.parse(text.decode(stderr).trim().split("\n").at(-1)!);
   return {
     young,
     whole: inner.length - young,
-    allocated: Math.max(0, allocated) * 2 ** 20,
+    allocated: Math.max(0, allocated * 2 ** 20 - settled),
     emitted,
     milliseconds: ms,
   };
