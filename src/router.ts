@@ -96,6 +96,8 @@ export interface RouterOptions {
   readonly emitHost?: (p: Packet) => void;
   /** Somebody calls `sweep` after every few packets: rule counters need not be right before. */
   readonly batches?: boolean;
+  /** The receive slot, one of its own by default. */
+  readonly packet?: Packet;
   /** A line for people. */
   readonly log: (line: string) => void;
 }
@@ -113,7 +115,7 @@ export function geometryOf(config: ValidConfig): Geometry {
 /** One router. */
 export class Router {
   /** The receive slot: fill its raw buffer, `reset` it, set the offload fields, then call `receive`. */
-  readonly packet = new Packet();
+  readonly packet: Packet;
   readonly conntrack: Conntrack;
   readonly interfaces: Interfaces;
   readonly ipv4: CompiledTables;
@@ -155,6 +157,7 @@ export class Router {
     this.#random = random;
     this.#emit = o.emit;
     this.#emitHost = o.emitHost;
+    this.packet = o.packet ?? new Packet();
 
     this.interfaces = new Interfaces([...config.interfaces, LOOPBACK]);
     this.#loopback = this.interfaces.byName(LOOPBACK.name);

@@ -26,7 +26,8 @@ import {
   TOTAL_RX_PACKETS,
 } from "../memory.ts";
 import { NO_CT, Reason } from "../netfilter.ts";
-import { Packet } from "../packet/packet.ts";
+import { fastPacket } from "../packet/block_sum.ts";
+import type { Packet } from "../packet/packet.ts";
 import type { Lock } from "./lock.ts";
 import type { Routing, Sharing } from "./loop.ts";
 import type { Ports } from "./ports.ts";
@@ -46,7 +47,7 @@ export class Crew implements Sharing {
   readonly #ports: Ports;
   readonly #tally: Tally;
   readonly #lock: Lock;
-  readonly #slots: Packet[] = Array.from({ length: SLOTS }, () => new Packet());
+  readonly #slots: Packet[] = Array.from({ length: SLOTS }, fastPacket);
   /** By which interface the packet of each slot leaves, −1 for none. */
   readonly #leaves = new Int32Array(SLOTS).fill(-1);
   /** The slot that the router works on, and the first that has not been written. */

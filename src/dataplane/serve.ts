@@ -9,6 +9,7 @@ import { EventFd, MappedFile } from "deno_tun";
 import type { Arena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import { COMMAND_STOP, CONTROL_COMMAND, Memory } from "../memory.ts";
+import { fastPacket } from "../packet/block_sum.ts";
 import type { Packet } from "../packet/packet.ts";
 import { BatchClock } from "./clock.ts";
 import { Crew } from "./crew.ts";
@@ -35,6 +36,8 @@ export interface Parts {
   readonly emitHost?: (p: Packet) => void;
   /** The router is swept once per batch. */
   readonly batches: boolean;
+  /** The receive slot, where the loop reads into the router's own. */
+  readonly packet?: Packet;
   /** Hands a line to the control plane. */
   readonly log: (line: string) => void;
 }
@@ -99,6 +102,7 @@ function route(
     const ports = new Ports(queues, 0, arena, memory, clock, log);
     const router = build({
       ...parts,
+      packet: fastPacket(),
       emit: (iface, p) => ports.write(iface, p),
       emitHost: hasHost ? (p) => ports.write(0, p) : undefined,
     });

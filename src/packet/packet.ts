@@ -64,15 +64,17 @@ export interface CtTemplate {
 
 /** The packet in hand. */
 export class Packet {
-  readonly buffer: ArrayBuffer = new ArrayBuffer(BUFFER_SIZE);
+  readonly buffer: ArrayBuffer;
   /** The whole buffer, virtio-net header first: what read and write of a device see. */
-  readonly raw: Uint8Array<ArrayBuffer> = new Uint8Array(this.buffer);
+  readonly raw: Uint8Array<ArrayBuffer>;
   /** The virtio-net header, five 16-bit fields of the machine's byte order. */
-  readonly vnet: Uint16Array<ArrayBuffer> = new Uint16Array(this.buffer, 0, VNET_HDR_LENGTH / 2);
+  readonly vnet: Uint16Array<ArrayBuffer>;
   /** Bytes from the IP header on. */
-  readonly bytes: Uint8Array<ArrayBuffer> = new Uint8Array(this.buffer, VNET_HDR_LENGTH);
+  readonly bytes: Uint8Array<ArrayBuffer>;
   /** The same bytes for reading and writing numbers. */
-  readonly view: DataView<ArrayBuffer> = new DataView(this.buffer, VNET_HDR_LENGTH);
+  readonly view: DataView<ArrayBuffer>;
+  /** Sums long stretches of `buffer` (`block_sum.ts`), or null. */
+  readonly blockSum: ((from: number, to: number) => number) | null;
 
   /** Where the buffer stands in the process's memory: noted by whoever drives devices, and read by nobody else. */
   place: object | null = null;
@@ -156,6 +158,19 @@ export class Packet {
   hotdrop = false;
   /** Why it died: an index into REASONS, 0 while it lives. */
   reason = 0;
+
+  /** `buffer` has BUFFER_SIZE bytes at least. */
+  constructor(
+    buffer: ArrayBuffer = new ArrayBuffer(BUFFER_SIZE),
+    blockSum: ((from: number, to: number) => number) | null = null,
+  ) {
+    this.buffer = buffer;
+    this.raw = new Uint8Array(buffer, 0, BUFFER_SIZE);
+    this.vnet = new Uint16Array(buffer, 0, VNET_HDR_LENGTH / 2);
+    this.bytes = new Uint8Array(buffer, VNET_HDR_LENGTH, BUFFER_SIZE - VNET_HDR_LENGTH);
+    this.view = new DataView(buffer, VNET_HDR_LENGTH, BUFFER_SIZE - VNET_HDR_LENGTH);
+    this.blockSum = blockSum;
+  }
 
   /** Makes the record ready for the next packet: everything that is not overwritten by receive. */
   reset(inInterface: number, length: number): void {
