@@ -13,6 +13,7 @@ import { describePlan, readPlan, writePlan } from "./found.ts";
 import { type Difference, type Result, run } from "./lockstep.ts";
 import { makePlan, type Plan, type PlanOptions } from "./plan.ts";
 import { shrink } from "./shrink.ts";
+import { KNOBS } from "./weir.ts";
 
 const HELP = `Random rules and conversations through Linux and Weir, side by side (root).
 
@@ -26,6 +27,7 @@ const HELP = `Random rules and conversations through Linux and Weir, side by sid
   --only KIND      only conversations of this kind: tcp, ftp, udp, echo, sctp, rare, fragment, stray,
                    tftp, irc, amanda
   --valid          no mutations
+  --no-fastpath    every packet goes the long way (weir.fastpath = 0)
   --no-shrink      do not make failing cases small
   --keep-going N   stop after N differences (10)
   --out DIR        where failing cases are kept ($TMPDIR/weir-fuzz)
@@ -97,12 +99,20 @@ function report(plan: Plan, seed: number, difference: Difference, file: string):
 function main(args: readonly string[]): number {
   const o = parseArgs([...args], {
     string: ["seed", "scenarios", "packets", "only", "out", "replay", "keep-going"],
-    boolean: ["help", "valid", "shrink", "trace"],
-    negatable: ["shrink"],
-    default: { seed: "1", scenarios: "20", packets: "1000", "keep-going": "10", shrink: true },
+    boolean: ["help", "valid", "shrink", "trace", "fastpath"],
+    negatable: ["shrink", "fastpath"],
+    default: {
+      seed: "1",
+      scenarios: "20",
+      packets: "1000",
+      "keep-going": "10",
+      shrink: true,
+      fastpath: true,
+    },
   });
   if (o.help) return print(HELP), 0;
   if (!kernelAvailable()) return print("fuzz needs root, TUN devices, iptables and conntrack"), 1;
+  if (!o.fastpath) KNOBS["weir.fastpath"] = 0;
   const seed = Number(o.seed);
   if (o.replay !== undefined || o.trace) {
     const options = { seed, packets: Number(o.packets), only: o.only, valid: o.valid };

@@ -24,6 +24,9 @@ const SIZES = {
   "net.netfilter.nf_conntrack_expect_max": 4096,
 };
 
+/** What a series sets beside that: Weir's own knobs. */
+export const KNOBS: Record<string, number> = {};
+
 /** Its configuration; throws when Weir refuses the rules. */
 export function configure(scenario: Scenario): ValidConfig {
   const { interfaces, routes, iptables, ip6tables, sysctl } = scenario;
@@ -34,7 +37,7 @@ export function configure(scenario: Scenario): ValidConfig {
     ip6tables,
     // As in Linux, a helper does nothing without a rule.
     helpers: [ftp, irc, tftp, amanda].map((helper) => helper({ autoAssign: false })),
-    sysctl: { ...SCENARIO_SYSCTLS, ...SIZES, ...sysctl },
+    sysctl: { ...SCENARIO_SYSCTLS, ...SIZES, ...KNOBS, ...sysctl },
   });
 }
 
