@@ -2,7 +2,7 @@
  * `deno task fuzz --seed S --scenarios N`: random rules and conversations through Linux and Weir, side by side.
  *
  * A difference counts when it comes again: what Linux draws at random is drawn anew in every run, so one that depends
- * on two flows drawing the same port is gone in the next.
+ * on two flows drawing the same port, or on a port drawn to one side of a rule's range, is gone in one of the next.
  *
  * @module
  */
@@ -35,7 +35,7 @@ const HELP = `Random rules and conversations through Linux and Weir, side by sid
   --trace          show every packet`;
 
 /** How often a difference has to come. */
-const REPEATS = 3;
+const REPEATS = 6;
 
 /** What a series of scenarios came to. */
 export interface Summary {
