@@ -35,6 +35,7 @@ import {
   IPS_SIDE,
   SIDE_WORDS,
 } from "./flow.ts";
+import { vacate } from "./slots.ts";
 import { Wheel } from "./wheel.ts";
 import { DST, PORTS, PROTO, tupleEquals } from "./tuple.ts";
 
@@ -383,18 +384,6 @@ export class FlowTable {
       if (index[slot * 2 + 1] === 0) return;
       slot = (slot + 1) & mask;
     }
-    // Every later entry of the run that may stand in the hole moves into it, until the run ends.
-    let hole = slot;
-    for (;;) {
-      slot = (slot + 1) & mask;
-      if (index[slot * 2 + 1] === 0) break;
-      const home = index[slot * 2] & mask;
-      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
-        index[hole * 2] = index[slot * 2];
-        index[hole * 2 + 1] = index[slot * 2 + 1];
-        hole = slot;
-      }
-    }
-    index[hole * 2 + 1] = 0;
+    vacate(index, mask, slot);
   }
 }

@@ -23,6 +23,7 @@ import {
   FLOW_WORDS,
   IPS_SRC_NAT_DONE,
 } from "../conntrack/flow.ts";
+import { vacate } from "../conntrack/slots.ts";
 import type { FlowTable } from "../conntrack/table.ts";
 import { PORTS, PROTO } from "../conntrack/tuple.ts";
 
@@ -92,7 +93,7 @@ export class BySource {
     }
     const slot = this.#slot(this.#hash(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO]));
     if (next !== 0) this.#index[slot * 2 + 1] = next;
-    else this.#empty(slot);
+    else vacate(this.#index, this.#mask, slot);
   }
 
   /** After a restart: the chains from the records. Links of the old process are void. */
@@ -111,22 +112,6 @@ export class BySource {
     let slot = hash & mask;
     while (index[slot * 2 + 1] !== 0 && index[slot * 2] !== hash) slot = (slot + 1) & mask;
     return slot;
-  }
-
-  /** Empties a slot; what stands behind it and may stand in it moves there, until the run ends. */
-  #empty(hole: number): void {
-    const index = this.#index, mask = this.#mask;
-    for (let slot = hole;;) {
-      slot = (slot + 1) & mask;
-      if (index[slot * 2 + 1] === 0) break;
-      const home = index[slot * 2] & mask;
-      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
-        index[hole * 2] = index[slot * 2];
-        index[hole * 2 + 1] = index[slot * 2 + 1];
-        hole = slot;
-      }
-    }
-    index[hole * 2 + 1] = 0;
   }
 
   #hash(t: Int32Array, at: number, proto: number): number {
