@@ -11,7 +11,7 @@
 import { MappedFile } from "deno_tun";
 import { parseArgs } from "@std/cli/parse-args";
 import { Memory, TOTAL_TX_PACKETS } from "../../src/memory.ts";
-import { HERE, Lab, ROOT, type Running } from "../netns/lab.ts";
+import { HERE, Lab, pathOf, ROOT, type Running } from "../netns/lab.ts";
 import { FAR, RAW } from "./addresses.ts";
 import { rules } from "./rules.ts";
 import { summary } from "./statistics.ts";
@@ -45,7 +45,7 @@ class Contender {
     const weir = lab.spawn(HERE, "chrt", ["-f", "10", Deno.execPath(), ...args], { env });
     await weir.waitFor(/^weir: ready/m, 15_000);
     await lab.ok("lan", "ip", "link", "set", "lan", "txqueuelen", `${queue}`);
-    const path = `/proc/${weir.pid}/root/run/weir/weir_config.state`;
+    const path = pathOf(weir.pid, "/run/weir/weir_config.state");
     const memory = Memory.open(new MappedFile(path, { readOnly: true }).map());
     return new Contender(workers, lab, weir, memory.totals, blast);
   }

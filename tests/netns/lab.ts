@@ -20,6 +20,11 @@ export const ROOT = new URL("../../", import.meta.url).pathname;
 /** Weir's own place in a lab: the network namespace that it runs in. */
 export const HERE = "";
 
+/** A file as process `pid` sees it, in whatever mount namespace that is (proc(5)). */
+export function pathOf(pid: number, path: string): string {
+  return ["/proc", pid, "root"].join("/") + path;
+}
+
 /**
  * Made in the keeper's namespaces. `read` returns when the one who made the lab closes it or dies. Whatever stands in
  * one of the lab's network namespaces was started in it, in mount and process namespaces of its own or not; what has
@@ -146,7 +151,7 @@ export class Lab implements AsyncDisposable {
     let command = [program, ...args];
     if (this.#keeper) {
       const keeper = `/proc/${this.#keeper.pid}`;
-      const net = where === HERE ? `${keeper}/ns/net` : `${keeper}/root/run/netns/${where}`;
+      const net = where === HERE ? `${keeper}/ns/net` : pathOf(this.#keeper.pid, `/run/netns/${where}`);
       // Who enters a mount namespace stands at its root, hence the change of folder behind it.
       command = [
         "nsenter",

@@ -13,7 +13,7 @@ import {
 import { Reason } from "../../src/netfilter.ts";
 import { saveRules } from "../../src/config/iptables_save.ts";
 import { validate } from "../../src/config/validate.ts";
-import { HERE, Lab, ROOT } from "./lab.ts";
+import { HERE, Lab, pathOf, ROOT } from "./lab.ts";
 import { labTest } from "./lab_testing.ts";
 import { listening } from "./services.ts";
 
@@ -99,7 +99,7 @@ labTest("two workers hand out no port twice, count every packet, and carry TCP w
   assertEquals(new Set(answers).size, answers.length, "no answer belongs to two flows");
   assertEquals(udp.length, PORTS, "every port is used, and each once");
 
-  const file = new MappedFile(`/proc/${weir.pid}/root/run/weir/workers.state`, { readOnly: true });
+  const file = new MappedFile(pathOf(weir.pid, "/run/weir/workers.state"), { readOnly: true });
   const memory = Memory.open(file.map()), { interfaces, totals, drops } = memory;
   const rx = (index: number) => interfaces[index * INTERFACE_COUNTERS + RX_PACKETS];
   const tx = (index: number) => interfaces[index * INTERFACE_COUNTERS + TX_PACKETS];
