@@ -2,7 +2,7 @@
  * Sums of 16-bit words at the speed of SIMD: a WebAssembly function over the memory that a packet's buffer lies in.
  *
  * JavaScript reads at best four bytes at a time and takes four operations to sum them; a packet of 1,400 bytes costs it
- * 300 ns, and 16 bytes in two operations a fifth of that. A device that has checked a packet, or that has left its
+ * 200 to 300 ns, and this, with 16 bytes in two operations, 60. A device that has checked a packet, or that has left its
  * checksum to the next one, spares both; these are the packets that come off a wire without offloads.
  *
  * Limits: a WebAssembly memory reserves gigabytes of address space (not of memory), so these buffers are for the few
