@@ -3,7 +3,7 @@
  * or extensions, with sound headers, that may be forwarded.
  */
 import { DST, newTuple, PORTS, PROTO, SRC } from "../conntrack/tuple.ts";
-import { TCP, UDP } from "../netfilter.ts";
+import { type Family, TCP, UDP } from "../netfilter.ts";
 import { fold } from "../packet/checksum.ts";
 import { IPV4_HEADER } from "../packet/ipv4.ts";
 import { IPV6_HEADER, IPV6_SOURCE } from "../packet/ipv6.ts";
@@ -32,41 +32,46 @@ export function plainTuple(p: Packet): Int32Array | null {
   const sum = (first & 0xffff) + (first >>> 16) + (fragment & 0xffff) + (fragment >>> 16) +
     (hop & 0xffff) + (hop >>> 16) + (source & 0xffff) + (source >>> 16) + (to & 0xffff) + (to >>> 16);
   if (fold(sum) !== 0xffff) return null;
-  p.family = 4;
-  p.length = length;
   tuple4[SRC] = source;
   tuple4[DST] = to;
-  return withPorts(p, tuple4, (hop >>> 16) & 0xff, IPV4_HEADER);
+  return withPorts(p, tuple4, 4, (hop >>> 16) & 0xff, IPV4_HEADER, length);
 }
 
 function plainTuple6(p: Packet): Int32Array | null {
   const { view } = p, hop = view.getInt32(4), length = IPV6_HEADER + (hop >>> 16);
   if (p.length < IPV6_HEADER + UDP_HEADER || length > p.length || (hop & 0xfe) === 0) return null;
-  p.family = 6;
-  p.length = length;
   for (let i = 0; i < 8; i++) tuple6[i] = view.getInt32(IPV6_SOURCE + 4 * i);
-  return withPorts(p, tuple6, (hop >>> 8) & 0xff, IPV6_HEADER);
+  return withPorts(p, tuple6, 6, (hop >>> 8) & 0xff, IPV6_HEADER, length);
 }
 
-/** The tuple with what stands in the transport header, if that is there. */
-function withPorts(p: Packet, t: Int32Array, protocol: number, l4: number): Int32Array | null {
+/** The tuple with what stands in the transport header, if that is there. Only then the packet is touched. */
+function withPorts(
+  p: Packet,
+  t: Int32Array,
+  family: Family,
+  protocol: number,
+  l4: number,
+  length: number,
+): Int32Array | null {
   if (protocol === TCP) {
-    if (p.length < l4 + TCP_HEADER) return null;
+    if (length < l4 + TCP_HEADER) return null;
     // A match that finds the options cut drops the packet, wherever it stands among a rule's conditions.
     const header = (p.view.getUint8(l4 + TCP_OFFSET) & 0xf0) >> 2;
-    if (header < TCP_HEADER || p.length < l4 + header) return null;
-  } else if (protocol !== UDP || p.length < l4 + UDP_HEADER) return null;
-  if (p.gsoType !== GSO_NONE && !isOffload(p, protocol)) return null;
+    if (header < TCP_HEADER || length < l4 + header) return null;
+  } else if (protocol !== UDP || length < l4 + UDP_HEADER) return null;
+  if (p.gsoType !== GSO_NONE && !isOffload(p, family, protocol)) return null;
+  p.family = family;
+  p.length = length;
   p.protocol = protocol;
   p.l4 = l4;
   t[PORTS] = p.view.getInt32(l4);
-  t[PROTO] = (p.family << 8) | protocol;
+  t[PROTO] = (family << 8) | protocol;
   return t;
 }
 
 /** The virtio-net header fits the packet, as `parse` asks for. */
-function isOffload(p: Packet, protocol: number): boolean {
+function isOffload(p: Packet, family: Family, protocol: number): boolean {
   if (p.gsoSize === 0) return false;
   if (protocol === UDP) return p.gsoType === GSO_UDP_L4;
-  return p.gsoType === (p.family === 4 ? GSO_TCPV4 : GSO_TCPV6);
+  return p.gsoType === (family === 4 ? GSO_TCPV4 : GSO_TCPV6);
 }
