@@ -14,11 +14,16 @@ const ROOT = new URL("..", import.meta.url).pathname;
 /** Sanitizers are off by default since Deno 2.8. */
 const FLAGS = ["test", "-A", "--no-prompt", "--sanitize-ops", "--sanitize-resources"];
 
+/** With failures in more files than this nothing is run a second time. */
+const UNSTEADY = 3;
+
 /** What one `deno test` counted. */
 interface Count {
   passed: number;
   failed: number;
   skipped: number;
+  /** Files with a test that failed. */
+  readonly files: readonly string[];
 }
 
 /** Runs `deno test`, shows what it shows, and counts. */
@@ -34,7 +39,7 @@ async function runTests(args: readonly string[]): Promise<Count> {
   let text = "";
   for await (const chunk of child.stdout) {
     Deno.stdout.writeSync(chunk);
-    text = (text + decoder.decode(chunk, { stream: true })).slice(-10_000);
+    text = (text + decoder.decode(chunk, { stream: true })).slice(-100_000);
   }
   const { success } = await child.status;
   // deno-lint-ignore no-control-regex
@@ -42,9 +47,11 @@ async function runTests(args: readonly string[]): Promise<Count> {
   const line = [
     ...plain.matchAll(/^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \((\d+) steps?\))?(.*)$/gm),
   ].at(-1);
-  if (!line) return { passed: 0, failed: 1, skipped: 0 }; // it did not come to its end: a type error, a crash
-  const failed = Number(line[2]);
+  // Without a line it did not come to its end: a type error, a crash.
+  if (!line) return { passed: 0, failed: 1, skipped: 0, files: [] };
+  const failed = Number(line[2]), summary = plain.slice(plain.lastIndexOf("\n FAILURES"));
   return {
+    files: [...new Set(Array.from(summary.matchAll(/ => \.\/(tests\/\S+?_test\.ts):\d+/g), (m) => m[1]))],
     passed: Number(line[1]),
     failed: success ? failed : Math.max(1, failed), // an error outside any test counts as one
     skipped: Number(/(\d+) ignored/.exec(line[4])?.[1] ?? 0),
@@ -76,14 +83,23 @@ async function main(paths: readonly string[]): Promise<number> {
     ["unit tests", all.filter((file) => !inNamespaces(file))],
     ["namespace tests: real programs through Weir", all.filter(inNamespaces)],
   ];
-  const sum: Count = { passed: 0, failed: 0, skipped: 0 };
-  for (const [title, files] of groups) {
+  const sum = { passed: 0, failed: 0, skipped: 0 }, unsteady: string[] = [];
+  for (const [title, paths] of groups) {
     print(`\n── ${title} ──`);
-    const { passed, failed, skipped } = await runTests(files);
+    const { passed, failed, skipped, files } = await runTests(paths);
     sum.passed += passed;
     sum.failed += failed;
     sum.skipped += skipped;
+    if (files.length === 0 || files.length > UNSTEADY) continue;
+    // Real programs, Linux's own timers and a busy machine: what fails has to fail twice, and is named either way.
+    print(`\n── once more: ${files.join(", ")} ──`);
+    const again = await runTests(files);
+    if (again.failed > 0) continue;
+    sum.passed += failed;
+    sum.failed -= failed;
+    unsteady.push(...files);
   }
+  if (unsteady.length > 0) print(`\nFailed once and passed when run again: ${unsteady.join(", ")}`);
   if (sum.skipped > 0 && why !== null) print(`\n${sum.skipped} tests were left out: ${why}.`);
   print(`\n${sum.passed} passed, ${sum.failed} failed${sum.skipped > 0 ? `, ${sum.skipped} skipped` : ""}`);
   return sum.failed === 0 ? 0 : 1;

@@ -142,7 +142,8 @@ function samePacket(
   const portsOrPayload = kernel.some((byte, i) => byte !== weir[i] && (k[i] === w[i]));
   if (
     ks.family === 4 && ks.id !== ws.id && !ids.has(ks.id) && !ids.has(ws.id) &&
-    (ks.id === 0) === (ws.id === 0)
+    // With DF no identification is needed, and where Linux writes 0 it is on purpose. Without, 0 is one of 65,536.
+    (!ks.df || (ks.id === 0) === (ws.id === 0))
   ) {
     for (const b of [k, w]) b.fill(0, 4, 6), b.fill(0, 10, 12);
   }

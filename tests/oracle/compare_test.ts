@@ -154,3 +154,16 @@ Deno.test("compare finds different counters, rules and policies; a table without
   differ(table("", "DROP [0:0]"), answer([]));
   agree(table(""), answer([]));
 });
+
+Deno.test("compare lets the router choose its own identifications, but not whether a packet with DF has one", () => {
+  const error = (id: number, df: boolean) => {
+    const bytes = icmpError({ src: WAN, dst: C, type: 3, code: 4, id, quoted: query() });
+    bytes[6] = df ? 0x40 : 0;
+    fixIpChecksum(bytes);
+    return answer([bytes], {}, "lan");
+  };
+  agree(error(5, false), error(6, false));
+  agree(error(0, false), error(6, false)); // one in 65,536 of Linux's own is 0
+  agree(error(5, true), error(6, true));
+  differ(error(0, true), error(6, true));
+});

@@ -1,10 +1,9 @@
 /**
  * Scenarios drawn by chance, asked of Linux and of Weir. `-- --seeds 100` asks more of them, `-- --seed 7` that one.
  */
-import { compare } from "./compare.ts";
-import { askKernel, kernelAvailable } from "./kernel.ts";
+import { assertAlike } from "./ask.ts";
+import { kernelAvailable } from "./kernel.ts";
 import { RANDOM_KINDS, randomScenario } from "./random.ts";
-import { askWeir } from "./weir.ts";
 
 function option(name: string): number | undefined {
   const at = Deno.args.indexOf(name);
@@ -18,11 +17,7 @@ for (const kind of Object.keys(RANDOM_KINDS)) {
     name: `${kind === "rules" ? "B06 " : ""}random ${kind} end alike in Linux and in Weir`,
     ignore: !kernelAvailable(),
     fn() {
-      for (const seed of seeds) {
-        const scenario = randomScenario(kind, seed);
-        const differences = compare(scenario, askKernel(scenario), askWeir(scenario));
-        if (differences.length) throw new Error(`seed ${seed}:\n${differences.join("\n")}`);
-      }
+      for (const seed of seeds) assertAlike(randomScenario(kind, seed), `seed ${seed}`);
     },
   });
 }
