@@ -16,7 +16,7 @@ export {
   OFFLOAD_USO6,
 } from "./tun.ts";
 export { EventFd, POLL_BROKEN, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, PollSet } from "./poll.ts";
-export { mapMemory, type MapOptions, MappedFile, unmapMemory } from "./mmap.ts";
+export { hugePages, mapMemory, type MapOptions, MappedFile, unmapMemory } from "./mmap.ts";
 export { Futex } from "./futex.ts";
 export { inNetns, NETNS_DIRECTORY } from "./netns.ts";
 export { CLOCK_MONOTONIC, CLOCK_REALTIME, SystemClock } from "./clock.ts";

@@ -15,6 +15,7 @@
  * written to the queue that its number in the table gives, whichever data plane has them: both directions then come to
  * one, in order. Were each to write to its own, two that have a direction each would pass the flow to and fro.
  */
+import { hugePages } from "deno_tun";
 import {
   CONTROL_HEARTBEAT,
   HEARTBEAT_STRIDE,
@@ -26,7 +27,7 @@ import {
   TOTAL_RX_PACKETS,
 } from "../memory.ts";
 import { NO_CT, Reason } from "../netfilter.ts";
-import { fastPacket } from "../packet/block_sum.ts";
+import { fastPackets } from "../packet/block_sum.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Lock } from "./lock.ts";
 import type { Routing, Sharing } from "./loop.ts";
@@ -47,7 +48,7 @@ export class Crew implements Sharing {
   readonly #ports: Ports;
   readonly #tally: Tally;
   readonly #lock: Lock;
-  readonly #slots: Packet[] = Array.from({ length: SLOTS }, fastPacket);
+  readonly #slots: Packet[] = fastPackets(SLOTS, hugePages);
   /** By which interface the packet of each slot leaves, −1 for none. */
   readonly #leaves = new Int32Array(SLOTS).fill(-1);
   /** The slot that the router works on, and the first that has not been written. */

@@ -5,11 +5,11 @@
  * Life-cycle: load → start → ready → (routes) → stopped or failed → closed. Once it routes it blocks in poll, and
  * `worker.terminate()` would leave the process hanging; only the shared memory and the eventfd reach it.
  */
-import { EventFd, MappedFile } from "deno_tun";
+import { EventFd, hugePages, MappedFile } from "deno_tun";
 import type { Arena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import { COMMAND_STOP, CONTROL_COMMAND, Memory } from "../memory.ts";
-import { fastPacket } from "../packet/block_sum.ts";
+import { fastPackets } from "../packet/block_sum.ts";
 import type { Packet } from "../packet/packet.ts";
 import { BatchClock } from "./clock.ts";
 import { Crew } from "./crew.ts";
@@ -102,7 +102,7 @@ function route(
     const ports = new Ports(queues, 0, arena, memory, clock, log);
     const router = build({
       ...parts,
-      packet: fastPacket(),
+      packet: fastPackets(1, hugePages)[0],
       emit: (iface, p) => ports.write(iface, p),
       emitHost: hasHost ? (p) => ports.write(0, p) : undefined,
     });

@@ -6,7 +6,7 @@
  * checksum to the next one, spares both; these are the packets that come off a wire without offloads.
  *
  * Limits: a WebAssembly memory reserves gigabytes of address space (not of memory), so these buffers are for the few
- * packet records of a data plane. Everybody else has plain ones, and the same sums.
+ * packet records of a data plane, all in one. Everybody else has plain ones, and the same sums.
  *
  * @module
  */
@@ -67,15 +67,29 @@ export const BLOCK = 64;
  */
 export type BlockSum = (from: number, to: number) => number;
 
-/** A packet record whose long checksums are summed by SIMD, or a plain one where there is none. */
-export function fastPacket(): Packet {
+/** From one record's buffer to the next: not a multiple of a page, so that their beginnings do not share cache lines. */
+const STRIDE = BUFFER_SIZE + 2 * 64;
+
+/** Bytes of a huge page. */
+const HUGE = 2 * 1024 * 1024;
+
+/**
+ * Packet records whose long checksums are summed by SIMD, or plain ones where there is none. Their buffers lie side by
+ * side; `place`, when it is given, may say where in the memory, which has a huge page more than the `bytes` that they
+ * take: reading and writing packets of 64 KiB is 2–7 % faster when the buffer is not scattered over small pages.
+ */
+export function fastPackets(
+  count: number,
+  place: (memory: ArrayBuffer, bytes: number) => number = () => 0,
+): Packet[] {
   try {
-    const module = new WebAssembly.Module(MODULE);
-    const pages = Math.ceil(BUFFER_SIZE / PAGE);
+    const module = new WebAssembly.Module(MODULE), bytes = Math.ceil(count * STRIDE / HUGE) * HUGE;
+    const pages = (bytes + HUGE) / PAGE;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const { sum } = new WebAssembly.Instance(module, { m: { m: memory } }).exports;
-    return new Packet(memory.buffer as ArrayBuffer, sum as BlockSum);
+    const buffer = memory.buffer as ArrayBuffer, at = place(buffer, bytes);
+    return Array.from({ length: count }, (_, i) => new Packet(buffer, sum as BlockSum, at + i * STRIDE));
   } catch {
-    return new Packet(); // No SIMD, or no address space: slower, not wrong.
+    return Array.from({ length: count }, () => new Packet()); // No SIMD, or no address space: slower, not wrong.
   }
 }

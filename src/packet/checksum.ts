@@ -11,7 +11,7 @@
  */
 import { ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
 import { BLOCK } from "./block_sum.ts";
-import { type Packet, VNET_HDR_LENGTH } from "./packet.ts";
+import type { Packet } from "./packet.ts";
 import { SCTP_HEADER, sctpChecksum, sctpChecksumField } from "./sctp.ts";
 
 /** Bytes from which on `Packet.blockSum` is worth its call. */
@@ -106,7 +106,7 @@ function sumOf(p: Packet, from: number, to: number, initial: number): number {
   const { blockSum } = p;
   if (blockSum === null || to - from < LONG) return sum16(p.view, from, to, initial);
   const rest = to - (to - from) % BLOCK;
-  const sum = swap(fold(blockSum(VNET_HDR_LENGTH + from, VNET_HDR_LENGTH + rest)));
+  const sum = swap(fold(blockSum(p.header + from, p.header + rest)));
   return sum16(p.view, rest, to, sum + initial);
 }
 

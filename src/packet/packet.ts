@@ -64,7 +64,8 @@ export interface CtTemplate {
 
 /** The packet in hand. */
 export class Packet {
-  readonly buffer: ArrayBuffer;
+  /** Where the IP header begins in the memory that the buffer is part of: what `blockSum` counts from. */
+  readonly header: number;
   /** The whole buffer, virtio-net header first: what read and write of a device see. */
   readonly raw: Uint8Array<ArrayBuffer>;
   /** The virtio-net header, five 16-bit fields of the machine's byte order. */
@@ -159,16 +160,17 @@ export class Packet {
   /** Why it died: an index into REASONS, 0 while it lives. */
   reason = 0;
 
-  /** `buffer` has BUFFER_SIZE bytes at least. */
+  /** `buffer` has BUFFER_SIZE bytes from byte `at` on; `at` is even. */
   constructor(
     buffer: ArrayBuffer = new ArrayBuffer(BUFFER_SIZE),
     blockSum: ((from: number, to: number) => number) | null = null,
+    at = 0,
   ) {
-    this.buffer = buffer;
-    this.raw = new Uint8Array(buffer, 0, BUFFER_SIZE);
-    this.vnet = new Uint16Array(buffer, 0, VNET_HDR_LENGTH / 2);
-    this.bytes = new Uint8Array(buffer, VNET_HDR_LENGTH, BUFFER_SIZE - VNET_HDR_LENGTH);
-    this.view = new DataView(buffer, VNET_HDR_LENGTH, BUFFER_SIZE - VNET_HDR_LENGTH);
+    this.header = at + VNET_HDR_LENGTH;
+    this.raw = new Uint8Array(buffer, at, BUFFER_SIZE);
+    this.vnet = new Uint16Array(buffer, at, VNET_HDR_LENGTH / 2);
+    this.bytes = new Uint8Array(buffer, this.header, BUFFER_SIZE - VNET_HDR_LENGTH);
+    this.view = new DataView(buffer, this.header, BUFFER_SIZE - VNET_HDR_LENGTH);
     this.blockSum = blockSum;
   }
 

@@ -54,7 +54,7 @@ function header(
   start: number,
   offset: number,
 ): void {
-  const view = new DataView(p.buffer);
+  const view = new DataView(p.raw.buffer);
   view.setUint8(0, flags);
   view.setUint8(1, type);
   [hdr, size, start, offset].forEach((value, i) => view.setUint16(2 + i * 2, value, true));

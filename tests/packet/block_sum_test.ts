@@ -1,26 +1,30 @@
 import { assert, assertEquals } from "@std/assert";
 import { Xoshiro } from "../../src/clock.ts";
-import { BLOCK, fastPacket } from "../../src/packet/block_sum.ts";
+import { BLOCK, fastPackets } from "../../src/packet/block_sum.ts";
 import { fold, sum16, verifyTransport } from "../../src/packet/checksum.ts";
 import { BUFFER_SIZE, Packet, VNET_HDR_LENGTH } from "../../src/packet/packet.ts";
 import { TCP, UDP } from "../../src/netfilter.ts";
 
 const swap = (n: number) => ((n & 0xff) << 8) | (n >>> 8);
 
-Deno.test("fastPacket has a buffer like any other, and sums it", () => {
-  const p = fastPacket();
-  assertEquals([p.raw.length, p.bytes.length], [BUFFER_SIZE, BUFFER_SIZE - VNET_HDR_LENGTH]);
-  assert(p.blockSum !== null, "no SIMD here");
+Deno.test("fastPackets have buffers like any other, side by side, and sum them", () => {
+  const packets = fastPackets(3, (memory, bytes) => memory.byteLength - bytes);
+  packets.forEach((p, i) => {
+    assertEquals([p.raw.length, p.bytes.length], [BUFFER_SIZE, BUFFER_SIZE - VNET_HDR_LENGTH]);
+    assert(p.blockSum !== null, "no SIMD here");
+    p.raw.fill(i + 1);
+  });
+  packets.forEach((p, i) => assert(p.raw.every((byte) => byte === i + 1), `packet ${i} is not alone`));
 });
 
 Deno.test("blockSum is the sum that words one by one have, at any place and of any length", () => {
-  const p = fastPacket(), random = new Xoshiro(7);
+  const [p] = fastPackets(1), random = new Xoshiro(7);
   for (const fill of [() => random.next() & 0xff, () => 0xff, () => 0]) {
     for (let i = 0; i < p.raw.length; i++) p.raw[i] = fill();
     for (let n = 0; n < 500; n++) {
       const blocks = 1 + (random.next() >>> 0) % (n % 2 === 0 ? 20 : BUFFER_SIZE / BLOCK - 2);
       const from = (random.next() >>> 0) % (p.bytes.length - blocks * BLOCK);
-      const at = from + VNET_HDR_LENGTH;
+      const at = p.header + from;
       assertEquals(
         swap(fold(p.blockSum!(at, at + blocks * BLOCK))) % 0xffff,
         sum16(p.view, from, from + blocks * BLOCK) % 0xffff,
@@ -33,7 +37,7 @@ Deno.test("blockSum is the sum that words one by one have, at any place and of a
 for (const [name, protocol] of [["TCP", TCP], ["UDP", UDP]] as const) {
   for (const family of [4, 6] as const) {
     Deno.test(`verifyTransport says the same of a fast packet as of a plain one, ${name} over IPv${family}`, () => {
-      const random = new Xoshiro(11), slow = new Packet(), fast = fastPacket();
+      const random = new Xoshiro(11), slow = new Packet(), [fast] = fastPackets(1);
       const l4 = family === 4 ? 20 : 40, field = l4 + (protocol === TCP ? 16 : 6);
       let right = 0;
       for (let length = l4 + 20; length < 3000; length += 1 + (random.next() & 15)) {
