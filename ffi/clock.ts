@@ -25,6 +25,12 @@ export class SystemClock {
     return (Math.imul(this.#words[0], 1000) + (this.#words[2] / 1000000 | 0)) | 0;
   }
 
+  /** Reads the clock: microseconds as a wrapping int32. */
+  microseconds(): number {
+    this.#gettime(this.id, this.#bytes);
+    return (Math.imul(this.#words[0], 1000000) + (this.#words[2] / 1000 | 0)) | 0;
+  }
+
   /** Reads the clock: whole seconds. */
   seconds(): number {
     this.#gettime(this.id, this.#bytes);

@@ -56,6 +56,8 @@ const SYMBOLS = {
   ioctlValue: { name: "ioctl", parameters: ["i32", "u32", "u32"], result: "i32" },
   // int eventfd(unsigned int initval, int flags);
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  // long sysconf(int name); what is asked for fits into an int
+  sysconf: { parameters: ["i32"], result: "i32" },
 
   // ── memory ───────────────────────────────────────────────────────────────────────────────────────────────────
   // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);

@@ -15,7 +15,17 @@ export {
   OFFLOAD_USO4,
   OFFLOAD_USO6,
 } from "./tun.ts";
-export { EventFd, POLL_BROKEN, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, PollSet } from "./poll.ts";
+export {
+  EventFd,
+  onlineProcessors,
+  POLL_BROKEN,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLNVAL,
+  POLLOUT,
+  PollSet,
+} from "./poll.ts";
 export { hugePages, mapMemory, type MapOptions, MappedFile, unmapMemory } from "./mmap.ts";
 export { Futex } from "./futex.ts";
 export { inNetns, NETNS_DIRECTORY } from "./netns.ts";

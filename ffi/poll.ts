@@ -59,6 +59,14 @@ export class PollSet {
   }
 }
 
+/** _SC_NPROCESSORS_ONLN of Linux. */
+const NPROCESSORS_ONLN = 84;
+
+/** How many processors are running, whether this process may use them or not. */
+export function onlineProcessors(): number {
+  return Math.max(1, libc().sysconf(NPROCESSORS_ONLN));
+}
+
 const EFD_CLOEXEC = 0o2000000, EFD_NONBLOCK = 0o4000;
 
 /**

@@ -101,6 +101,7 @@ export const SYSCTLS: Readonly<Record<string, SysctlEntry>> = {
   ),
   "net.ipv6.ip6frag_time": seconds(60, "life of an incomplete IPv6 datagram"),
   "net.ipv6.ip6frag_high_thresh": count(4194304, "bytes of memory for IPv6 fragments"),
+  "weir.busy_poll": count(30, "microseconds to look for packets before sleeping, 0 to sleep at once"),
   "weir.fastpath": flag(1, "remember how a flow's packets went, and send the next ones the same way at once"),
   "weir.nat_endpoint_independent": {
     default: 0,

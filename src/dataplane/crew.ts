@@ -1,15 +1,18 @@
 /**
- * One data plane among several: each reads and writes queues of its own, and one lock guards the router.
+ * What a data plane does with a device that has packets: it reads some, takes them through the router, and writes them.
  *
  * ```
  *  read, read, read …   ─▶  lock  ─▶  receive, receive, receive …  ─▶  unlock  ─▶  write, write, write …
  *  in the kernel, side by side        by turns                                     side by side again
  * ```
  *
- * Reading and writing a device cost three times what the router costs, so two data planes hardly ever wait for each
- * other. A packet that leaves in the slot that it came in is written when the lock is free again. What the router makes
- * itself, and pieces of packets, are in slots that the next packet needs, so they are written at once; what came
- * before them goes first.
+ * The kernel's code and the router's do not fit into the processor's first cache together, so one after the other for
+ * several packets is cheaper than by turns for each. A packet that leaves in the slot that it came in is written when
+ * all have passed the router. What the router makes itself, and pieces of packets, are in slots that the next packet
+ * needs, so they are written at once; what came before them goes first.
+ *
+ * A data plane that is alone has no lock. Among several each reads and writes queues of its own, and one lock guards the
+ * router: reading and writing a device cost three times what the router costs, so two hardly ever wait for each other.
  *
  * Whoever writes to a queue tells the kernel to send the answers there (tun_flow_update). So a flow's packets are all
  * written to the queue that its number in the table gives, whichever data plane has them: both directions then come to
@@ -30,24 +33,31 @@ import { NO_CT, Reason } from "../netfilter.ts";
 import { fastPackets } from "../packet/block_sum.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Lock } from "./lock.ts";
-import type { Routing, Sharing } from "./loop.ts";
+import type { Routing } from "./routing.ts";
 import type { Ports } from "./ports.ts";
-import type { Tally } from "./tally.ts";
+import type { DeviceCounters, Tally } from "./tally.ts";
 import { readVnetHeader } from "./vnet.ts";
 
-/** Packets that pass the router in one turn of the lock. */
+/** Packets that pass the router in one turn. */
 const SLOTS = 32;
 /** Bytes after which no more are read: what is read is to be still in the cache when it is written. */
 const MOST_BYTES = 128 * 1024;
 
 const BAD_OFFLOAD = Reason["bad-offload"];
 
-/** A data plane and the lock that it shares with others. */
-export class Crew implements Sharing {
+/** What several data planes need that one does not. */
+export interface Sharing {
+  /** Where this one counts between two turns. */
+  readonly tally: Tally;
+  readonly lock: Lock;
+}
+
+/** A data plane, alone or one of several. */
+export class Crew {
   readonly #count: number;
   readonly #ports: Ports;
-  readonly #tally: Tally;
-  readonly #lock: Lock;
+  readonly #counters: DeviceCounters;
+  readonly #shared: Sharing | null;
   readonly #slots: Packet[] = fastPackets(SLOTS, hugePages);
   /** By which interface the packet of each slot leaves, −1 for none. */
   readonly #leaves = new Int32Array(SLOTS).fill(-1);
@@ -65,13 +75,15 @@ export class Crew implements Sharing {
     /** How many they are. */
     count: number,
     ports: Ports,
-    tally: Tally,
-    lock: Lock,
+    /** The router's counters. */
+    counters: DeviceCounters,
+    /** Null when it is alone. */
+    shared: Sharing | null,
   ) {
     this.#count = count;
     this.#ports = ports;
-    this.#tally = tally;
-    this.#lock = lock;
+    this.#counters = shared === null ? counters : shared.tally;
+    this.#shared = shared;
   }
 
   /** Word of its heartbeat in `Memory.control`. */
@@ -89,21 +101,21 @@ export class Crew implements Sharing {
     }
   }
 
-  /** Up to `most` packets of one device. False when the lock was not to be had. */
+  /** Up to `most` packets of one device. False when the lock was not to be had before the end. */
   drain(router: Routing, index: number, most: number): boolean {
-    const slots = this.#slots, vnet = this.#ports.hasVnet(index);
+    const slots = this.#slots, vnet = this.#ports.hasVnet(index), shared = this.#shared;
     for (let packets = 0; packets < most;) {
       const count = this.#read(index, vnet);
       if (count === 0) return true;
       packets += count;
-      if (!this.#lock.acquire()) return false;
+      if (shared !== null && !shared.lock.acquire()) return false;
       for (this.#at = 0; this.#at < count; this.#at++) {
         const p = slots[this.#at];
         if (index === 0) router.receiveHost(p);
         else router.receive(p, index);
-        if (p.reason !== 0) this.#tally.interfaces[index * INTERFACE_COUNTERS + RX_DROPS]++;
+        if (p.reason !== 0) this.#counters.interfaces[index * INTERFACE_COUNTERS + RX_DROPS]++;
       }
-      this.#lock.release();
+      if (shared !== null) shared.lock.release();
       this.#write(count);
       this.#at = this.#written = 0;
       if (this.#empty) return true;
@@ -114,13 +126,14 @@ export class Crew implements Sharing {
   /** Once per turn of the loop: hands over its counts, and does `turn` for all of them. False as `drain`. */
   settle(router: Routing, turn: (() => void) | null): boolean {
     if (turn === null && !this.#counted) return true;
-    if (!this.#lock.acquire()) return false;
+    const shared = this.#shared;
+    if (shared !== null && !shared.lock.acquire()) return false;
     this.#ports.settle();
-    this.#tally.settle();
+    if (shared !== null) shared.tally.settle();
     router.settle?.();
     this.#counted = false;
     turn?.();
-    this.#lock.release();
+    if (shared !== null) shared.lock.release();
     return true;
   }
 
@@ -139,8 +152,8 @@ export class Crew implements Sharing {
       packets++;
       p.reset(index, n);
       if (vnet && !readVnetHeader(p, n)) {
-        this.#tally.countDrop(BAD_OFFLOAD, p.length);
-        this.#tally.interfaces[index * INTERFACE_COUNTERS + RX_DROPS]++;
+        this.#counters.countDrop(BAD_OFFLOAD, p.length);
+        this.#counters.interfaces[index * INTERFACE_COUNTERS + RX_DROPS]++;
         continue;
       }
       bytes += p.length;
@@ -148,7 +161,7 @@ export class Crew implements Sharing {
     }
     if (packets === 0) return 0;
     this.#counted = true;
-    const { interfaces, totals } = this.#tally, at = index * INTERFACE_COUNTERS;
+    const { interfaces, totals } = this.#counters, at = index * INTERFACE_COUNTERS;
     interfaces[at + RX_PACKETS] += packets;
     interfaces[at + RX_BYTES] += bytes;
     totals[TOTAL_RX_PACKETS] += packets;
@@ -168,7 +181,7 @@ export class Crew implements Sharing {
   }
 
   #send(iface: number, p: Packet): void {
-    this.#ports.selectQueue(p.ct === NO_CT ? this.number : p.ct % this.#count);
+    if (this.#count > 1) this.#ports.selectQueue(p.ct === NO_CT ? this.number : p.ct % this.#count);
     this.#ports.write(iface, p);
   }
 }

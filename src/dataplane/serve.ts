@@ -5,19 +5,19 @@
  * Life-cycle: load → start → ready → (routes) → stopped or failed → closed. Once it routes it blocks in poll, and
  * `worker.terminate()` would leave the process hanging; only the shared memory and the eventfd reach it.
  */
-import { EventFd, hugePages, MappedFile } from "deno_tun";
+import { EventFd, MappedFile } from "deno_tun";
 import type { Arena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import { COMMAND_STOP, CONTROL_COMMAND, Memory } from "../memory.ts";
-import { fastPackets } from "../packet/block_sum.ts";
 import type { Packet } from "../packet/packet.ts";
 import { BatchClock } from "./clock.ts";
 import { Crew } from "./crew.ts";
 import { Lock } from "./lock.ts";
-import { Loop, type Routing } from "./loop.ts";
+import { Loop } from "./loop.ts";
 import type { FromWorker, Start, ToWorker } from "./messages.ts";
 import { Ports } from "./ports.ts";
 import { SystemRandom } from "./random.ts";
+import type { Routing } from "./routing.ts";
 import { Share, SharedArena } from "./shared_arena.ts";
 import { Tally } from "./tally.ts";
 
@@ -36,8 +36,6 @@ export interface Parts {
   readonly emitHost?: (p: Packet) => void;
   /** The router is swept once per batch. */
   readonly batches: boolean;
-  /** The receive slot, where the loop reads into the router's own. */
-  readonly packet?: Packet;
   /** Hands a line to the control plane. */
   readonly log: (line: string) => void;
 }
@@ -98,25 +96,12 @@ function route(
     batches: true,
     log,
   };
-  if (queues.length === 1) {
-    const ports = new Ports(queues, 0, arena, memory, clock, log);
-    const router = build({
-      ...parts,
-      packet: fastPackets(1, hugePages)[0],
-      emit: (iface, p) => ports.write(iface, p),
-      emitHost: hasHost ? (p) => ports.write(0, p) : undefined,
-    });
-    ready();
-    return new Loop(ports, memory, wake, clock).run(router);
-  }
-  const tally = new Tally(memory);
-  const ports = new Ports(queues, worker, arena, tally, clock, log);
-  const lock = new Lock(
-    share.words,
-    clock,
-    () => Atomics.load(memory.control, CONTROL_COMMAND) === COMMAND_STOP,
-  );
-  const crew = new Crew(worker, queues.length, ports, tally, lock);
+  const stopped = () => Atomics.load(memory.control, CONTROL_COMMAND) === COMMAND_STOP;
+  const shared = queues.length === 1
+    ? null
+    : { tally: new Tally(memory), lock: new Lock(share.words, clock, stopped) };
+  const ports = new Ports(queues, worker, arena, shared?.tally ?? memory, clock, log);
+  const crew = new Crew(worker, queues.length, ports, memory, shared);
   const router = build({
     ...parts,
     emit: (iface, p) => crew.emit(iface, p),

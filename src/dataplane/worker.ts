@@ -11,11 +11,13 @@ import { serve } from "./serve.ts";
 
 /** A router that shows how full its tables are. */
 class ShownRouter extends Router {
+  readonly busyPoll: number;
   readonly #memory: Memory;
 
   constructor(options: RouterOptions) {
     super(options);
     this.#memory = options.memory;
+    this.busyPoll = options.config.sysctl.get("weir.busy_poll");
   }
 
   override sweep(): boolean {

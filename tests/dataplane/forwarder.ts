@@ -4,7 +4,7 @@
  */
 import { ftp, tftp } from "../../src/helpers/mod.ts";
 import { CONTROL_FLOWS } from "../../src/memory.ts";
-import type { Routing } from "../../src/dataplane/loop.ts";
+import type { Routing } from "../../src/dataplane/routing.ts";
 import { type Parts, serve } from "../../src/dataplane/serve.ts";
 import { Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";

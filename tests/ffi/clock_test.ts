@@ -14,3 +14,10 @@ test("SystemClock milliseconds go with the time", async () => {
 test("SystemClock seconds of the real time agree with Date", () => {
   assert(Math.abs(new SystemClock(CLOCK_REALTIME).seconds() - Date.now() / 1000) < 2);
 });
+
+test("SystemClock microseconds go a thousand times as fast as milliseconds", () => {
+  const clock = new SystemClock(), from = [clock.milliseconds(), clock.microseconds()];
+  while (clock.milliseconds() - from[0] < 20);
+  const passed = (clock.microseconds() - from[1]) | 0;
+  assert(passed > 18_000, `${passed} µs in 20 ms`);
+});

@@ -1,0 +1,17 @@
+import type { Packet } from "../packet/packet.ts";
+
+/** What the loop drives: `Router`, or a test's own. */
+export interface Routing {
+  /** Microseconds to look for packets before sleeping (weir.busy_poll); 0 when absent. */
+  readonly busyPoll?: number;
+  /** A packet from interface `iface`; the record is reset, its length and its offload fields are set. */
+  receive(p: Packet, iface: number): void;
+  /** A packet from the host device. */
+  receiveHost(p: Packet): void;
+  /** Timers; once per batch. True when there is more to do soon. */
+  sweep(): boolean | void;
+  /** Adds what it has counted for itself to what all data planes share; once per batch, before `sweep`. */
+  settle?(): void;
+  /** A command from the control plane: COMMAND_WORDS words, in which it leaves its answer. */
+  command?(words: Int32Array): void;
+}
