@@ -3,7 +3,7 @@
  *
  * ```
  *  memory   [ head: high-water marks, next id ][ record 0 ][ record 1 ] … [ aside 0 ] … [ corrections ]   survives the process
- *  index    [ hash | handle<<1|dir, plus 1 ] …   open addressing, linear probing   rebuilt from the records
+ *  index    [ hash | handle<<1|dir, plus 1 ] …   grows with the flows; see `hash_index.ts`   rebuilt from the records
  * ```
  *
  * A record is FREE, UNCONFIRMED (the packet that made it owns it; not in the index) or CONFIRMED (in the index
@@ -12,8 +12,7 @@
  * readable until `reclaim`, when no packet is in flight.
  *
  * The hash is HalfSipHash-1-3 under a key drawn when the table is made: who chooses addresses and ports cannot
- * choose buckets. The index has four slots per record, so it is at most half full and probes stay short. Deletion
- * shifts later entries back instead of leaving tombstones, so the table never degrades.
+ * choose places in the index.
  */
 import { type Arena, HeapArena } from "../arena.ts";
 import type { Random } from "../clock.ts";
@@ -35,7 +34,7 @@ import {
   IPS_SIDE,
   SIDE_WORDS,
 } from "./flow.ts";
-import { vacate } from "./slots.ts";
+import { HashIndex } from "./hash_index.ts";
 import { Wheel } from "./wheel.ts";
 import { DST, PORTS, PROTO, tupleEquals } from "./tuple.ts";
 
@@ -66,10 +65,8 @@ export class FlowTable {
   /** Where the words aside begin in `words`. */
   readonly #side: number;
   readonly #head: Int32Array;
-  /** Pairs: hash, entry. */
-  readonly #index: Int32Array;
-  /** Mask over pairs. */
-  readonly #mask: number;
+  /** Both hashes of each confirmed flow: `ct << 1 | dir`, plus 1. */
+  readonly #index: HashIndex;
   readonly #k0: number;
   readonly #k1: number;
   readonly #shared: Int32Array;
@@ -105,10 +102,7 @@ export class FlowTable {
     const shared = this.#shared = arena.int32(SHARED_WORDS);
     this.corrections = new Corrections(memory, end, capacity, this.#head, HEAD_CORRECTIONS, arena);
     this.wheel = new Wheel(this.words, capacity, arena);
-    let slots = 64;
-    while (slots < capacity * 4) slots *= 2;
-    this.#index = arena.int32(slots * 2);
-    this.#mask = slots - 1;
+    this.#index = new HashIndex(capacity * 2, arena);
     const k0 = random.next(), k1 = random.next();
     if (arena.fresh) {
       shared[KEY_0] = k0;
@@ -258,7 +252,7 @@ export class FlowTable {
    * for memory, and several together take no longer than one.
    */
   touch(hash: number): void {
-    this.#touched[0] = this.#index[(hash & this.#mask) * 2];
+    this.#touched[0] = this.#index.slots[this.#index.home(hash)];
   }
 
   /** Fetches the record of a flow that is about to be deleted. */
@@ -276,12 +270,11 @@ export class FlowTable {
 
   /** `find` where the hash is known. */
   findHashed(hash: number, t: Int32Array, at: number): number {
-    const index = this.#index, mask = this.#mask, w = this.words;
-    let slot = hash & mask;
-    for (;;) {
-      const entry = index[slot * 2 + 1];
+    const index = this.#index, slots = index.slots, w = this.words;
+    for (let slot = index.home(hash);; slot += 2) {
+      const entry = slots[slot + 1];
       if (entry === 0) return -1;
-      if (index[slot * 2] === hash) {
+      if (slots[slot] === hash) {
         const found = entry - 1;
         const b = (found >> 1) * FLOW_WORDS + ((found & 1) === 0 ? CT_ORIGINAL : CT_REPLY);
         if (
@@ -290,16 +283,15 @@ export class FlowTable {
           w[b + 3] === t[at + 3] && w[b + 5] === t[at + 5] && w[b + 6] === t[at + 6] && w[b + 7] === t[at + 7]
         ) return found;
       }
-      slot = (slot + 1) & mask;
     }
   }
 
   /** `findHashed` in one direction: flows whose directions are in different zones may share a tuple with others. */
   findDirection(hash: number, t: Int32Array, at: number, dir: number): number {
-    const index = this.#index, mask = this.#mask, w = this.words;
-    for (let slot = hash & mask; index[slot * 2 + 1] !== 0; slot = (slot + 1) & mask) {
-      const found = index[slot * 2 + 1] - 1;
-      if (index[slot * 2] !== hash || (found & 1) !== dir) continue;
+    const index = this.#index, slots = index.slots, w = this.words;
+    for (let slot = index.home(hash); slots[slot + 1] !== 0; slot += 2) {
+      const found = slots[slot + 1] - 1;
+      if (slots[slot] !== hash || (found & 1) !== dir) continue;
       if (tupleEquals(w, (found >> 1) * FLOW_WORDS + (dir === 0 ? CT_ORIGINAL : CT_REPLY), t, at)) {
         return found;
       }
@@ -307,7 +299,10 @@ export class FlowTable {
     return -1;
   }
 
-  /** Puts both tuples of a flow into the index and publishes the record. */
+  /**
+   * Puts both tuples of a flow into the index and publishes the record. Of equal tuples (a host that sends to itself, zones
+   * of one direction) the latest is found first, as in Linux.
+   */
   insert(ct: number): void {
     const w = this.words, at = ct * FLOW_WORDS;
     this.insertHashed(ct, this.hash(w, at + CT_ORIGINAL), this.hash(w, at + CT_REPLY));
@@ -315,8 +310,8 @@ export class FlowTable {
 
   /** `insert` where the hashes of the original and of the reply tuple are known. */
   insertHashed(ct: number, hash: number, hashReply: number): void {
-    this.#put(hash, ct << 1);
-    this.#put(hashReply, ct << 1 | 1);
+    this.#index.add(hash, (ct << 1) + 1);
+    this.#index.add(hashReply, (ct << 1) + 2);
     this.#shared[INSERTED]++;
     this.words[ct * FLOW_WORDS + CT_STATE] = FLOW_CONFIRMED;
   }
@@ -329,8 +324,8 @@ export class FlowTable {
 
   /** `remove` where the hashes of the original and of the reply tuple are known. */
   removeHashed(ct: number, hash: number, hashReply: number): void {
-    this.#take(hash, ct << 1);
-    this.#take(hashReply, ct << 1 | 1);
+    this.#index.remove(hash, (ct << 1) + 1);
+    this.#index.remove(hashReply, (ct << 1) + 2);
   }
 
   /**
@@ -338,7 +333,8 @@ export class FlowTable {
    * of a new flow when the table is full.
    */
   neighbour(hash: number, n: number): number {
-    return (this.#index[((hash + n) & this.#mask) * 2 + 1] - 1) >> 1;
+    const index = this.#index;
+    return (index.slots[(index.home(hash) + 2 * n) % (2 * index.size) + 1] - 1) >> 1;
   }
 
   /**
@@ -347,11 +343,11 @@ export class FlowTable {
    */
   rebuild(now: number, adopt?: (ct: number) => void): void {
     const w = this.words, shared = this.#shared;
-    if (shared[INSERTED] !== 0) this.#index.fill(0);
     shared[FREE] = shared[RETIRED] = shared[COUNT] = 0;
     const high = this.#head[HEAD_HIGH] = Math.min(Math.max(this.#head[HEAD_HIGH], 0), this.capacity);
     this.corrections.rebuild(w.subarray(0, high * FLOW_WORDS));
     this.wheel.clear(high, now);
+    this.#index.reset(high * 2);
     for (let ct = high - 1; ct >= 0; ct--) {
       shared[COUNT]++;
       if (w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) {
@@ -362,28 +358,5 @@ export class FlowTable {
         this.free(ct);
       }
     }
-  }
-
-  /** Equal tuples (a host that sends to itself, zones of one direction): the latest is found first, as in Linux. */
-  #put(hash: number, entry: number): void {
-    const index = this.#index, mask = this.#mask;
-    let slot = hash & mask, value = entry + 1;
-    for (let there; (there = index[slot * 2 + 1]) !== 0; slot = (slot + 1) & mask) {
-      if (index[slot * 2] !== hash) continue;
-      index[slot * 2 + 1] = value;
-      value = there;
-    }
-    index[slot * 2] = hash;
-    index[slot * 2 + 1] = value;
-  }
-
-  #take(hash: number, entry: number): void {
-    const index = this.#index, mask = this.#mask;
-    let slot = hash & mask;
-    while (index[slot * 2 + 1] !== entry + 1) {
-      if (index[slot * 2 + 1] === 0) return;
-      slot = (slot + 1) & mask;
-    }
-    vacate(index, mask, slot);
   }
 }

@@ -3,7 +3,7 @@
  * public address and port (nf_nat_bysource; RFC 4787, REQ-1).
  *
  * ```
- *  index    [ hash | handle + 1 of its newest flow ] …      open addressing, one entry for each source
+ *  index    [ hash | handle + 1 of its newest flow ] …      one entry for each source; see `hash_index.ts`
  *  records  newest ─▶ … ─▶ oldest                           links ride in the flows' records
  * ```
  *
@@ -23,35 +23,29 @@ import {
   FLOW_WORDS,
   IPS_SRC_NAT_DONE,
 } from "../conntrack/flow.ts";
-import { vacate } from "../conntrack/slots.ts";
+import { HashIndex } from "../conntrack/hash_index.ts";
 import type { FlowTable } from "../conntrack/table.ts";
 import { PORTS, PROTO } from "../conntrack/tuple.ts";
 
 /** The index of flows by their original source. */
 export class BySource {
   readonly #flows: FlowTable;
-  /** Pairs: hash, handle + 1; 0 is an empty slot. */
-  readonly #index: Int32Array;
-  /** Mask over pairs. */
-  readonly #mask: number;
+  readonly #index: HashIndex;
   readonly #seed: number;
   /** What `touch` has read. */
   readonly #touched = new Int32Array(1);
 
   constructor(flows: FlowTable, random: Random, arena: Arena) {
-    let slots = 1024;
-    while (slots < flows.capacity * 2) slots *= 2;
     this.#flows = flows;
     const shared = arena.int32(1), seed = random.next();
     if (arena.fresh) shared[0] = seed;
     this.#seed = shared[0];
-    this.#index = arena.int32(slots * 2);
-    this.#mask = slots - 1;
+    this.#index = new HashIndex(flows.capacity, arena);
   }
 
   /** Fetches the place of a tuple's source into the cache, for `first` and `add` (see `FlowTable.touch`). */
   touch(t: Int32Array, at: number): void {
-    this.#touched[0] = this.#index[(this.#hash(t, at, t[at + PROTO]) & this.#mask) * 2];
+    this.#touched[0] = this.#index.slots[this.#index.home(this.#hash(t, at, t[at + PROTO]))];
   }
 
   /**
@@ -59,7 +53,8 @@ export class BySource {
    * `proto` is the PROTO word to look for: the zone may differ between the directions of a flow.
    */
   first(t: Int32Array, at: number, proto: number): number {
-    return this.#index[this.#slot(this.#hash(t, at, proto)) * 2 + 1];
+    const index = this.#index;
+    return index.slots[index.find(this.#hash(t, at, proto)) + 1];
   }
 
   /** True when flow `ct` comes from the source of a tuple, by the same protocol and in the same zone. */
@@ -72,13 +67,13 @@ export class BySource {
   /** Adds a flow whose source has just been bound. */
   add(ct: number): void {
     const w = this.#flows.words, at = ct * FLOW_WORDS, index = this.#index;
-    const hash = this.#hash(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO]), slot = this.#slot(hash);
-    const next = index[slot * 2 + 1];
+    const hash = this.#hash(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO]), slot = index.find(hash);
+    const next = index.slots[slot + 1];
     w[at + CT_BYSOURCE_NEXT] = next;
     w[at + CT_BYSOURCE_PREV] = 0;
-    if (next !== 0) w[(next - 1) * FLOW_WORDS + CT_BYSOURCE_PREV] = ct + 1;
-    index[slot * 2] = hash;
-    index[slot * 2 + 1] = ct + 1;
+    if (next === 0) return index.add(hash, ct + 1);
+    w[(next - 1) * FLOW_WORDS + CT_BYSOURCE_PREV] = ct + 1;
+    index.slots[slot + 1] = ct + 1;
   }
 
   /** Takes out a flow that is in. */
@@ -91,27 +86,19 @@ export class BySource {
       w[(prev - 1) * FLOW_WORDS + CT_BYSOURCE_NEXT] = next;
       return;
     }
-    const slot = this.#slot(this.#hash(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO]));
-    if (next !== 0) this.#index[slot * 2 + 1] = next;
-    else vacate(this.#index, this.#mask, slot);
+    const index = this.#index, hash = this.#hash(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO]);
+    if (next === 0) index.remove(hash, ct + 1);
+    else index.slots[index.find(hash) + 1] = next;
   }
 
   /** After a restart: the chains from the records. Links of the old process are void. */
   rebuild(): void {
     const w = this.#flows.words;
-    this.#index.fill(0);
+    this.#index.reset(this.#flows.high);
     for (let ct = 0; ct < this.#flows.high; ct++) {
       const at = ct * FLOW_WORDS;
       if (w[at + CT_STATE] === FLOW_CONFIRMED && (w[at + CT_STATUS] & IPS_SRC_NAT_DONE) !== 0) this.add(ct);
     }
-  }
-
-  /** The slot of a hash, or the empty one where it would be. */
-  #slot(hash: number): number {
-    const index = this.#index, mask = this.#mask;
-    let slot = hash & mask;
-    while (index[slot * 2 + 1] !== 0 && index[slot * 2] !== hash) slot = (slot + 1) & mask;
-    return slot;
   }
 
   #hash(t: Int32Array, at: number, proto: number): number {
