@@ -11,8 +11,7 @@
  *
  * Overview: the home of an entry is the upper bits of its hash, so entries stand in the order of their hashes, and a table
  * of twice the size has them in the same order, with gaps. To grow, `split` goes down from `small` to 0, a few homes with
- * each entry that comes: those of one home are taken out and stand at their two new homes, farther up. To shrink it goes
- * up. Whatever `split` is, one comparison tells an entry's home, so there is one run of slots to read and never an old and
+ * each entry that comes: what stands there is taken out and finds its new homes, farther up. To shrink it goes up. Whatever `split` is, one comparison tells an entry's home, so there is one run of slots to read and never an old and
  * a new table; when nothing moves, `split` is 0. Memory is reserved for the largest size, and touched as it is needed.
  *
  * Deletion shifts later entries back instead of leaving tombstones. Runs do not wrap: behind the last home there is room
@@ -124,65 +123,51 @@ export class HashIndex {
       shared[SHIFT]--;
       split = shared[SPLIT] = small * 2;
     }
-    for (const end = Math.max(split - STEP, 0); split > end;) {
-      split--;
-      const moving = this.#collect(split << 1, split, 0);
-      shared[SPLIT] = split;
-      this.#settle(moving);
-    }
+    const end = Math.max(split - STEP, 0);
+    this.#move(end << 1, split << 1, end);
   }
 
   /** An entry has gone. */
   #shrink(): void {
-    const shared = this.#shared, small = 1 << (32 - shared[SHIFT]);
-    if (shared[COUNT] >= small >> 2) return;
-    let split = shared[SPLIT];
-    if (split === 0 && shared[SHIFT] >= this.#first) return;
-    for (const end = Math.min(split + STEP, small); split < end;) {
-      const moving = this.#collect(split << 2, split, 0),
-        all = this.#collect((split << 2) + 2, split, moving);
-      split++;
-      shared[SPLIT] = split;
-      this.#settle(all);
-    }
-    if (split < small) return;
+    const shared = this.#shared, small = 1 << (32 - shared[SHIFT]), split = shared[SPLIT];
+    if (shared[COUNT] >= small >> 2 || (split === 0 && shared[SHIFT] >= this.#first)) return;
+    const end = Math.min(split + STEP, small);
+    this.#move(split << 2, end << 2, end);
+    if (end < small) return;
     shared[SHIFT]++;
     shared[SPLIT] = 0;
   }
 
-  /** Takes those entries out of a run that have this home below the split, `count` were taken before; how many now. */
-  #collect(at: number, home: number, count: number): number {
-    const slots = this.slots, shift = this.#shared[SHIFT];
-    while (slots[at + 1] !== 0) {
-      if (slots[at] >>> shift !== home) {
-        at += 2;
-        continue;
-      }
-      if (count * 2 === this.#moving.length) this.#makeRoom();
-      this.#moving[count * 2] = slots[at];
-      this.#moving[count * 2 + 1] = slots[at + 1];
-      count++;
-      this.#vacate(at);
+  /**
+   * Moves the split. What stands from slot `from` to `to`, and on to the end of the run there, is all that has another home
+   * now, and nothing else is found by way of these slots: it is taken out and finds its places anew, in the same order.
+   */
+  #move(from: number, to: number, split: number): void {
+    const slots = this.slots;
+    let moving = this.#moving, count = 0;
+    for (let at = from; at < to || slots[at + 1] !== 0; at += 2) {
+      const value = slots[at + 1];
+      if (value === 0) continue;
+      if (count === moving.length) moving = this.#makeRoom();
+      moving[count++] = slots[at];
+      moving[count++] = value;
+      slots[at + 1] = 0;
     }
-    return count;
-  }
-
-  /** Puts entries that were taken out where they belong now, in the same order. */
-  #settle(count: number): void {
-    const slots = this.slots, moving = this.#moving;
-    for (let i = 0; i < count * 2; i += 2) {
-      let at = this.home(moving[i]);
+    this.#shared[SPLIT] = split;
+    for (let i = 0; i < count; i += 2) {
+      const hash = moving[i];
+      let at = this.home(hash);
       while (slots[at + 1] !== 0) at += 2;
-      slots[at] = moving[i];
+      slots[at] = hash;
       slots[at + 1] = moving[i + 1];
     }
   }
 
-  /** So many of one home are of one hash: flows with the same tuple, in zones. */
-  #makeRoom(): void {
+  /** Runs are short, unless many flows have the same tuple, in zones. */
+  #makeRoom(): Int32Array {
     const moving = new Int32Array(this.#moving.length * 2);
     moving.set(this.#moving);
-    this.#moving = moving;
+    return this.#moving = moving;
   }
 
   /** Empties a slot: what stands behind it and may stand in it moves there, until the run ends. */
