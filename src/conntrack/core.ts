@@ -127,10 +127,10 @@ const SWEEP_MOST = 256, THIN_MOST = 2048;
 /** Flows that the sweep looks at together. */
 const SWEEP_TOGETHER = 16;
 /**
- * In the arena: whether the table was full lately, where thinning goes on, when the last sweep was, and whether there
- * ever was a flow whose directions are in different zones.
+ * In the arena: whether the table was full lately, where thinning goes on, and whether there ever was a flow whose
+ * directions are in different zones.
  */
-const THIN = 0, THIN_AT = 1, SWEPT_AT = 2, ZONED = 3, SHARED_WORDS = 4;
+const THIN = 0, THIN_AT = 1, ZONED = 2, SHARED_WORDS = 3;
 /** Zone of a tuple in its last word. */
 const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
 /** Event mask of a flow without one; above it CT_EVENTS holds something else. */
@@ -170,7 +170,7 @@ export class Conntrack extends HelperHost {
   #replyHash = 0;
   #replyFree = false;
   #replyFreeAt = 0;
-  /** THIN, THIN_AT, SWEPT_AT, ZONED. */
+  /** THIN, THIN_AT, ZONED. */
   readonly #shared: Int32Array;
   /** What `peek` found out: of which packet, the hash of its tuple, and the flow. */
   #peeked: Packet | null = null;
@@ -199,8 +199,8 @@ export class Conntrack extends HelperHost {
     this.#autoPorts = Int32Array.from(auto);
     this.#shared = this.arena.int32(SHARED_WORDS);
     if (this.arena.fresh) {
-      this.#shared[SWEPT_AT] = o.clock.now;
       this.flows.wheel.begin(o.clock.now);
+      this.expects.wheel.begin(o.clock.now);
     }
   }
 
@@ -221,7 +221,7 @@ export class Conntrack extends HelperHost {
       if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
       if (!flows.corrections.exact) flows.corrections.release(w, at);
     });
-    this.expects.rebuild();
+    this.expects.rebuild(this.clock.now);
     this.adoptExpects(helpers);
   }
 
@@ -699,17 +699,14 @@ export class Conntrack extends HelperHost {
     const flows = this.flows, now = this.clock.now, shared = this.#shared;
     flows.reclaim();
     if (shared[THIN] !== 0) this.#thin();
-    if (now !== shared[SWEPT_AT]) {
-      shared[SWEPT_AT] = now;
-      this.sweepExpects();
-    }
+    const more = this.sweepExpects(SWEEP_MOST);
     let n = 0, taken: number;
     do {
       taken = this.#sweepSome(now);
       n += taken;
     } while (taken === SWEEP_TOGETHER && n < SWEEP_MOST);
     flows.reclaim();
-    return n >= SWEEP_MOST || shared[THIN] !== 0;
+    return more || n >= SWEEP_MOST || shared[THIN] !== 0;
   }
 
   /**

@@ -16,6 +16,7 @@
 import { type Arena, HeapArena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import { DST, PORTS, PROTO, SRC } from "./tuple.ts";
+import { Wheel } from "./wheel.ts";
 
 /** Words per record: 128 bytes. */
 export const EXP_WORDS = 32;
@@ -144,6 +145,8 @@ const SEED = 0, COUNT = 1, HIGH = 2, FREE = 3, LATEST = 4, SHARED_WORDS = 5;
 export class ExpectTable {
   /** The records: `words[exp * EXP_WORDS + EXP_…]`. */
   readonly words: Int32Array;
+  /** When to look at which of them. */
+  readonly wheel: Wheel;
   /** Most records it holds. */
   readonly capacity: number;
 
@@ -165,6 +168,7 @@ export class ExpectTable {
   ) {
     this.capacity = capacity;
     this.words = new Int32Array(memory, byteOffset, capacity * EXP_WORDS);
+    this.wheel = new Wheel(arena.int32(capacity), 1, 0, capacity, arena);
     let buckets = 16;
     while (buckets < capacity) buckets *= 2;
     this.#buckets = arena.int32(buckets);
@@ -216,12 +220,13 @@ export class ExpectTable {
     }
   }
 
-  /** Puts a record into the table; the newest of a bucket is found first. */
+  /** Puts a record into the table until EXP_EXPIRES; the newest of a bucket is found first. */
   link(exp: number): void {
     const w = this.words, at = exp * EXP_WORDS, shared = this.#shared;
     shared[LATEST] = (shared[LATEST] + 1) | 0 || 1;
     w[at + EXP_ID] = shared[LATEST];
     this.#chain(exp);
+    this.wheel.hang(exp, w[at + EXP_EXPIRES]);
     shared[COUNT]++;
     w[at + EXP_STATE] |= EXP_LINKED;
   }
@@ -253,10 +258,11 @@ export class ExpectTable {
     return this.#buckets[this.#bucket(t, at)];
   }
 
-  /** After a restart: index, free list and count from the records. */
-  rebuild(): void {
+  /** After a restart: index, wheel, free list and count from the records. */
+  rebuild(now: number): void {
     const w = this.words, shared = this.#shared;
     this.#buckets.fill(0);
+    this.wheel.clear(this.capacity, now);
     shared[FREE] = shared[COUNT] = shared[LATEST] = 0;
     shared[HIGH] = this.capacity;
     // Newest first holds no longer within a chain; it matters only where masks overlap, which `expectRelated` refuses.
@@ -265,6 +271,7 @@ export class ExpectTable {
       if ((w[at + EXP_STATE] & EXP_LINKED) !== 0) {
         w[at + EXP_STATE] = EXP_LINKED;
         this.#chain(exp);
+        this.wheel.hang(exp, w[at + EXP_EXPIRES]);
         shared[COUNT]++;
         if (((w[at + EXP_ID] - shared[LATEST]) | 0) > 0) shared[LATEST] = w[at + EXP_ID];
       } else {

@@ -57,13 +57,10 @@ export abstract class Expector extends Tracker {
   /** Most expectations (nf_conntrack_expect_max). */
   readonly expectMax: number;
   readonly #expectFns: ((ct: number, exp: number) => void)[] = [];
-  /** One word: the record at which the next slice of expiry begins. */
-  readonly #expectSweepAt: Int32Array;
 
   constructor(o: TrackerOptions) {
     super(o);
     this.expectMax = o.sysctl.get("net.netfilter.nf_conntrack_expect_max");
-    this.#expectSweepAt = this.arena.int32(1);
   }
 
   /** The limits of a helper's class. */
@@ -240,18 +237,16 @@ export abstract class Expector extends Tracker {
     }
   }
 
-  /** A bounded slice of expiry. */
-  protected sweepExpects(): void {
-    const e = this.expects.words, high = this.expects.high;
-    if (this.expects.count === 0) return;
-    let exp = this.#expectSweepAt[0];
-    for (let n = Math.min(high, 256); n > 0; n--) {
-      if (exp >= high) exp = 0;
-      if ((e[exp * EXP_WORDS + EXP_STATE] & EXP_LINKED) !== 0 && this.expectExpired(exp)) {
-        this.unlinkExpect(exp);
-      }
-      exp++;
+  /** Takes out expectations whose time is over, so many at most. True when there may be more. */
+  protected sweepExpects(most: number): boolean {
+    const e = this.expects.words, wheel = this.expects.wheel, now = this.clock.now;
+    for (let n = 0; n < most; n++) {
+      const exp = wheel.next(now);
+      if (exp < 0) return false;
+      if ((e[exp * EXP_WORDS + EXP_STATE] & EXP_LINKED) === 0) continue;
+      if (this.expectExpired(exp)) this.unlinkExpect(exp);
+      else wheel.hang(exp, e[exp * EXP_WORDS + EXP_EXPIRES]);
     }
-    this.#expectSweepAt[0] = exp;
+    return true;
   }
 }

@@ -101,7 +101,7 @@ export class FlowTable {
     const end = byteOffset + FlowTable.#recordBytes(capacity);
     const shared = this.#shared = arena.int32(SHARED_WORDS);
     this.corrections = new Corrections(memory, end, capacity, this.#head, HEAD_CORRECTIONS, arena);
-    this.wheel = new Wheel(this.words, capacity, arena);
+    this.wheel = new Wheel(this.words, FLOW_WORDS, CT_TIMER, capacity, arena);
     this.#index = new HashIndex(capacity * 2, arena);
     const k0 = random.next(), k1 = random.next();
     if (arena.fresh) {

@@ -1,5 +1,6 @@
 /**
- * A timing wheel: which flows may have expired, without looking at all of them.
+ * A timing wheel: which flows may have expired, without looking at all of them. Expectations have one, too; what is said
+ * of flows here holds for them.
  *
  * ```
  *  slot   0   1   2 …  position …  262143     a slot is a millisecond, the wheel four minutes
@@ -18,25 +19,29 @@
  * The links are of this process: after a restart all flows are hung anew.
  */
 import type { Arena } from "../arena.ts";
-import { CT_TIMER, FLOW_WORDS } from "./flow.ts";
 
 /** Slots, a power of two. */
 const SLOTS = 1 << 18, LAST = SLOTS - 1;
 /** Words of a link: the next and the previous record, handle + 1. The first of a slot has the slot before it. */
 const NEXT = 0, PREV = 1, LINK_WORDS = 2;
 
-/** The wheel of one flow table. */
+/** The wheel of one table. */
 export class Wheel {
+  /** When each record will be looked at: every `stride` words, from `timer` on. */
   readonly #words: Int32Array;
+  readonly #stride: number;
+  readonly #timer: number;
   readonly #links: Int32Array;
   /** Handle + 1 of the first flow of each slot. */
   readonly #heads: Int32Array;
   /** One word: the millisecond whose slot is being emptied; all slots before it are empty. */
   readonly #position: Int32Array;
 
-  /** `words`: the records. */
-  constructor(words: Int32Array, capacity: number, arena: Arena) {
+  /** `words`: where record n has its word for the wheel, at `n * stride + timer`. */
+  constructor(words: Int32Array, stride: number, timer: number, capacity: number, arena: Arena) {
     this.#words = words;
+    this.#stride = stride;
+    this.#timer = timer;
     this.#position = arena.int32(1);
     this.#heads = arena.int32(SLOTS);
     this.#links = arena.int32(capacity * LINK_WORDS);
@@ -56,9 +61,9 @@ export class Wheel {
 
   /** Flow `ct` will be looked at when it expires, or earlier. */
   hang(ct: number, expires: number): void {
-    const w = this.#words, links = this.#links, at = ct * LINK_WORDS;
+    const w = this.#words, links = this.#links, at = ct * LINK_WORDS, word = ct * this.#stride + this.#timer;
     if (links[at + PREV] !== 0) {
-      if (((w[ct * FLOW_WORDS + CT_TIMER] - expires) | 0) <= 0) return;
+      if (((w[word] - expires) | 0) <= 0) return;
       this.#unlink(at);
     }
     const position = this.#position[0];
@@ -66,7 +71,7 @@ export class Wheel {
     if (ahead < 1) ahead = 1;
     else if (ahead > LAST) ahead = LAST;
     const timer = (position + ahead) | 0, slot = timer & LAST, head = this.#heads[slot];
-    w[ct * FLOW_WORDS + CT_TIMER] = timer;
+    w[word] = timer;
     links[at + NEXT] = head;
     links[at + PREV] = ~slot;
     if (head !== 0) links[(head - 1) * LINK_WORDS + PREV] = ct + 1;

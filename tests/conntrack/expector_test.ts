@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { below, Xoshiro } from "../../src/clock.ts";
 import {
   EXP_FLAGS,
   EXP_FN,
@@ -305,4 +306,55 @@ Deno.test("expectations outlive the process with their memory", () => {
   assertEquals(after.conntrack.expects.count, 2);
   assertEquals(after.send(data(4001)), "RELATED");
   assertEquals(announce(after, master, { port: 4002, expectClass: 1 }), EXPECT_OK);
+});
+
+Deno.test("many expectations end on time, each looked at a few times, some at each sweep", () => {
+  const MANY = 3000, random = new Xoshiro(12);
+  const slow = {
+    ...HELPER,
+    policies: [5, 60, 300].map((timeout) => ({ name: `${timeout}`, maxExpected: 0, timeout })),
+  };
+  const rig = new Rig({
+    helpers: [slow],
+    expectCapacity: MANY,
+    sysctl: { expect_max: MANY, tcp_timeout_syn_sent: 100_000, tcp_timeout_max_retrans: 100_000 },
+  });
+  const { conntrack } = rig, { expects } = conntrack;
+  const ends = new Map<number, number>();
+  let looks = 0, made = 0, ended = 0;
+  const next = expects.wheel.next.bind(expects.wheel);
+  expects.wheel.next = (now) => {
+    const exp = next(now);
+    if (exp >= 0) looks++;
+    return exp;
+  };
+  rig.send(control());
+  const master = rig.p.ct;
+  for (let step = 0; step < 3000; step++) {
+    for (let i = below(random, 4); i > 0 && ends.size < MANY; i--) {
+      const port = 1024 + below(random, 60_000), expectClass = below(random, 3);
+      if (ends.has(port)) continue;
+      assertEquals(announce(rig, master, { port, expectClass }), EXPECT_OK);
+      ends.set(port, rig.clock.now + slow.policies[expectClass].timeout * 1000);
+      made++;
+    }
+    const [port] = ends.keys();
+    if (below(random, 6) === 0 && port !== undefined) {
+      assertEquals(rig.send(data(port), { drop: true }), "RELATED");
+      ends.delete(port);
+    }
+    rig.clock.advance(below(random, 300));
+    conntrack.sweep();
+    for (const [port, end] of ends) if (end <= rig.clock.now && ends.delete(port)) ended++;
+    assertEquals(expects.count, ends.size, `step ${step}`);
+  }
+  assert(made > 3000 && ended > 1500, `${made} made, ${ended} ended`);
+  assert(looks < 3 * made, `${looks} looks at ${made}`);
+  // All the rest at once: no sweep takes them all.
+  rig.clock.advance(400_000);
+  const rest = expects.count;
+  let sweeps = 1;
+  while (conntrack.sweep()) sweeps++;
+  assertEquals(expects.count, 0);
+  assert(rest > 500 && sweeps > rest / 300, `${sweeps} sweeps for ${rest}`);
 });

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { HeapArena, MappedArena } from "../../src/arena.ts";
 import { below, Xoshiro } from "../../src/clock.ts";
-import { CT_EXPIRES, FLOW_WORDS } from "../../src/conntrack/flow.ts";
+import { CT_EXPIRES, CT_TIMER, FLOW_WORDS } from "../../src/conntrack/flow.ts";
 import { Wheel } from "../../src/conntrack/wheel.ts";
 import { udp } from "../kit/mod.ts";
 import { Rig } from "./rig.ts";
@@ -11,7 +11,7 @@ const FLOWS = 300;
 for (const start of [0, 1_000_000, 2 ** 31 - 300_000, -(2 ** 31) + 5]) {
   Deno.test(`Wheel finds what a scan finds, from clock ${start} on`, () => {
     const words = new Int32Array(FLOWS * FLOW_WORDS), random = new Xoshiro(start | 1);
-    const wheel = new Wheel(words, FLOWS, new HeapArena());
+    const wheel = new Wheel(words, FLOW_WORDS, CT_TIMER, FLOWS, new HeapArena());
     let now = start | 0, looks = 0, ends = 0;
     wheel.begin(now);
     const live = new Uint8Array(FLOWS), hungAt = new Int32Array(FLOWS);
@@ -63,7 +63,8 @@ for (const start of [0, 1_000_000, 2 ** 31 - 300_000, -(2 ** 31) + 5]) {
 
 Deno.test("Wheel meets everything once after a leap of the clock", () => {
   for (const leap of [300_000, 20_000_000, 2 ** 30, 2 ** 31 - 1, -(2 ** 31), -1_000_000]) {
-    const words = new Int32Array(FLOWS * FLOW_WORDS), wheel = new Wheel(words, FLOWS, new HeapArena());
+    const words = new Int32Array(FLOWS * FLOW_WORDS),
+      wheel = new Wheel(words, FLOW_WORDS, CT_TIMER, FLOWS, new HeapArena());
     wheel.begin(5000);
     for (let ct = 0; ct < FLOWS; ct++) wheel.hang(ct, 5000 + ct * 1000);
     const seen = new Set<number>();
@@ -75,9 +76,9 @@ Deno.test("Wheel meets everything once after a leap of the clock", () => {
 
 Deno.test("Wheels over one arena are one wheel", () => {
   const words = new Int32Array(8 * FLOW_WORDS), buffer = new ArrayBuffer(2 ** 21);
-  const one = new Wheel(words, 8, new MappedArena(buffer, true));
+  const one = new Wheel(words, FLOW_WORDS, CT_TIMER, 8, new MappedArena(buffer, true));
   one.begin(0);
-  const other = new Wheel(words, 8, new MappedArena(buffer, false));
+  const other = new Wheel(words, FLOW_WORDS, CT_TIMER, 8, new MappedArena(buffer, false));
   one.hang(3, 10_000);
   other.hang(5, 10_000);
   other.hang(3, 2000);
