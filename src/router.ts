@@ -227,7 +227,7 @@ export class Router {
     nat6 = this.ipv6.nat;
     // The first data plane finds or lays out what all of them share.
     if (arena.fresh && o.recovered) {
-      this.conntrack.recover();
+      this.conntrack.recover((ct) => nat.adopt(ct));
       nat.rebuild();
     } else if (arena.fresh) {
       writeInitialCounters(config.rules.ipv4, memory.rules);

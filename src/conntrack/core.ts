@@ -208,18 +208,19 @@ export class Conntrack extends HelperHost {
    * Goes on with the memory that another process has left, before the first packet: the indices are made anew, and what
    * the records say of helpers, timeouts and expectations must fit this one's. Helpers and functions go by their
    * number, so they must be listed in the same order as before; rules and timeout policies, too, and `settleRules`
-   * sees to it that they were.
+   * sees to it that they were. `adopt` sees each flow that goes on.
    */
-  recover(): void {
+  recover(adopt?: (ct: number) => void): void {
     const flows = this.flows, w = flows.words;
     const helpers = this.helpers.length, policies = this.timeoutPolicies.length;
     flows.rebuild(this.clock.now, (ct) => {
       const at = ct * FLOW_WORDS;
       if (w[at + CT_HELPER] > helpers) w[at + CT_HELPER] = 0;
       if (w[at + CT_TIMEOUT_POLICY] > policies) w[at + CT_TIMEOUT_POLICY] = 0;
-      w[at + CT_EXPECTING] = 0;
+      if (w[at + CT_EXPECTING] !== 0) w[at + CT_EXPECTING] = 0;
       if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
       if (!flows.corrections.exact) flows.corrections.release(w, at);
+      adopt?.(ct);
     });
     this.expects.rebuild(this.clock.now);
     this.adoptExpects(helpers);

@@ -103,14 +103,39 @@ export class HashIndex {
     this.#shrink();
   }
 
-  /** Takes everything out, and makes room for so many entries. */
-  reset(entries: number): void {
-    const shared = this.#shared;
-    if (shared[COUNT] !== 0) this.slots.fill(0);
+  /**
+   * Puts many entries into an index that has just been made: pairs of hash and value, in an array or its front. One by one
+   * each would be a wait for memory; sorted by their homes they come to slots one behind the other. `same` is asked about
+   * two entries of one hash, and says what stands for both; without it both stay.
+   */
+  fill(
+    pairs: Int32Array,
+    count: number,
+    same: ((there: number, value: number) => number) | null = null,
+  ): void {
+    const shared = this.#shared, slots = this.slots;
     let shift = this.#first;
-    while (shift > this.#last && 1 << (32 - shift) < entries) shift--;
+    while (shift > this.#last && 1 << (32 - shift) < count) shift--;
     shared[SHIFT] = shift;
-    shared[SPLIT] = shared[COUNT] = 0;
+    const sorted = sortByHash(pairs, count, shift - 1);
+    let at = 0, filled = 0;
+    for (let i = 0; i < count * 2; i += 2) {
+      const hash = sorted[i], home = this.home(hash);
+      if (same !== null) {
+        let there = at - 2;
+        while (there >= home && slots[there] !== hash) there -= 2;
+        if (there >= home) {
+          slots[there + 1] = same(slots[there + 1], sorted[i + 1]);
+          continue;
+        }
+      }
+      if (at < home) at = home;
+      slots[at] = hash;
+      slots[at + 1] = sorted[i + 1];
+      at += 2;
+      filled++;
+    }
+    shared[COUNT] = filled;
   }
 
   /** An entry has come. */
@@ -181,4 +206,46 @@ export class HashIndex {
     }
     slots[hole + 1] = 0;
   }
+}
+
+/** Bits of a hash by which pairs are parted first: the parts fit into the cache nearest to the processor but one. */
+const PART_BITS = 8;
+
+/** Pairs in the order of the upper bits of their hashes, all but the lower `shift`; those equal in these as they came. */
+function sortByHash(pairs: Int32Array, count: number, shift: number): Int32Array {
+  const parts = 1 << PART_BITS, partShift = 32 - PART_BITS;
+  const once = new Int32Array(count * 2), twice = new Int32Array(count * 2);
+  // First into parts, then each part in itself: so what is written stays in the cache until it is read.
+  const begins = order(pairs, 0, count * 2, once, new Int32Array(parts + 1), partShift);
+  const rest = partShift - shift;
+  if (rest <= 0) return once;
+  const places = new Int32Array((1 << rest) + 1);
+  for (let part = 0; part < parts; part++) {
+    order(once, part === 0 ? 0 : begins[part - 1], begins[part], twice, places.fill(0), shift);
+  }
+  return twice;
+}
+
+/**
+ * Orders the pairs from `from` to `to` by as many bits of their hashes above `shift` as `places` has words, into the same
+ * place of `out`. Leaves in `places` where each group ends.
+ */
+function order(
+  pairs: Int32Array,
+  from: number,
+  to: number,
+  out: Int32Array,
+  places: Int32Array,
+  shift: number,
+): Int32Array {
+  const mask = places.length - 2;
+  for (let i = from; i < to; i += 2) places[(pairs[i] >>> shift & mask) + 1] += 2;
+  for (let n = 0, at = from; n <= mask; n++) places[n] = at += places[n];
+  for (let i = from; i < to; i += 2) {
+    const group = pairs[i] >>> shift & mask, at = places[group];
+    places[group] = at + 2;
+    out[at] = pairs[i];
+    out[at + 1] = pairs[i + 1];
+  }
+  return places;
 }

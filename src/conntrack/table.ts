@@ -338,25 +338,31 @@ export class FlowTable {
   }
 
   /**
-   * After a restart: index, wheel, free list and count from the records; `adopt` sees each flow that goes on. Half-made
-   * flows of the old process go.
+   * After a restart, in a table just made: index, wheel, free list and count from the records; `adopt` sees each flow that
+   * goes on. Half-made flows of the old process go.
    */
   rebuild(now: number, adopt?: (ct: number) => void): void {
     const w = this.words, shared = this.#shared;
-    shared[FREE] = shared[RETIRED] = shared[COUNT] = 0;
     const high = this.#head[HEAD_HIGH] = Math.min(Math.max(this.#head[HEAD_HIGH], 0), this.capacity);
     this.corrections.rebuild(w.subarray(0, high * FLOW_WORDS));
-    this.wheel.clear(high, now);
-    this.#index.reset(high * 2);
+    this.wheel.begin(now);
+    const pairs = new Int32Array(high * 4);
+    let n = 0;
     for (let ct = high - 1; ct >= 0; ct--) {
+      const at = ct * FLOW_WORDS;
       shared[COUNT]++;
-      if (w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) {
+      if (w[at + CT_STATE] === FLOW_CONFIRMED) {
         adopt?.(ct);
-        this.insert(ct);
-        this.wheel.hang(ct, w[ct * FLOW_WORDS + CT_EXPIRES]);
+        pairs[n++] = this.hash(w, at + CT_ORIGINAL);
+        pairs[n++] = (ct << 1) + 1;
+        pairs[n++] = this.hash(w, at + CT_REPLY);
+        pairs[n++] = (ct << 1) + 2;
+        this.wheel.hang(ct, w[at + CT_EXPIRES]);
       } else {
         this.free(ct);
       }
     }
+    this.#index.fill(pairs, n / 2);
+    shared[INSERTED] += n / 4;
   }
 }

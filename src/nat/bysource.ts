@@ -17,9 +17,7 @@ import {
   CT_BYSOURCE_NEXT,
   CT_BYSOURCE_PREV,
   CT_ORIGINAL,
-  CT_STATE,
   CT_STATUS,
-  FLOW_CONFIRMED,
   FLOW_WORDS,
   IPS_SRC_NAT_DONE,
 } from "../conntrack/flow.ts";
@@ -32,6 +30,9 @@ export class BySource {
   readonly #flows: FlowTable;
   readonly #index: HashIndex;
   readonly #seed: number;
+  /** Pairs of hash and handle + 1, between `adopt` and `rebuild`. */
+  #adopted: Int32Array | null = null;
+  #adoptedWords = 0;
   /** What `touch` has read. */
   readonly #touched = new Int32Array(1);
 
@@ -91,14 +92,29 @@ export class BySource {
     else index.slots[index.find(hash) + 1] = next;
   }
 
-  /** After a restart: the chains from the records. Links of the old process are void. */
+  /** After a restart, before `rebuild`: a flow whose source was bound. Links of the old process are void. */
+  adopt(ct: number): void {
+    const w = this.#flows.words, at = ct * FLOW_WORDS;
+    // What is not written need not be brought back to memory.
+    if (w[at + CT_BYSOURCE_NEXT] !== 0) w[at + CT_BYSOURCE_NEXT] = 0;
+    if (w[at + CT_BYSOURCE_PREV] !== 0) w[at + CT_BYSOURCE_PREV] = 0;
+    if ((w[at + CT_STATUS] & IPS_SRC_NAT_DONE) === 0) return;
+    this.#adopted ??= new Int32Array(this.#flows.capacity * 2);
+    this.#adopted[this.#adoptedWords++] = this.#hash(w, at + CT_ORIGINAL, w[at + CT_ORIGINAL + PROTO]);
+    this.#adopted[this.#adoptedWords++] = ct + 1;
+  }
+
+  /** The index and the chains of what was adopted. */
   rebuild(): void {
+    if (this.#adopted === null) return;
     const w = this.#flows.words;
-    this.#index.reset(this.#flows.high);
-    for (let ct = 0; ct < this.#flows.high; ct++) {
-      const at = ct * FLOW_WORDS;
-      if (w[at + CT_STATE] === FLOW_CONFIRMED && (w[at + CT_STATUS] & IPS_SRC_NAT_DONE) !== 0) this.add(ct);
-    }
+    this.#index.fill(this.#adopted, this.#adoptedWords / 2, (there, value) => {
+      w[(value - 1) * FLOW_WORDS + CT_BYSOURCE_NEXT] = there;
+      w[(there - 1) * FLOW_WORDS + CT_BYSOURCE_PREV] = value;
+      return value;
+    });
+    this.#adopted = null;
+    this.#adoptedWords = 0;
   }
 
   #hash(t: Int32Array, at: number, proto: number): number {

@@ -128,7 +128,12 @@ export class Nat {
     conntrack.registerDestroyFn((ct) => this.#forget(ct));
   }
 
-  /** After a restart on the same memory: call it once the flow table is rebuilt. */
+  /** After a restart on the same memory: a flow goes on. */
+  adopt(ct: number): void {
+    this.#bySource.adopt(ct);
+  }
+
+  /** After `adopt` has seen all that go on, and the flow table is rebuilt. */
   rebuild(): void {
     this.#bySource.rebuild();
     this.#mappings?.rebuild();
