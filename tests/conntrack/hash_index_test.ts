@@ -25,8 +25,15 @@ class Both {
   }
 
   add(hash: number, index = this.index): void {
-    const value = this.#next++, values = this.#byHash.get(hash);
+    const value = this.#next++;
     index.add(hash, value);
+    this.note(hash, value);
+  }
+
+  /** An entry is in the index, in front of those of its hash. */
+  note(hash: number, value: number): void {
+    const values = this.#byHash.get(hash);
+    this.#next = value + 1;
     this.entries.push([hash, value]);
     if (values === undefined) this.#byHash.set(hash, [value]);
     else values.unshift(value);
@@ -150,12 +157,52 @@ Deno.test("HashIndex is never too small for what it was made for, even if all ha
   both.check();
 });
 
-Deno.test("HashIndex.reset empties it and has room for as many as are expected", () => {
-  const both = new Both(100_000), random = new Xoshiro(6);
-  for (let i = 0; i < 700; i++) both.add(random.next());
-  both.index.reset(50_000);
-  assertEquals([both.index.count, both.index.size], [0, 131_072]);
-  assert(both.index.slots.every((word, i) => (i & 1) === 0 || word === 0));
+for (const count of [0, 1, 300, 3000, 3001, 60_000, 100_000]) {
+  Deno.test(`HashIndex.fill with ${count} entries is as good as adding them one by one`, () => {
+    const MOST = 100_000, both = new Both(MOST), random = new Xoshiro(count);
+    const pairs = new Int32Array(count * 2 + 10).fill(7);
+    // The last homes of all, one hash many times, and whatever comes.
+    for (let i = 0; i < count; i++) {
+      both.note(i % 50 === 0 ? -1 - below(random, 3) : i % 31 === 0 ? 99 : random.next(), i + 1);
+      pairs[2 * (count - 1 - i)] = both.entries[i][0];
+      pairs[2 * (count - 1 - i) + 1] = i + 1;
+    }
+    both.index.fill(pairs, count);
+    assert(
+      both.index.size >= 1024 && both.index.size <= Math.max(1024, count * 4),
+      `${both.index.size} homes`,
+    );
+    both.check();
+    for (let step = 0; step < 5000; step++) {
+      if (both.entries.length < MOST && below(random, 2) === 0) both.add(random.next());
+      else if (both.entries.length > 0) both.remove(below(random, both.entries.length));
+    }
+    both.check();
+  });
+}
+
+Deno.test("HashIndex.fill asks what stands for two entries of one hash", () => {
+  const index = new HashIndex(5000, new HeapArena()),
+    random = new Xoshiro(3),
+    chains = new Map<number, number[]>();
+  const pairs = new Int32Array(10_000), links = new Map<number, number>();
+  for (let i = 0; i < 5000; i++) {
+    const hash = below(random, 3) === 0 ? Math.imul(below(random, 40), 0x9e3779b9) : random.next();
+    pairs[2 * i] = hash;
+    pairs[2 * i + 1] = i + 1;
+    chains.set(hash, [i + 1, ...chains.get(hash) ?? []]);
+  }
+  index.fill(pairs, 5000, (there, value) => {
+    links.set(value, there);
+    return value;
+  });
+  assertEquals(index.count, chains.size);
+  for (const [hash, values] of chains) {
+    const [head, ...others] = met(index, hash), found = [head];
+    assertEquals(others, []);
+    for (let link = links.get(head); link !== undefined; link = links.get(link)) found.push(link);
+    assertEquals(found, values);
+  }
 });
 
 Deno.test("HashIndex: indices over one arena are one index", () => {

@@ -63,6 +63,13 @@ Deno.test("BySource lists the flows of each source, the newest first, whatever c
   }
   assert(longest > 20, `${longest} flows of one source`);
   index = new BySource(flows, random, new HeapArena());
+  for (const cts of there) for (const ct of cts) index.adopt(ct);
   index.rebuild();
-  for (let n = 0; n < SOURCES; n++) assertEquals(list(n).sort(), there[n].sort());
+  for (let n = 0; n < SOURCES; n++) assertEquals(list(n).sort(), there[n].toSorted());
+  for (let n = 0; n < SOURCES; n++) {
+    while (there[n].length > 0) {
+      index.remove(there[n].splice(below(random, there[n].length), 1)[0]);
+      assertEquals(list(n).sort(), there[n].toSorted());
+    }
+  }
 });

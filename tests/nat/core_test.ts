@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { ExpectTable } from "../../src/conntrack/expect.ts";
 import {
   CT_NAT_INTERFACE,
   CT_STATUS,
@@ -6,6 +7,8 @@ import {
   IPS_DST_NAT,
   IPS_SRC_NAT,
 } from "../../src/conntrack/flow.ts";
+import { HelperRoster } from "../../src/conntrack/roster.ts";
+import { FlowTable } from "../../src/conntrack/table.ts";
 import type { Nat } from "../../src/nat/core.ts";
 import { NatRange, RANGE_PROTO_OFFSET, RANGE_PROTO_RANDOM } from "../../src/nat/range.ts";
 import { ACCEPT, NEW, OUTPUT, POSTROUTING, PREROUTING, type Verdict } from "../../src/netfilter.ts";
@@ -513,13 +516,22 @@ Deno.test("every flow leaves the by-source index when it dies, confirmed or not"
   }
 });
 
-Deno.test("rebuild finds the mappings of an earlier process again", () => {
+Deno.test("after a restart a socket's next flow leaves as those before", () => {
   const pool = new NatRange().addresses(words("203.0.113.40"), words("203.0.113.47")).ports(2000, 2999);
-  const lab = new Lab({ rules: snat(pool) });
-  const first = kit.parse(lab.pass(LAN, query(1000)));
-  lab.nat.rebuild();
-  const other = kit.parse(lab.pass(LAN, query(1000, { dst: "198.51.100.8" })));
-  assertEquals([other.src, other.sport], [first.src, first.sport]);
+  const memory = {
+    flows: new ArrayBuffer(FlowTable.bytes(1024)),
+    expects: new ArrayBuffer(ExpectTable.bytes(64)),
+    roster: HelperRoster.of([]),
+  };
+  const before = new Lab({ rules: snat(pool), memory });
+  const first = Array.from({ length: 20 }, (_, i) => kit.parse(before.pass(LAN, query(1000 + i))));
+  const after = new Lab({ rules: snat(pool), memory, seed: 2 });
+  after.conntrack.recover((ct) => after.nat.adopt(ct));
+  after.nat.rebuild();
+  for (const [i, { src, sport }] of first.entries()) {
+    const other = kit.parse(after.pass(LAN, query(1000 + i, { dst: "198.51.100.8" })));
+    assertEquals([other.src, other.sport], [src, sport]);
+  }
 });
 
 Deno.test("64,512 flows use as many ports, the next ones die without endless search (L03)", () => {
