@@ -11,8 +11,9 @@
  *
  * Overview: the home of an entry is the upper bits of its hash, so entries stand in the order of their hashes, and a table
  * of twice the size has them in the same order, with gaps. To grow, `split` goes down from `small` to 0, a few homes with
- * each entry that comes: what stands there is taken out and finds its new homes, farther up. To shrink it goes up. Whatever `split` is, one comparison tells an entry's home, so there is one run of slots to read and never an old and
- * a new table; when nothing moves, `split` is 0. Memory is reserved for the largest size, and touched as it is needed.
+ * each entry that comes: what stands there is taken out and finds its new homes, farther up. To shrink it goes up.
+ * Whatever `split` is, one comparison tells an entry's home: there is one run of slots to read, never an old and a new
+ * table. When nothing moves, `split` is 0. Memory is reserved for the largest size, and touched as it is needed.
  *
  * Deletion shifts later entries back instead of leaving tombstones. Runs do not wrap: behind the last home there is room
  * for as many entries as there can be.
@@ -22,8 +23,11 @@
  */
 import type { Arena } from "../arena.ts";
 
-/** In the arena: how far a hash is shifted for its home below the split; the split; entries. */
-const SHIFT = 0, SPLIT = 1, COUNT = 2, SHARED_WORDS = 3;
+/**
+ * In front of the slots, as every look needs both: how far a hash is shifted for its home below the split; the split; how
+ * many entries there are. Slots begin on the next cache line.
+ */
+const SHIFT = 0, SPLIT = 1, COUNT = 2, HEAD = 16;
 /** Bits of the smallest size: 8 KiB of slots, unless there cannot be that many entries. */
 const LEAST_BITS = 10;
 /** Homes that move with an entry that comes or goes: a cache line of slots. */
@@ -31,9 +35,8 @@ const STEP = 8;
 
 /** Hashes and values. */
 export class HashIndex {
-  /** Pairs: hash, value; `home` says where to begin. */
+  /** Pairs of hash and value; `home` says where to begin. */
   readonly slots: Int32Array;
-  readonly #shared: Int32Array;
   /** The shift at the smallest and at the largest size. */
   readonly #first: number;
   readonly #last: number;
@@ -46,19 +49,18 @@ export class HashIndex {
     while ((1 << bits) < most * 2) bits++;
     this.#last = 33 - bits;
     this.#first = 33 - Math.min(bits, LEAST_BITS);
-    const shared = this.#shared = arena.int32(SHARED_WORDS);
-    if (arena.fresh) shared[SHIFT] = this.#first;
-    this.slots = arena.int32(((1 << bits) + most + 1) * 2);
+    this.slots = arena.int32(HEAD + ((1 << bits) + most + 1) * 2);
+    if (arena.fresh) this.slots[SHIFT] = this.#first;
   }
 
   /** Entries. */
   get count(): number {
-    return this.#shared[COUNT];
+    return this.slots[COUNT];
   }
 
   /** Homes of the size that it has, or is about to have. */
   get size(): number {
-    return 2 << (32 - this.#shared[SHIFT]);
+    return 2 << (32 - this.slots[SHIFT]);
   }
 
   /**
@@ -66,8 +68,8 @@ export class HashIndex {
    * then at `home + 2`, and so on until a value is 0.
    */
   home(hash: number): number {
-    const shift = this.#shared[SHIFT], home = hash >>> shift;
-    return (home < this.#shared[SPLIT] ? home : hash >>> (shift - 1)) << 1;
+    const slots = this.slots, shift = slots[SHIFT], home = hash >>> shift;
+    return HEAD + ((home < slots[SPLIT] ? home : hash >>> (shift - 1)) << 1);
   }
 
   /** Where an entry of this hash stands in `slots`, the latest; or the empty slot where its run ends. */
@@ -76,6 +78,11 @@ export class HashIndex {
     let at = this.home(hash);
     while (slots[at + 1] !== 0 && slots[at] !== hash) at += 2;
     return at;
+  }
+
+  /** The value in the `n`-th slot behind the home of a hash, 0 when it is empty; behind the last comes the first. */
+  neighbour(hash: number, n: number): number {
+    return this.slots[HEAD + (this.home(hash) - HEAD + 2 * n) % (2 * this.size) + 1];
   }
 
   /** Adds an entry; among those of its hash the latest is met first. `value` is not 0. */
@@ -89,7 +96,7 @@ export class HashIndex {
     }
     slots[at] = hash;
     slots[at + 1] = value;
-    this.#shared[COUNT]++;
+    slots[COUNT]++;
     this.#grow();
   }
 
@@ -99,7 +106,7 @@ export class HashIndex {
     let at = this.home(hash);
     for (; slots[at + 1] !== value; at += 2) if (slots[at + 1] === 0) return;
     this.#vacate(at);
-    this.#shared[COUNT]--;
+    slots[COUNT]--;
     this.#shrink();
   }
 
@@ -113,12 +120,12 @@ export class HashIndex {
     count: number,
     same: ((there: number, value: number) => number) | null = null,
   ): void {
-    const shared = this.#shared, slots = this.slots;
+    const slots = this.slots;
     let shift = this.#first;
     while (shift > this.#last && 1 << (32 - shift) < count) shift--;
-    shared[SHIFT] = shift;
+    slots[SHIFT] = shift;
     const sorted = sortByHash(pairs, count, shift - 1);
-    let at = 0, filled = 0;
+    let at = HEAD, filled = 0;
     for (let i = 0; i < count * 2; i += 2) {
       const hash = sorted[i], home = this.home(hash);
       if (same !== null) {
@@ -135,18 +142,18 @@ export class HashIndex {
       at += 2;
       filled++;
     }
-    shared[COUNT] = filled;
+    slots[COUNT] = filled;
   }
 
   /** An entry has come. */
   #grow(): void {
-    const shared = this.#shared, count = shared[COUNT], small = 1 << (32 - shared[SHIFT]);
+    const slots = this.slots, count = slots[COUNT], small = 1 << (32 - slots[SHIFT]);
     if (count <= small >> 1) return;
-    let split = shared[SPLIT];
+    let split = slots[SPLIT];
     if (split === 0) {
-      if (count <= small || shared[SHIFT] <= this.#last) return;
-      shared[SHIFT]--;
-      split = shared[SPLIT] = small * 2;
+      if (count <= small || slots[SHIFT] <= this.#last) return;
+      slots[SHIFT]--;
+      split = slots[SPLIT] = small * 2;
     }
     const end = Math.max(split - STEP, 0);
     this.#move(end << 1, split << 1, end);
@@ -154,13 +161,13 @@ export class HashIndex {
 
   /** An entry has gone. */
   #shrink(): void {
-    const shared = this.#shared, small = 1 << (32 - shared[SHIFT]), split = shared[SPLIT];
-    if (shared[COUNT] >= small >> 2 || (split === 0 && shared[SHIFT] >= this.#first)) return;
+    const slots = this.slots, small = 1 << (32 - slots[SHIFT]), split = slots[SPLIT];
+    if (slots[COUNT] >= small >> 2 || (split === 0 && slots[SHIFT] >= this.#first)) return;
     const end = Math.min(split + STEP, small);
     this.#move(split << 2, end << 2, end);
     if (end < small) return;
-    shared[SHIFT]++;
-    shared[SPLIT] = 0;
+    slots[SHIFT]++;
+    slots[SPLIT] = 0;
   }
 
   /**
@@ -170,7 +177,7 @@ export class HashIndex {
   #move(from: number, to: number, split: number): void {
     const slots = this.slots;
     let moving = this.#moving, count = 0;
-    for (let at = from; at < to || slots[at + 1] !== 0; at += 2) {
+    for (let at = HEAD + from, end = HEAD + to; at < end || slots[at + 1] !== 0; at += 2) {
       const value = slots[at + 1];
       if (value === 0) continue;
       if (count === moving.length) moving = this.#makeRoom();
@@ -178,7 +185,7 @@ export class HashIndex {
       moving[count++] = value;
       slots[at + 1] = 0;
     }
-    this.#shared[SPLIT] = split;
+    slots[SPLIT] = split;
     for (let i = 0; i < count; i += 2) {
       const hash = moving[i];
       let at = this.home(hash);

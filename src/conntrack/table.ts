@@ -333,8 +333,7 @@ export class FlowTable {
    * of a new flow when the table is full.
    */
   neighbour(hash: number, n: number): number {
-    const index = this.#index;
-    return (index.slots[(index.home(hash) + 2 * n) % (2 * index.size) + 1] - 1) >> 1;
+    return (this.#index.neighbour(hash, n) - 1) >> 1;
   }
 
   /**
