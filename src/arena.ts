@@ -13,7 +13,8 @@
 export interface Arena {
   /** Nobody has used it before: what is taken has to be initialized. */
   readonly fresh: boolean;
-  int32(length: number): Int32Array<ArrayBuffer>;
+  /** `soon`: so many words in front are going to be used by packets, which must not wait until there is memory for them. */
+  int32(length: number, soon?: number): Int32Array<ArrayBuffer>;
   float64(length: number): Float64Array<ArrayBuffer>;
   uint8(length: number): Uint8Array<ArrayBuffer>;
 }

@@ -13,7 +13,7 @@
  * of twice the size has them in the same order, with gaps. To grow, `split` goes down from `small` to 0, a few homes with
  * each entry that comes: what stands there is taken out and finds its new homes, farther up. To shrink it goes up.
  * Whatever `split` is, one comparison tells an entry's home: there is one run of slots to read, never an old and a new
- * table. When nothing moves, `split` is 0. Memory is reserved for the largest size, and touched as it is needed.
+ * table. When nothing moves, `split` is 0. Memory for the largest size is there from the start.
  *
  * Deletion shifts later entries back instead of leaving tombstones. Runs do not wrap: behind the last home there is room
  * for as many entries as there can be.
@@ -49,7 +49,8 @@ export class HashIndex {
     while ((1 << bits) < most * 2) bits++;
     this.#last = 33 - bits;
     this.#first = 33 - Math.min(bits, LEAST_BITS);
-    this.slots = arena.int32(HEAD + ((1 << bits) + most + 1) * 2);
+    const homes = HEAD + (2 << bits);
+    this.slots = arena.int32(homes + (most + 1) * 2, homes);
     if (arena.fresh) this.slots[SHIFT] = this.#first;
   }
 

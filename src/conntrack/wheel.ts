@@ -43,8 +43,8 @@ export class Wheel {
     this.#stride = stride;
     this.#timer = timer;
     this.#position = arena.int32(1);
-    this.#heads = arena.int32(SLOTS);
-    this.#links = arena.int32(capacity * LINK_WORDS);
+    this.#heads = arena.int32(SLOTS, SLOTS);
+    this.#links = arena.int32(capacity * LINK_WORDS, capacity * LINK_WORDS);
   }
 
   /** What time it is, before the first flow. */

@@ -19,6 +19,8 @@ const SHARE_WORDS = 16;
 const SHARE_BYTES = 1 << 16;
 /** Bytes mapped at once, when a piece is not larger: a huge page. */
 const CHUNK = 1 << 21;
+/** Words of the smallest page. */
+const PAGE_WORDS = 1024;
 
 /** The memory that data planes begin with. */
 export class Share {
@@ -60,8 +62,12 @@ export class SharedArena implements Arena {
     this.#chunks = share.chunks;
   }
 
-  int32(length: number): Int32Array<ArrayBuffer> {
-    return this.#room(length * 4).int32(length);
+  int32(length: number, soon = 0): Int32Array<ArrayBuffer> {
+    const words = this.#room(length * 4).int32(length);
+    // The kernel gives a page when it is first written to. A huge one takes it a quarter of a millisecond, and many times
+    // that when it has to move others out of the way.
+    for (let at = 0; this.fresh && at < soon; at += PAGE_WORDS) words[at] = 0;
+    return words;
   }
 
   float64(length: number): Float64Array<ArrayBuffer> {
