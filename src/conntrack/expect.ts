@@ -258,12 +258,10 @@ export class ExpectTable {
     return this.#buckets[this.#bucket(t, at)];
   }
 
-  /** After a restart: index, wheel, free list and count from the records. */
+  /** After a restart, in a table just made: index, wheel, free list and count from the records. */
   rebuild(now: number): void {
     const w = this.words, shared = this.#shared;
-    this.#buckets.fill(0);
-    this.wheel.clear(this.capacity, now);
-    shared[FREE] = shared[COUNT] = shared[LATEST] = 0;
+    this.wheel.begin(now);
     shared[HIGH] = this.capacity;
     // Newest first holds no longer within a chain; it matters only where masks overlap, which `expectRelated` refuses.
     for (let exp = this.capacity - 1; exp >= 0; exp--) {

@@ -47,15 +47,8 @@ export class Wheel {
     this.#links = arena.int32(capacity * LINK_WORDS, capacity * LINK_WORDS);
   }
 
-  /** What time it is, before the first flow. */
+  /** What time it is, before the first flow is hung. */
   begin(now: number): void {
-    this.#position[0] = now;
-  }
-
-  /** Nothing hangs any more, of flows up to `high`. */
-  clear(high: number, now: number): void {
-    this.#links.fill(0, 0, high * LINK_WORDS);
-    this.#heads.fill(0);
     this.#position[0] = now;
   }
 
