@@ -102,6 +102,17 @@ export interface RouterOptions {
   readonly log: (line: string) => void;
 }
 
+/** Those parts of a router that its hooks do not show: for who looks on (`src/explain`), not for who routes. */
+export interface RouterParts {
+  readonly nat: Nat;
+  readonly routing: Routing;
+  readonly forwarder: Forwarder;
+  readonly errors: IcmpErrors;
+  readonly redirects: Redirects;
+  readonly rejects: Reject;
+  readonly local: LocalStack;
+}
+
 /** The room that a configuration needs in memory. */
 export function geometryOf(config: ValidConfig): Geometry {
   return {
@@ -123,6 +134,7 @@ export class Router {
   readonly defrag: Defrag;
   /** Null where `weir.fastpath` is 0. */
   readonly fastpath: FastPath | null;
+  readonly parts: RouterParts;
 
   readonly #memory: Memory;
   readonly #random: Random;
@@ -247,6 +259,15 @@ export class Router {
       conntrack: this.conntrack,
       nat,
       defrag: this.defrag,
+    };
+    this.parts = {
+      nat,
+      routing,
+      forwarder: this.#forwarder,
+      errors,
+      redirects: this.#redirects,
+      rejects: this.#rejects,
+      local: this.#local,
     };
     this.fastpath = sysctl.get("weir.fastpath") === 0 ? null : new FastPath({
       conntrack: this.conntrack,

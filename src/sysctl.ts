@@ -138,6 +138,11 @@ export class Sysctl {
     }
   }
 
+  /** The same values but for one. */
+  with(name: string, value: number): Sysctl {
+    return new Sysctl({ ...Object.fromEntries(this.#values), [name]: value });
+  }
+
   /** The value set, or the default. */
   get(name: string): number {
     const entry = SYSCTLS[name];

@@ -8,6 +8,7 @@ import { nearest } from "../config/problems.ts";
 import { check } from "./check.ts";
 import { type Command, Refused, Usage } from "./command.ts";
 import { conntrack } from "./conntrack.ts";
+import { explain } from "./explain.ts";
 import { helpOf, overview } from "./help.ts";
 import { helpers } from "./helpers.ts";
 import { importCommand } from "./import.ts";
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   metrics,
   save,
   importCommand,
+  explain,
   replay,
 ];
 

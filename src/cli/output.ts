@@ -31,3 +31,9 @@ export function columns(head: readonly string[], rows: readonly (readonly (strin
       .join("  ").trimEnd()
   ).join("\n");
 }
+
+/** What standard output is: a terminal has a width, and colours unless NO_COLOR says no. */
+export function screen(): { width?: number; color: boolean } {
+  if (!Deno.stdout.isTerminal()) return { color: false };
+  return { width: Math.max(40, Deno.consoleSize().columns), color: !Deno.noColor };
+}

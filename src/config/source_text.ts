@@ -21,6 +21,16 @@ export function printProperty(key: string, value: Value, indent: number): string
   return name + printValue(value, indent, indent + name.length);
 }
 
+/** A value on one line, however long. */
+export function printLine(value: Value): string {
+  if (value instanceof Map) {
+    const entries = [...value].map(([key, inner]) => `${printKey(key)}: ${printLine(inner)}`);
+    return entries.length === 0 ? "{}" : `{ ${entries.join(", ")} }`;
+  }
+  if (Array.isArray(value)) return `[${value.map(printLine).join(", ")}]`;
+  return printScalar(value as string | number | boolean);
+}
+
 /** A value whose lines after the first begin with `indent` blanks; the first begins at column `at`. A comma follows. */
 function printValue(value: Value, indent: number, at: number): string {
   const line = oneLine(value);

@@ -29,8 +29,10 @@ export class VirtualRouter {
   readonly router: Router;
   readonly memory: Memory;
   readonly clock: Clock = { now: 0, wall: 0 };
+  readonly config: ValidConfig;
 
   constructor(config: ValidConfig, o: VirtualOptions) {
+    this.config = config;
     const geometry = geometryOf(config);
     this.memory = Memory.create(new ArrayBuffer(Memory.bytes(geometry)), geometry);
     const copy = (p: Packet) => p.bytes.slice(0, p.length);
@@ -68,21 +70,21 @@ export class VirtualRouter {
 
   /** A packet arrives at interface `iface`. Longer than any IP packet: it is cut, and dies for its length. */
   receive(iface: number, bytes: Uint8Array): void {
-    this.#fill(bytes, iface);
-    this.router.receive(this.router.packet, iface);
+    this.router.receive(this.load(iface, bytes), iface);
   }
 
   /** A packet comes from the host device. */
   receiveHost(bytes: Uint8Array): void {
-    this.#fill(bytes, 0);
-    this.router.receiveHost(this.router.packet);
+    this.router.receiveHost(this.load(0, bytes));
   }
 
-  #fill(bytes: Uint8Array, iface: number): void {
+  /** Puts a packet from interface `iface` into the router's receive slot. */
+  load(iface: number, bytes: Uint8Array): Packet {
     const p = this.router.packet;
     const whole = bytes.length > MAX_PACKET ? bytes.subarray(0, MAX_PACKET) : bytes;
     p.bytes.set(whole);
     p.reset(iface, whole.length);
+    return p;
   }
 
   /** Packets that died, by reason; reasons without any are left out. */

@@ -1,0 +1,170 @@
+/** `weir explain CONFIG --in IFACE PACKET`: how a packet would go through a router, and why. */
+
+import { type Explanation, PacketTextError, parsePacket, printExplanation } from "../explain/mod.ts";
+import { Explainer } from "../explain/mod.ts";
+import { PcapngError, readPcapng } from "../replay/pcapng.ts";
+import { type Command, Refused, Usage } from "./command.ts";
+import { counted, load, validated } from "./load.ts";
+import { print, screen } from "./output.ts";
+
+export const explain: Command = {
+  name: "explain",
+  usage: "CONFIG --in IFACE PACKET [--after TIME] [--in IFACE PACKET …] [--verbose] [--json]",
+  summary: "tells how a packet would go through a router, rule by rule, and why",
+  help: `
+Sends PACKET into the router that CONFIG describes, by interface IFACE, and prints its way: which flow it belongs to, each
+rule that was asked and what it said, translation, helper, route, and what leaves where, or why nothing does. It is the
+router that \`run\` would make, in memory, with a clock that stands still: no devices, no privilege.
+
+Several packets go in one after the other, each by the interface of the last --in before it, so that an answer, or what
+a helper has announced, can be explained too.
+
+PACKET is one word, in quotes:
+  "tcp 192.0.2.2:1000 > 203.0.113.9:80 syn"              flags, seq, ack, win; a SYN when nothing is said
+  'udp [2001:db8::2]:1000 > [2001:db8::9]:53 "text"'     a payload as text or hex:0102
+  "icmp 192.0.2.2 > 203.0.113.9 echo-request id 5"       other types by name, or type and code
+  "icmp 203.0.113.9 > 192.0.2.2 unreachable code 3 about (udp 192.0.2.2:1000 > 203.0.113.9:53)"
+  with ttl, tos, id, len, mark (what it is marked with when it comes in); or a line that explain has printed
+  4500001c…                                              the bytes of an IP packet
+  FILE.pcapng                                            all packets of a capture, by its own interfaces and times
+
+  --in IFACE     the interface by which the packets behind it come in
+  --after TIME   time passes before the next packet: 2s, 500ms, 5m, 1h
+  --verbose      every rule that was asked, and the ways of answers; without it rows of rules that did not match are
+                 counted
+  --seed N       where chance begins (ports that NAT chooses); 1 by default
+  --json         prints an array, one object for each packet
+
+Example:
+  $ weir explain examples/gateway.ts --in wan "tcp 198.51.100.2:4000 > 192.0.2.2:22"
+  in wan: IPv4 198.51.100.2:4000 > 192.0.2.2:22 TCP SYN seq 1 win 64240 len 0
+  …
+  dropped: policy-drop, by filter FORWARD policy`,
+  async run(args) {
+    const asked = read(args);
+    const valid = validated(asked.config, (await load(asked.config)).config);
+    const explainer = new Explainer(valid, { seed: asked.seed });
+    const explained: Explanation[] = [], texts: string[] = [];
+    const style = { ...screen(), verbose: asked.verbose };
+    for (const [i, step] of asked.steps.entries()) {
+      if ("after" in step) {
+        explainer.advance(step.after);
+        texts.push(`after ${step.text}`);
+        continue;
+      }
+      for (const packet of packetsOf(step, i, explainer)) {
+        explainer.advance(packet.wait);
+        const explanation = attempt(() => explainer.send(packet.interface, packet.bytes, packet.mark));
+        explained.push(explanation);
+        texts.push(printExplanation(explanation, style));
+      }
+    }
+    print(asked.json ? JSON.stringify(explained, hexBytes) : texts.join("\n\n"));
+    return 0;
+  },
+};
+
+/** What is to happen: time passes, or a packet comes in. */
+type Asked = { readonly after: number; readonly text: string } | Given;
+
+/** A packet as it was given. */
+interface Given {
+  readonly interface: string | null;
+  readonly packet: string;
+}
+
+/** The command line. Its order counts, which is why no parser of options does it. */
+function read(args: readonly string[]) {
+  const steps: Asked[] = [], words: string[] = [];
+  let iface: string | null = null, seed = 1, verbose = false, json = false;
+  for (let i = 0; i < args.length; i++) {
+    const [, name, inline] = /^(--[a-z]+)(?:=(.*))?$/s.exec(args[i]) ?? [];
+    const value = () => {
+      const text = inline ?? args[++i];
+      if (text === undefined || text === "") throw new Usage(`${name} is followed by a value`);
+      return text;
+    };
+    if (name === "--in") iface = value();
+    else if (name === "--after") {
+      const text = value();
+      steps.push({ after: milliseconds(text), text });
+    } else if (name === "--seed") {
+      const text = value();
+      seed = Number(text);
+      if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
+        throw new Usage(`--seed ${text}: a whole number from 0 to 4294967295`);
+      }
+    } else if (args[i] === "--verbose" || args[i] === "-v") verbose = true;
+    else if (args[i] === "--json") json = true;
+    else if (args[i].startsWith("-")) throw new Usage(`unknown option ${args[i]}`);
+    else if (words.push(args[i]) > 1) {
+      if (iface === null && !isCapture(args[i])) {
+        throw new Usage("--in says by which interface the packet comes in");
+      }
+      steps.push({ interface: iface, packet: args[i] });
+    }
+  }
+  if (words.length === 0) throw new Usage("CONFIG is missing");
+  if (words.length === 1) throw new Usage("PACKET is missing");
+  return { config: words[0], steps, seed, verbose, json };
+}
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function milliseconds(text: string): number {
+  const [, number, unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
+  if (number === undefined) throw new Usage(`--after ${text}: a time such as 2s, 500ms, 5m, 1h`);
+  return Number(number) * UNITS[unit];
+}
+
+function isCapture(word: string): boolean {
+  return /\.pcapng$/i.test(word);
+}
+
+/** A packet to send, and how long after the one before. */
+interface Coming {
+  readonly interface: string;
+  readonly bytes: Uint8Array;
+  readonly mark: number;
+  readonly wait: number;
+}
+
+function packetsOf(given: Given, number: number, explainer: Explainer): Coming[] {
+  if (isCapture(given.packet)) return captured(given, explainer);
+  try {
+    return [{ interface: given.interface!, ...parsePacket(given.packet), wait: 0 }];
+  } catch (error) {
+    if (!(error instanceof PacketTextError)) throw error;
+    const quotes = /\s/.test(given.packet) || number > 0 ? "" : " (a packet is one word, in quotes)";
+    throw new Usage(`${given.packet}: ${error.message}${quotes}`);
+  }
+}
+
+/** The packets of a capture, by their own interfaces, or by that of --in where the router has no such one. */
+function captured({ interface: iface, packet: path }: Given, explainer: Explainer): Coming[] {
+  const capture = attempt(() => readPcapng(Deno.readFileSync(path)), path);
+  if (capture.packets.length === 0) throw new Refused(`${path}: there is no packet in it`);
+  let before = capture.packets[0].time;
+  return capture.packets.map(({ interface: number, time, bytes }) => {
+    const own = capture.interfaces[number].name, name = explainer.has(own) ? own : iface ?? own;
+    const wait = Math.max(0, Number(time - before) / 1_000_000);
+    if (time > before) before = time;
+    return { interface: name, bytes, mark: 0, wait };
+  });
+}
+
+function attempt<T>(f: () => T, path?: string): T {
+  try {
+    return f();
+  } catch (error) {
+    if (error instanceof RangeError) throw new Refused(error.message);
+    const known = error instanceof PcapngError || path !== undefined && error instanceof Error;
+    if (known) throw new Refused(`${path}: ${error.message.replace(/ \(os error \d+\).*/, "")}`);
+    throw error;
+  }
+}
+
+/** Bytes are text in JSON. */
+function hexBytes(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? value.toHex() : value;
+}

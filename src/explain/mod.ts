@@ -1,0 +1,12 @@
+/**
+ * Why packets go as they go.
+ *
+ * Overview: `Explainer` is a router that says how each packet went, `Explanation` is what it says, `printExplanation`
+ * makes text of it, and `parsePacket` makes packets of text. `weir explain` and `testRouter` are what people see of it.
+ *
+ * @module
+ */
+export { Explainer, type ExplainerOptions } from "./explainer.ts";
+export type * from "./explanation.ts";
+export { type PacketText, PacketTextError, parsePacket } from "./packet_text.ts";
+export { printExplanation, type PrintOptions } from "./print.ts";
