@@ -9,5 +9,8 @@ import type { RuleSpec } from "../tables/entry.ts";
 export function ruleText(rule: RuleSpec, family: Family): string {
   if (rule.line !== undefined) return rule.line;
   const said = sayRule(rule, family);
-  return said === null ? saveRule(rule, family).trim() : printLine(said);
+  if (said === null) return saveRule(rule, family).trim();
+  const text = printLine(said),
+    hasFunction = rule.matches.some(({ extension }) => extension.name === "function");
+  return hasFunction ? text.replace(/\bmatch: "([\w$]+)"/, "match: $1") : text; // it is a name, not a text
 }
