@@ -72,9 +72,9 @@ const TOTALS = (RING + RING_ENTRIES * COMMAND_WORDS) / 2;
 export const COMMAND_RUN = 0, COMMAND_STOP = 1;
 /**
  * Commands in the ring, each with its arguments and, in their place, what it answers:
- * helper → nothing; helper → flows and expectations let go of.
+ * helper → nothing; helper → flows and expectations let go of; nothing → nothing.
  */
-export const LOAD_HELPER = 1, UNLOAD_HELPER = 2;
+export const LOAD_HELPER = 1, UNLOAD_HELPER = 2, ZERO_RULES = 3;
 /** Values of CONTROL_STATUS. */
 export const STATUS_STARTING = 0, STATUS_RUNNING = 1, STATUS_STOPPED = 2;
 

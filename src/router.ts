@@ -32,7 +32,7 @@ import { postrouting } from "./hooks/postrouting.ts";
 import { prerouting, preroutingRefused } from "./hooks/prerouting.ts";
 import { type FamilyTables, type State, tablesOf } from "./hooks/state.ts";
 import { RateLimitedLog } from "./log.ts";
-import { type Geometry, LOAD_HELPER, type Memory, UNLOAD_HELPER } from "./memory.ts";
+import { type Geometry, LOAD_HELPER, type Memory, UNLOAD_HELPER, ZERO_RULES } from "./memory.ts";
 import { Nat } from "./nat/core.ts";
 import { ACCEPT, DROP, ICMP, ICMPV6, Reason, TCP, type Verdict } from "./netfilter.ts";
 import { Defrag, firstFragmentCut, misfitAt } from "./packet/defrag.ts";
@@ -327,6 +327,11 @@ export class Router {
   command(words: Int32Array): void {
     const helper = words[1];
     words.fill(0, 1);
+    if (words[0] === ZERO_RULES) {
+      this.settle(); // what is kept apart has been counted before
+      this.#memory.rules.fill(0);
+      return;
+    }
     if (helper < 0 || helper >= this.conntrack.helpers.length) return;
     if (words[0] === LOAD_HELPER) this.conntrack.loadHelper(helper);
     else if (words[0] === UNLOAD_HELPER) {

@@ -16,6 +16,7 @@ import { metrics } from "./metrics.ts";
 import { complain, print } from "./output.ts";
 import { pinholes } from "./pinholes.ts";
 import { replay } from "./replay.ts";
+import { rules } from "./rules.ts";
 import { run } from "./run.ts";
 import { save } from "./save.ts";
 
@@ -27,6 +28,7 @@ export const COMMANDS: readonly Command[] = [
   helpers,
   pinholes,
   metrics,
+  rules,
   save,
   importCommand,
   explain,

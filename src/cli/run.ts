@@ -3,6 +3,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { planDevices } from "../control/plan.ts";
 import { supervise } from "../control/supervisor.ts";
+import { listRules } from "../config/rule_listing.ts";
 import type { ValidConfig } from "../config/valid.ts";
 import { isWorkers, WORKERS_MAX } from "../config/validate.ts";
 import type { Memory } from "../memory.ts";
@@ -52,6 +53,7 @@ Example:
       config: url.href,
       plan: planDevices(valid),
       geometry: geometryOf(valid),
+      rules: { slots: valid.counters, tables: listRules(valid.rules) },
       workers: asked ?? valid.workers,
       keep: (memory) => isOf(memory, valid),
     });

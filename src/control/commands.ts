@@ -1,5 +1,5 @@
 /** What a running router does when it is asked through its control socket. */
-import { LOAD_HELPER, type Memory, UNLOAD_HELPER } from "../memory.ts";
+import { LOAD_HELPER, type Memory, UNLOAD_HELPER, ZERO_RULES } from "../memory.ts";
 import { CommandError, type Handlers, type Request, type Result } from "./socket.ts";
 
 /** The data plane, as commands see it. */
@@ -14,6 +14,10 @@ export function commandsOf(plane: Commanded): Handlers {
   return {
     "load-helper": (request) => helper(plane, request, LOAD_HELPER),
     "unload-helper": (request) => helper(plane, request, UNLOAD_HELPER),
+    "zero-rules": async () => {
+      await plane.command(ZERO_RULES, []);
+      return {};
+    },
   };
 }
 

@@ -24,6 +24,7 @@ import type { Geometry, Memory } from "../memory.ts";
 import { commandsOf } from "./commands.ts";
 import { type DevicePlan, Devices } from "./devices.ts";
 import { IpError } from "./ip.ts";
+import { removeRules, type RulesFile, writeRules } from "./rules_file.ts";
 import { CommandError, ControlSocket, socketPath } from "./socket.ts";
 import { openState, type State, StateError } from "./state_file.ts";
 import { type Output, standardOutput, Status } from "./status.ts";
@@ -36,6 +37,8 @@ export interface Job {
   readonly config: string;
   readonly plan: DevicePlan;
   readonly geometry: Geometry;
+  /** What its rule counters mean, for other processes. */
+  readonly rules?: RulesFile;
   /** Says whether to go on with the flows of a process that was killed. Default: never. */
   readonly keep?: (memory: Memory) => boolean;
   /** Directory of the state file, when it is not the usual one. */
@@ -70,6 +73,7 @@ export async function supervise(job: Job): Promise<number> {
   let code = 0;
   try {
     state = openState(job);
+    if (job.rules !== undefined) writeRules(state.path, job.rules);
     for (const i of job.plan.interfaces) state.memory.setInterfaceName(i.index, i.name);
     if (job.plan.host) state.memory.setInterfaceName(0, job.plan.host.device);
     status = new Status(state.memory, job.output ?? standardOutput());
@@ -108,6 +112,8 @@ export async function supervise(job: Job): Promise<number> {
   socket?.close();
   const gone = plane === undefined || state === undefined || await plane.stop(state);
   devices?.close();
+  // While the name is this process's.
+  if (gone && state !== undefined && job.rules !== undefined) removeRules(state.path);
   if (gone) state?.close(true);
   return code;
 }

@@ -25,7 +25,7 @@ import { hex } from "../tables/kinds.ts";
 import * as T from "../tables/table.ts";
 import { Conditions } from "./conditions.ts";
 import type { AskedRule, TableStep } from "./explanation.ts";
-import { ruleText } from "./rule_text.ts";
+import { ruleText } from "../config/rule_listing.ts";
 
 const RULE_DROP = Reason["rule-drop"], POLICY_DROP = Reason["policy-drop"];
 const HOTDROP = Reason["match-hotdrop"], LOOP = Reason.loop;
