@@ -53,12 +53,35 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "fastpath",
   ],
   replay: [...VOCABULARY, "packet", "conntrack", "config", "memory", "router"],
+  explain: [
+    ...VOCABULARY,
+    "packet",
+    "conntrack",
+    "routing",
+    "tables",
+    "matches",
+    "config",
+    "router",
+    "replay",
+  ],
   dataplane: [...VOCABULARY, "packet", "conntrack", "routing", "config", "memory", "router", "ffi"],
   control: [...VOCABULARY, "packet", "conntrack", "config", "memory", "dataplane", "ffi"],
-  cli: [...VOCABULARY, "conntrack", "config", "memory", "router", "dataplane", "control", "replay", "_std"],
+  cli: [
+    ...VOCABULARY,
+    "conntrack",
+    "tables",
+    "config",
+    "memory",
+    "router",
+    "dataplane",
+    "control",
+    "replay",
+    "explain",
+    "_std",
+  ],
   _std: [],
   ffi: [],
-  mod: ["netfilter", "packet", "conntrack", "tables", "helpers", "config", "cli"],
+  mod: ["netfilter", "packet", "conntrack", "tables", "helpers", "config", "explain", "cli"],
 };
 
 /** Parts that get time, chance, devices and storage as arguments. */
@@ -82,6 +105,7 @@ const PURE = [
   "fastpath",
   "config",
   "replay",
+  "explain",
 ];
 
 /** What a pure part has no business with. */

@@ -10,3 +10,4 @@ export { Explainer, type ExplainerOptions } from "./explainer.ts";
 export type * from "./explanation.ts";
 export { type PacketText, PacketTextError, parsePacket } from "./packet_text.ts";
 export { printExplanation, type PrintOptions } from "./print.ts";
+export { type Tested, TestRouter, testRouter, type TestRouterOptions } from "./testing.ts";

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { files, ROOT } from "../tree.ts";
 import { Folder, weir } from "./weir.ts";
 
-for (const example of files("examples").filter((path) => path.endsWith(".ts"))) {
+for (const example of files("examples").filter((path) => /(?<!_test)\.ts$/.test(path))) {
   Deno.test(`weir check ${example} finds no mistake`, async () => {
     assertEquals(await weir(["check", example]), {
       code: 0,

@@ -39,7 +39,7 @@ Deno.test("weir save prints the rules of one family", async () => {
   ]);
 });
 
-for (const example of files("examples").filter((path) => path.endsWith(".ts"))) {
+for (const example of files("examples").filter((path) => /(?<!_test)\.ts$/.test(path))) {
   if (example === "examples/custom_match.ts") continue;
   Deno.test({
     name: `weir save ${example} prints what iptables-legacy-save prints of it`,
