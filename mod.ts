@@ -35,14 +35,6 @@ export { type DefinedRouter, defineRouter } from "./src/config/define.ts";
 export type * from "./src/config/types.ts";
 export { ConfigError, validate, type ValidConfig } from "./src/config/validate.ts";
 export * from "./src/helpers/mod.ts";
-export {
-  PacketTextError,
-  type Tested,
-  TestRouter,
-  testRouter,
-  type TestRouterOptions,
-} from "./src/explain/mod.ts";
-export type * from "./src/explain/explanation.ts";
 export type { ConntrackHelper, HelperLimits, OnFailure } from "./src/conntrack/helper.ts";
 export type { Packet } from "./src/packet/packet.ts";
 

@@ -14,7 +14,7 @@
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { testRouter } from "weir";
+import { testRouter } from "weir/testing";
 import gateway from "./gateway.ts";
 
 const CLIENT = "192.0.2.2", SERVER = "198.51.100.2", OUTER = "198.51.100.1";

@@ -57,6 +57,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     ...VOCABULARY,
     "packet",
     "conntrack",
+    "nat",
     "routing",
     "tables",
     "matches",
@@ -81,7 +82,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   _std: [],
   ffi: [],
-  mod: ["netfilter", "packet", "conntrack", "tables", "helpers", "config", "explain", "cli"],
+  testing: ["explain", "helpers"],
+  mod: ["netfilter", "packet", "conntrack", "tables", "helpers", "config", "cli"],
 };
 
 /** Parts that get time, chance, devices and storage as arguments. */

@@ -1,15 +1,22 @@
 /** `weir explain CONFIG --in IFACE PACKET`: how a packet would go through a router, and why. */
 
-import { type Explanation, PacketTextError, parsePacket, printExplanation } from "../explain/mod.ts";
-import { Explainer } from "../explain/mod.ts";
+import type { Explainer, Explanation } from "../explain/mod.ts";
+import type { ValidConfig } from "../config/valid.ts";
+import type { StateView } from "../control/state_file.ts";
+import { BatchClock } from "../dataplane/clock.ts";
+import { Memory } from "../memory.ts";
+import type { VirtualState } from "../replay/virtual.ts";
+import { geometryOf } from "../router.ts";
 import { PcapngError, readPcapng } from "../replay/pcapng.ts";
 import { type Command, Refused, Usage } from "./command.ts";
-import { counted, load, validated } from "./load.ts";
+import { isOf } from "./run.ts";
+import { openRunning } from "./running.ts";
+import { load, validated } from "./load.ts";
 import { print, screen } from "./output.ts";
 
 export const explain: Command = {
   name: "explain",
-  usage: "CONFIG --in IFACE PACKET [--after TIME] [--in IFACE PACKET …] [--verbose] [--json]",
+  usage: "CONFIG --in IFACE PACKET [--after TIME] [--in IFACE PACKET …] [--state NAME] [--verbose] [--json]",
   summary: "tells how a packet would go through a router, rule by rule, and why",
   help: `
 Sends PACKET into the router that CONFIG describes, by interface IFACE, and prints its way: which flow it belongs to, each
@@ -30,6 +37,8 @@ PACKET is one word, in quotes:
 
   --in IFACE     the interface by which the packets behind it come in
   --after TIME   time passes before the next packet: 2s, 500ms, 5m, 1h
+  --state NAME   with the flows that the running router NAME has at this moment, or those of a state file by its path: a
+                 copy, which it does not notice. CONFIG must be its configuration.
   --verbose      every rule that was asked, and the ways of answers; without it rows of rules that did not match are
                  counted
   --seed N       where chance begins (ports that NAT chooses); 1 by default
@@ -43,20 +52,32 @@ Example:
   async run(args) {
     const asked = read(args);
     const valid = validated(asked.config, (await load(asked.config)).config);
-    const explainer = new Explainer(valid, { seed: asked.seed });
+    // Loaded when it is asked for: `run` starts without it.
+    const explain = await import("../explain/mod.ts");
+    const state = asked.state === null ? undefined : stateOf(asked.state, valid);
+    const explainer = new explain.Explainer(valid, { seed: asked.seed, state });
+    const packet = (text: string) => {
+      try {
+        return explain.parsePacket(text);
+      } catch (error) {
+        if (!(error instanceof explain.PacketTextError)) throw error;
+        const quotes = /\s/.test(text) ? "" : " (a packet is one word, in quotes)";
+        throw new Usage(`${text}: ${error.message}${quotes}`);
+      }
+    };
     const explained: Explanation[] = [], texts: string[] = [];
     const style = { ...screen(), verbose: asked.verbose };
-    for (const [i, step] of asked.steps.entries()) {
+    for (const step of asked.steps) {
       if ("after" in step) {
-        explainer.advance(step.after);
-        texts.push(`after ${step.text}`);
+        const sent = explainer.advance(step.after);
+        texts.push([`after ${step.text}`, ...sent.map((s) => `out ${s.interface}: ${s.packet}`)].join("\n"));
         continue;
       }
-      for (const packet of packetsOf(step, i, explainer)) {
-        explainer.advance(packet.wait);
-        const explanation = attempt(() => explainer.send(packet.interface, packet.bytes, packet.mark));
+      for (const coming of packetsOf(step, explainer, packet)) {
+        explainer.advance(coming.wait);
+        const explanation = attempt(() => explainer.send(coming.interface, coming.bytes, coming.mark));
         explained.push(explanation);
-        texts.push(printExplanation(explanation, style));
+        texts.push(explain.printExplanation(explanation, style));
       }
     }
     print(asked.json ? JSON.stringify(explained, hexBytes) : texts.join("\n\n"));
@@ -76,7 +97,7 @@ interface Given {
 /** The command line. Its order counts, which is why no parser of options does it. */
 function read(args: readonly string[]) {
   const steps: Asked[] = [], words: string[] = [];
-  let iface: string | null = null, seed = 1, verbose = false, json = false;
+  let iface: string | null = null, state: string | null = null, seed = 1, verbose = false, json = false;
   for (let i = 0; i < args.length; i++) {
     const [, name, inline] = /^(--[a-z]+)(?:=(.*))?$/s.exec(args[i]) ?? [];
     const value = () => {
@@ -85,6 +106,7 @@ function read(args: readonly string[]) {
       return text;
     };
     if (name === "--in") iface = value();
+    else if (name === "--state") state = value();
     else if (name === "--after") {
       const text = value();
       steps.push({ after: milliseconds(text), text });
@@ -106,7 +128,7 @@ function read(args: readonly string[]) {
   }
   if (words.length === 0) throw new Usage("CONFIG is missing");
   if (words.length === 1) throw new Usage("PACKET is missing");
-  return { config: words[0], steps, seed, verbose, json };
+  return { config: words[0], steps, state, seed, verbose, json };
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -129,14 +151,34 @@ interface Coming {
   readonly wait: number;
 }
 
-function packetsOf(given: Given, number: number, explainer: Explainer): Coming[] {
+function packetsOf(
+  given: Given,
+  explainer: Explainer,
+  read: (text: string) => { bytes: Uint8Array; mark: number },
+): Coming[] {
   if (isCapture(given.packet)) return captured(given, explainer);
+  return [{ interface: given.interface!, ...read(given.packet), wait: 0 }];
+}
+
+/** A copy of the state of a running router, by its name or by the path of its state file. */
+function stateOf(name: string, valid: ValidConfig): VirtualState {
+  const clock = new BatchClock();
+  const buffer = name.includes("/")
+    ? attempt(() => Deno.readFileSync(name).buffer, name)
+    : copied(openRunning(name).view);
+  const memory = attempt(() => Memory.open(buffer), name), { geometry } = memory, wanted = geometryOf(valid);
+  const sizes = ["interfaces", "rules", "flows", "expects"] as const;
+  if (!isOf(memory, valid) || sizes.some((size) => geometry[size] !== wanted[size])) {
+    throw new Refused(`${name} is the state of a router with another configuration`);
+  }
+  return { buffer, clock };
+}
+
+function copied(view: StateView): ArrayBuffer {
   try {
-    return [{ interface: given.interface!, ...parsePacket(given.packet), wait: 0 }];
-  } catch (error) {
-    if (!(error instanceof PacketTextError)) throw error;
-    const quotes = /\s/.test(given.packet) || number > 0 ? "" : " (a packet is one word, in quotes)";
-    throw new Usage(`${given.packet}: ${error.message}${quotes}`);
+    return view.memory.buffer.slice(0);
+  } finally {
+    view.close();
   }
 }
 

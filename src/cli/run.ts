@@ -61,7 +61,7 @@ Example:
 };
 
 /** True if flows in the memory speak of the interfaces and helpers of this configuration, by the same numbers. */
-function isOf(memory: Memory, config: ValidConfig): boolean {
+export function isOf(memory: Memory, config: ValidConfig): boolean {
   const helpers = memory.roster.entries;
   return config.interfaces.every((i) => memory.interfaceName(i.index) === i.name) &&
     config.helpers.length === helpers.length && config.helpers.every((h, i) => h.name === helpers[i].name);

@@ -18,7 +18,8 @@ export function changesBetween(came: Uint8Array, left: Uint8Array): string[] {
     const other = now.get(name);
     return other === undefined || other === value ? [] : [`${name} ${value} → ${other}`];
   });
-  if (payload(before) !== payload(after)) {
+  const piece = after.fragmentOffset !== 0 || after.moreFragments;
+  if (!piece && payload(before) !== payload(after)) {
     changes.push(isIcmp(before) && !isQuery(before) ? "what it quotes" : "payload");
   }
   return changes;

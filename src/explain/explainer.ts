@@ -18,53 +18,23 @@
  * POSTROUTING before the packet that caused it is done: `#ways` is the stack of both.
  */
 import type { ValidConfig } from "../config/valid.ts";
-import { packetTuple } from "../conntrack/extract.ts";
-import { EXPECT_BUSY, EXPECT_EXISTS, EXPECT_FULL, EXPECT_OK } from "../conntrack/expect.ts";
-import {
-  CT_HELPER,
-  CT_MASTER,
-  CT_STATE,
-  CT_STATUS,
-  FLOW_CONFIRMED,
-  FLOW_UNCONFIRMED,
-  FLOW_WORDS,
-  IPS_NAT_DONE_MASK,
-  IPS_SEEN_REPLY,
-} from "../conntrack/flow.ts";
-import { newTuple } from "../conntrack/tuple.ts";
-import {
-  ACCEPT,
-  DROP,
-  ESTABLISHED_REPLY,
-  HOOK_NAMES,
-  NEW,
-  NO_CT,
-  type ReasonName,
-  REASONS,
-  RELATED,
-  RELATED_REPLY,
-  STOLEN,
-  TCP,
-  UDP,
-  UNTRACKED,
-} from "../netfilter.ts";
+import { DROP, HOOK_NAMES, type ReasonName, REASONS, STOLEN } from "../netfilter.ts";
 import { readAddress } from "../packet/address.ts";
 import { describe } from "../packet/format.ts";
-import { isIcmp } from "../packet/icmp.ts";
-import { ttl } from "../packet/ipv4.ts";
-import { hopLimit } from "../packet/ipv6.ts";
+import { IPV4_DESTINATION, ttl } from "../packet/ipv4.ts";
+import { hopLimit, IPV6_DESTINATION } from "../packet/ipv6.ts";
 import { Packet } from "../packet/packet.ts";
 import { parse, parseHeaders } from "../packet/parse.ts";
-import { ACK, SYN, tcpAckSeq, tcpFlags, tcpHeaderOk, tcpPayload, tcpSeq } from "../packet/tcp.ts";
-import { VirtualRouter } from "../replay/virtual.ts";
+import { VirtualRouter, type VirtualState } from "../replay/virtual.ts";
 import { FORWARD_DROP, FORWARD_ERROR } from "../routing/forward.ts";
 import { ROUTE_FORWARD, ROUTE_LOCAL } from "../routing/route.ts";
 import { TABLE_NAMES } from "../tables/extension.ts";
-import { changesBetween, natFields } from "./changes.ts";
+import { changesBetween } from "./changes.ts";
 import { destinationText } from "./ends.ts";
-import type { Explanation, Outcome, RulePlace, Sent, Step, TableStep, Way } from "./explanation.ts";
-import { flowLine, formatFlowTuple } from "./flows.ts";
+import type { Explanation, Outcome, RulePlace, Sent, Step, Way } from "./explanation.ts";
 import { RouteTexts } from "./routes.ts";
+import { hexStart } from "./said.ts";
+import { type Tell, watchConfirm, watchConntrack, watchNat } from "./tracking.ts";
 import { TellingWalk } from "./walk.ts";
 import { watch } from "./watch.ts";
 
@@ -72,6 +42,8 @@ import { watch } from "./watch.ts";
 export interface ExplainerOptions {
   /** Where chance begins. Default 1. */
   readonly seed?: number;
+  /** The state of a router that runs, to go on with: a copy of it. */
+  readonly state?: VirtualState;
   /** Takes lines of the LOG target and of conntrack. */
   readonly log?: (line: string) => void;
 }
@@ -79,7 +51,8 @@ export interface ExplainerOptions {
 /** The way of a packet that is still on it. */
 class Going {
   readonly packet: string;
-  readonly came: Uint8Array<ArrayBuffer>;
+  /** Its bytes; of a datagram that was gathered, the whole's. */
+  came: Uint8Array<ArrayBuffer>;
   readonly steps: Step[] = [];
   readonly left: { interface: string; packet: string }[] = [];
   outcome: Outcome | null = null;
@@ -123,20 +96,6 @@ const READABLE: readonly string[] = [
   "martian-destination",
 ];
 
-/** Why an expectation was not made. */
-const NOT_EXPECTED: Readonly<Record<number, string>> = {
-  [EXPECT_BUSY]: "another flow expects the same",
-  [EXPECT_FULL]: "it expects as many as it may",
-  [EXPECT_EXISTS]: "it is expected already, otherwise",
-};
-
-/** What tracking says of an INVALID packet, in more words. */
-const INVALID: Readonly<Record<string, string>> = {
-  "invalid new": "no flow has its addresses and ports, and it cannot begin one",
-  "no flow": "no flow has the addresses and ports of the packet that it quotes",
-  "no tuple": "the packet that it quotes cannot be read",
-};
-
 /** A router that explains. */
 export class Explainer {
   readonly virtual: VirtualRouter;
@@ -147,10 +106,6 @@ export class Explainer {
   #sent: Sent[] = [];
   /** Makers on the stack: who makes by another's help says why. */
   #making = 0;
-  #invalid = "";
-  /** Of the helper that is reading. */
-  #expects: string[] | null = null;
-  readonly #tuple = newTuple();
   readonly #words = new Int32Array(4);
 
   constructor(config: ValidConfig, o: ExplainerOptions = {}) {
@@ -159,6 +114,7 @@ export class Explainer {
     const host = config.host;
     this.virtual = new VirtualRouter(this.#config, {
       seed: o.seed,
+      state: o.state,
       log: (line) => {
         this.#ways.at(-1)?.steps.push({ stage: "log", says: line });
         o.log?.(line);
@@ -274,14 +230,15 @@ export class Explainer {
           spec,
           conntrack,
           interfaces,
-          (p, step: TableStep) => this.#tell(p, step),
+          (p, step) => this.#tell(p, step),
         );
       }
     }
     this.#watchDefrag();
-    this.#watchConntrack();
-    this.#watchConfirm();
-    this.#watchNat();
+    const tell: Tell = (p, step) => this.#tell(p, step);
+    watchConntrack(conntrack, tell);
+    watchConfirm(conntrack, tell);
+    watchNat(parts.nat, conntrack, tell);
     this.#watchRouting();
     this.#watchMaking();
     watch(parts.local, "answer", (answer) => (out, p) => {
@@ -314,170 +271,10 @@ export class Explainer {
         ? "the fragment waits for the others"
         : verdict === DROP
         ? `the fragments are given up: ${REASONS[p.reason]}`
-        : "the datagram is whole, and goes on as one";
+        : `the datagram is whole: ${describe(p)}`;
       going.steps.push({ stage: "defrag", hook: HOOK_NAMES[p.hook], says });
       if (verdict === STOLEN) going.outcome = "waits";
-      return verdict;
-    });
-  }
-
-  #watchConntrack(): void {
-    const { conntrack } = this.virtual.router;
-    watch(conntrack, "invalid", (invalid) => (p, why) => {
-      this.#invalid = why;
-      return invalid(p, why);
-    });
-    watch(conntrack, "in", (judge) => (p) => {
-      this.#invalid = "";
-      const attached = p.ct !== NO_CT, exempt = p.ct === NO_CT && p.ctinfo === UNTRACKED;
-      const met = attached || exempt ? -1 : this.#flowOf(p);
-      const verdict = judge(p), hook = HOOK_NAMES[p.hook];
-      const tell = (state: "INVALID" | "UNTRACKED" | "DROP", why: string, flow: string | null = null) =>
-        this.#tell(p, { stage: "conntrack", hook, state, why, flow });
-      if (verdict === DROP) tell("DROP", "there is no room for its flow");
-      else if (exempt) tell("UNTRACKED", "a rule of raw exempts it");
-      else if (p.ct === NO_CT && p.ctinfo === UNTRACKED) {
-        tell("UNTRACKED", "neighbour discovery is never tracked");
-      } else if (p.ct === NO_CT) {
-        const why = INVALID[this.#invalid] ?? (this.#invalid || "nothing is known to track it by");
-        tell("INVALID", why, met < 0 ? null : this.#line(met));
-      } else this.#tell(p, { stage: "conntrack", hook, ...this.#tracked(p, attached) });
-      return verdict;
-    });
-  }
-
-  /** The flow that a packet's addresses and ports name, without touching it; −1 for none. */
-  #flowOf(p: Packet): number {
-    const { conntrack } = this.virtual.router, t = this.#tuple;
-    if (isIcmp(p) || p.template !== null || !packetTuple(p, 0, t)) return -1;
-    const found = conntrack.flows.findHashed(conntrack.flows.hash(t, 0), t, 0);
-    return found < 0 || conntrack.expired(found >> 1) ? -1 : found >> 1;
-  }
-
-  #line(ct: number): string | null {
-    return this.virtual.router.conntrack.flows.words[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED
-      ? flowLine(this.virtual.router.conntrack, ct)
-      : null;
-  }
-
-  #tracked(
-    p: Packet,
-    attached: boolean,
-  ): { state: "NEW" | "ESTABLISHED" | "RELATED"; why: string; flow: string | null } {
-    const { conntrack } = this.virtual.router, w = conntrack.flows.words, at = p.ct * FLOW_WORDS;
-    const flow = this.#line(p.ct), isNew = w[at + CT_STATE] === FLOW_UNCONFIRMED;
-    const related = p.ctinfo === RELATED || p.ctinfo === RELATED_REPLY;
-    const state = related ? "RELATED" : p.ctinfo === NEW ? "NEW" : "ESTABLISHED";
-    if (attached) return { state, why: "it belongs to the flow of the packet that it answers", flow };
-    if (related && isIcmp(p) && w[at + CT_MASTER] === 0) {
-      return { state, why: `it is an error about ${formatFlowTuple(conntrack, p.ct)}`, flow };
-    }
-    const helper = w[at + CT_HELPER];
-    const reads = helper === 0 || !isNew ? "" : `; helper ${conntrack.helpers[helper - 1].name} will read it`;
-    if (!isNew) {
-      const answered = (w[at + CT_STATUS] & IPS_SEEN_REPLY) !== 0;
-      const why = p.ctinfo === ESTABLISHED_REPLY
-        ? "it is in the reply direction of a flow"
-        : answered
-        ? "it is in the original direction of a flow that was answered"
-        : "its flow has not been answered yet";
-      return { state, why: this.#noted(why), flow };
-    }
-    const master = w[at + CT_MASTER] === 0 ? -1 : conntrack.master(p.ct);
-    if (master >= 0) {
-      const by = w[master * FLOW_WORDS + CT_HELPER];
-      const name = by === 0 ? "a helper" : `helper ${conntrack.helpers[by - 1].name}`;
-      return {
-        state,
-        why: `${name} of ${formatFlowTuple(conntrack, master)} has announced it${reads}`,
-        flow,
-      };
-    }
-    const middle = p.protocol === TCP && tcpHeaderOk(p) && (tcpFlags(p) & (SYN | ACK)) !== SYN;
-    const why = middle
-      ? "no flow has its addresses and ports: it is taken up in the middle (nf_conntrack_tcp_loose)"
-      : "no flow has its addresses and ports";
-    return { state, why: why + reads, flow };
-  }
-
-  /** With what tracking has found odd without calling it INVALID. */
-  #noted(why: string): string {
-    return this.#invalid === "" ? why : `${why}; ${this.#invalid}`;
-  }
-
-  #watchConfirm(): void {
-    const { conntrack } = this.virtual.router;
-    watch(conntrack, "expectRelated", (expect) => (exp) => {
-      const text = conntrack.describeExpect(exp), result = expect(exp);
-      this.#expects?.push(
-        result === EXPECT_OK ? text : `not ${text}: ${NOT_EXPECTED[result] ?? "it may not"}`,
-      );
-      return result;
-    });
-    watch(conntrack, "confirm", (confirm) => (p) => {
-      const ct = p.ct;
-      if (ct === NO_CT) return confirm(p);
-      const w = conntrack.flows.words, at = ct * FLOW_WORDS, hook = HOOK_NAMES[p.hook];
-      const helper = w[at + CT_HELPER], isNew = w[at + CT_STATE] === FLOW_UNCONFIRMED;
-      const said = helper === 0 ? "" : payloadText(p), numbers = numbersOf(p);
-      const expects: string[] = this.#expects = [];
-      const verdict = confirm(p);
-      this.#expects = null;
-      if (helper !== 0 && (said !== "" || expects.length > 0)) {
-        const now = payloadText(p);
-        this.#tell(p, {
-          stage: "helper",
-          hook,
-          helper: conntrack.helpers[helper - 1].name,
-          read: said,
-          wrote: now === said ? null : now,
-          expects,
-        });
-      }
-      const adjusted = numbersOf(p);
-      if (adjusted !== numbers) this.#tell(p, { stage: "confirm", hook, says: `${numbers} → ${adjusted}` });
-      if (verdict === DROP) {
-        this.#tell(p, { stage: "confirm", hook, says: `it ends here: ${REASONS[p.reason]}` });
-      } else if (p.ct !== ct) {
-        this.#tell(p, {
-          stage: "confirm",
-          hook,
-          says: "the flow was in the table already, begun by another packet",
-        });
-      } else if (isNew && w[at + CT_STATE] === FLOW_CONFIRMED) {
-        this.#tell(p, {
-          stage: "confirm",
-          hook,
-          says: `the flow is in the table: ${flowLine(conntrack, ct)}`,
-        });
-      }
-      return verdict;
-    });
-  }
-
-  #watchNat(): void {
-    const { conntrack, parts } = this.virtual.router;
-    watch(parts.nat, "manip", (manip) => (p) => {
-      if (p.ct === NO_CT) return manip(p);
-      const w = conntrack.flows.words, at = p.ct * FLOW_WORDS, done = w[at + CT_STATUS] & IPS_NAT_DONE_MASK;
-      const before = natFields(p), verdict = manip(p), hook = HOOK_NAMES[p.hook];
-      if (verdict !== ACCEPT) {
-        if (p.reason !== 0) {
-          this.#tell(p, { stage: "nat", hook, says: `it cannot be bound: ${REASONS[p.reason]}` });
-        }
-        return verdict;
-      }
-      const after = natFields(p);
-      const changed = before.flatMap(([name, value], i) =>
-        after[i][1] === value ? [] : [`${name} ${value} → ${after[i][1]}`]
-      );
-      if (changed.length === 0) return verdict;
-      const bound = p.ct !== NO_CT && (w[at + CT_STATUS] & IPS_NAT_DONE_MASK) !== done;
-      this.#tell(p, {
-        stage: "nat",
-        hook,
-        says: `${changed.join(", ")}${bound ? "" : ", as its flow is bound"}`,
-      });
+      else going.came = p.bytes.slice(0, p.length);
       return verdict;
     });
   }
@@ -513,13 +310,12 @@ export class Explainer {
     const going = this.#of(p);
     if (going === null || this.#making > 0) return; // whoever makes a packet routes it, too
     const to = destinationText(p, false);
-    let says: string;
-    if (local) says = `${to} is the router itself`;
-    else if (!forwarded) says = `${to}: ${REASONS[p.reason]}`;
-    else {
-      readAddress(p.view, p.family, p.family === 4 ? 16 : 24, this.#words);
-      const name = this.#name(p.outInterface), text = this.#routes.find(p.family, this.#words, name);
-      says = `to ${name}${text === null ? "" : ` by ${text}`}`;
+    let says = `${to} is the router itself`;
+    if (!local) {
+      readAddress(p.view, p.family, p.family === 4 ? IPV4_DESTINATION : IPV6_DESTINATION, this.#words);
+      const name = forwarded ? this.#name(p.outInterface) : null;
+      const text = this.#routes.find(p.family, this.#words, name), by = text === null ? "" : ` by ${text}`;
+      says = forwarded ? `to ${name}${by}` : `${to}: ${REASONS[p.reason]}${by}`;
     }
     if (says === going.route) return;
     going.route = says;
@@ -551,36 +347,4 @@ export class Explainer {
     watch(redirects, "make4", (make) => making("it turns back to its link, so its sender is told", "", make));
     watch(redirects, "make6", (make) => making("it turns back to its link, so its sender is told", "", make));
   }
-}
-
-/** Most characters of a payload that are shown. */
-const SHOWN = 72;
-
-/** What a TCP or UDP packet carries, for people. */
-function payloadText(p: Packet): string {
-  if (p.fragmentOffset !== 0) return "";
-  const at = p.protocol === TCP ? tcpHeaderOk(p) ? tcpPayload(p) : p.length : p.l4 + 8;
-  if (p.protocol !== TCP && p.protocol !== UDP) return "";
-  let text = "";
-  for (const byte of p.bytes.subarray(at, Math.min(p.length, at + SHOWN))) {
-    text += byte === 13
-      ? "\\r"
-      : byte === 10
-      ? "\\n"
-      : byte >= 32 && byte < 127
-      ? String.fromCharCode(byte)
-      : ".";
-  }
-  return p.length > at + SHOWN ? `${text}…` : text;
-}
-
-function hexStart(p: Packet): string {
-  const shown = p.bytes.subarray(0, Math.min(p.length, 24)).toHex();
-  return p.length > 24 ? `${shown}…` : shown;
-}
-
-/** TCP's numbers, for those who adjust them. */
-function numbersOf(p: Packet): string {
-  if (p.protocol !== TCP || !tcpHeaderOk(p)) return "";
-  return `seq ${tcpSeq(p) >>> 0} ack ${tcpAckSeq(p) >>> 0}`;
 }

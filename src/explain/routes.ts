@@ -44,7 +44,7 @@ export class RouteTexts {
     let best: Route | null = null;
     for (const candidate of this.#routes) {
       if (candidate.family !== family || !within(words, candidate)) continue;
-      if (candidate.interface !== undefined && candidate.interface !== by) continue;
+      if (candidate.interface !== by && (candidate.interface !== undefined || by === null)) continue;
       if (
         best === null || candidate.length > best.length ||
         candidate.length === best.length && candidate.metric < best.metric

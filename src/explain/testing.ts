@@ -4,7 +4,8 @@
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { defineRouter, testRouter } from "weir";
+ * import { defineRouter } from "weir";
+ * import { testRouter } from "weir/testing";
  *
  * const router = testRouter(defineRouter({
  *   interfaces: { lan: { addresses: ["192.0.2.1/24"] }, wan: { addresses: ["198.51.100.1/24"] } },

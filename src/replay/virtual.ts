@@ -16,6 +16,8 @@ import { geometryOf, Router } from "../router.ts";
 export interface VirtualOptions {
   /** Where chance begins. Default 1. */
   readonly seed?: number;
+  /** A router's state to go on with, this one's own from now on, and its clock. Default: nothing, at 1970. */
+  readonly state?: VirtualState;
   /** Takes what leaves by interface `iface`: a copy. */
   readonly emit: (iface: number, bytes: Uint8Array<ArrayBuffer>) => void;
   /** Takes what goes to the host device. Without it Weir answers for its own addresses. */
@@ -24,17 +26,31 @@ export interface VirtualOptions {
   readonly log?: (line: string) => void;
 }
 
+/** The state of a router of the same configuration. */
+export interface VirtualState {
+  readonly buffer: ArrayBuffer;
+  readonly clock: Clock;
+}
+
 /** A router with a virtual clock. */
 export class VirtualRouter {
   readonly router: Router;
   readonly memory: Memory;
-  readonly clock: Clock = { now: 0, wall: 0 };
+  readonly clock: Clock;
+  /** What `now` is beyond `wall`, in milliseconds: a router that runs counts since boot. */
+  readonly #ahead: number;
   readonly config: ValidConfig;
 
   constructor(config: ValidConfig, o: VirtualOptions) {
     this.config = config;
     const geometry = geometryOf(config);
-    this.memory = Memory.create(new ArrayBuffer(Memory.bytes(geometry)), geometry);
+    const { state } = o;
+    const { now, wall } = state?.clock ?? { now: 0, wall: 0 };
+    this.clock = { now, wall };
+    this.#ahead = now - wall * 1000;
+    this.memory = state === undefined
+      ? Memory.create(new ArrayBuffer(Memory.bytes(geometry)), geometry)
+      : Memory.open(state.buffer);
     const copy = (p: Packet) => p.bytes.slice(0, p.length);
     const { emit, emitHost } = o;
     this.router = new Router({
@@ -42,6 +58,7 @@ export class VirtualRouter {
       clock: this.clock,
       random: new Xoshiro(o.seed ?? 1),
       memory: this.memory,
+      recovered: state !== undefined,
       emit: (iface, p) => emit(iface, copy(p)),
       emitHost: emitHost && ((p) => emitHost(copy(p))),
       log: o.log ?? (() => {}),
@@ -63,7 +80,7 @@ export class VirtualRouter {
   }
 
   #tick(milliseconds: number): void {
-    this.clock.now = Math.floor(milliseconds) | 0;
+    this.clock.now = Math.floor(milliseconds + this.#ahead) | 0;
     this.clock.wall = milliseconds / 1000;
     this.router.sweep();
   }
