@@ -53,7 +53,7 @@ Example:
       config: url.href,
       plan: planDevices(valid),
       geometry: geometryOf(valid),
-      rules: { slots: valid.counters, tables: listRules(valid.rules) },
+      rules: () => ({ slots: valid.counters, tables: listRules(valid.rules) }),
       workers: asked ?? valid.workers,
       keep: (memory) => isOf(memory, valid),
     });

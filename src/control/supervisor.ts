@@ -37,8 +37,8 @@ export interface Job {
   readonly config: string;
   readonly plan: DevicePlan;
   readonly geometry: Geometry;
-  /** What its rule counters mean, for other processes. */
-  readonly rules?: RulesFile;
+  /** What its rule counters mean, for other processes; asked when packets pass. */
+  readonly rules?: () => RulesFile;
   /** Says whether to go on with the flows of a process that was killed. Default: never. */
   readonly keep?: (memory: Memory) => boolean;
   /** Directory of the state file, when it is not the usual one. */
@@ -73,7 +73,6 @@ export async function supervise(job: Job): Promise<number> {
   let code = 0;
   try {
     state = openState(job);
-    if (job.rules !== undefined) writeRules(state.path, job.rules);
     for (const i of job.plan.interfaces) state.memory.setInterfaceName(i.index, i.name);
     if (job.plan.host) state.memory.setInterfaceName(0, job.plan.host.device);
     status = new Status(state.memory, job.output ?? standardOutput());
@@ -91,6 +90,7 @@ export async function supervise(job: Job): Promise<number> {
         socketPath(state.path),
         commandsOf({ memory, command: command.bind(plane, memory) }),
       );
+      if (job.rules !== undefined) writeRules(state.path, job.rules());
       const places = job.plan.interfaces.map((i) => i.name);
       if (workers > 1) places.push(`${workers} workers`);
       if (job.plan.host) places.push(`host ${job.plan.host.device}`);

@@ -136,7 +136,7 @@ export default defineRouter({
   );
   assertStringIncludes(stdout, "out lan: ");
   assertEquals(Deno.readFileSync(own.state.path), before);
-  assertStringIncludes((await ask(config)).stdout, "conntrack: NEW, no flow has its addresses and ports");
+  assertStringIncludes((await ask(config)).stdout, "conntrack: INVALID, no flow has its addresses and ports");
   const other = await ask(GATEWAY, "--state", own.state.path);
   assertEquals([other.code, other.stderr], [
     1,
