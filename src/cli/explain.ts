@@ -35,7 +35,8 @@ PACKET is one word, in quotes:
   4500001c…                                              the bytes of an IP packet
   FILE.pcapng                                            all packets of a capture, by its own interfaces and times
 
-  --in IFACE     the interface by which the packets behind it come in
+  --in IFACE     the interface by which the packets behind it come in; the host device's name for packets that programs of
+                 this machine send
   --after TIME   time passes before the next packet: 2s, 500ms, 5m, 1h
   --state NAME   with the flows that the running router NAME has at this moment, or those of a state file by its path: a
                  copy, which it does not notice. CONFIG must be its configuration.

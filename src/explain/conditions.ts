@@ -15,7 +15,7 @@ import { destinationText, sourceText } from "./ends.ts";
 import { foundInstead } from "./found.ts";
 
 /** Matches that are several conditions, each of which can be asked for itself without doing anything. */
-const SEVERAL: readonly string[] = ["tcp", "udp", "sctp", "conntrack", "iprange"];
+const SEVERAL: readonly string[] = ["tcp", "udp", "sctp", "conntrack", "iprange", "addrtype"];
 /** FIN,SYN,RST,ACK of which SYN: what `--syn` stands for. */
 const SYN_ONLY = "FIN,SYN,RST,ACK SYN";
 
@@ -91,10 +91,12 @@ export class Conditions {
       protocol: rule.protocolInvert ? 0 : rule.protocol,
       table: this.#table,
       // These matches ask the router for nothing else.
-      services: { conntrack: this.#conntrack } as Services,
+      services: { conntrack: this.#conntrack, interfaces: this.#interfaces } as Services,
       rule: rule.path,
     };
-    const hotdrop = p.hotdrop, one: AnyOptions = { [name]: options[name] };
+    // Flags say how the others are meant.
+    const flags = Object.entries(options).filter(([other]) => extension.options[other].kind.words === 0);
+    const hotdrop = p.hotdrop, one: AnyOptions = { ...Object.fromEntries(flags), [name]: options[name] };
     const alone: Match = extension.create(one, context);
     const holds = alone.match(p);
     p.hotdrop = hotdrop;

@@ -125,17 +125,22 @@ export class Explainer {
     this.#watch();
   }
 
-  /** True if there is such an interface. */
+  /** True if packets can come in there: by an interface, or from programs behind the host device. */
   has(iface: string): boolean {
-    return this.#config.interfaces.some(({ name }) => name === iface);
+    return this.#config.interfaces.some(({ name }) => name === iface) || this.#isHost(iface);
   }
 
-  /** A packet comes in. `mark` is what it is marked with on arrival. */
+  #isHost(iface: string): boolean {
+    return this.#config.host !== null && this.#config.host.device === iface;
+  }
+
+  /** A packet comes in, or a local program sends it by the host device. `mark` is what it is marked with on arrival. */
   send(iface: string, bytes: Uint8Array, mark = 0): Explanation {
     const { router, clock } = this.virtual, index = router.interfaces.byName(iface);
     if (!this.has(iface)) {
-      const known = this.#config.interfaces.map(({ name }) => name).join(", ");
-      throw new RangeError(`there is no interface ${iface}; there are ${known}`);
+      const known = this.#config.interfaces.map(({ name }) => name);
+      if (this.#config.host !== null) known.push(this.#config.host.device);
+      throw new RangeError(`there is no interface ${iface}; there are ${known.join(", ")}`);
     }
     const p = this.virtual.load(index, bytes);
     p.mark = mark | 0;
@@ -144,7 +149,8 @@ export class Explainer {
     this.#sent = [];
     this.#making = 0;
     try {
-      router.receive(p, index);
+      if (this.#isHost(iface)) router.receiveHost(p);
+      else router.receive(p, index);
     } finally {
       this.#ways = [];
     }

@@ -7,6 +7,7 @@ import { Lab, ROOT, type Running, unavailable } from "../netns/lab.ts";
 import { cannotInstall, install } from "../netns/programs.ts";
 import { startFtp, startWeb } from "../netns/services.ts";
 import { complain, print } from "../../src/cli/output.ts";
+import { removeRules } from "../../src/control/rules_file.ts";
 import { statePath } from "../../src/control/state_file.ts";
 
 const LAN = "192.0.2.2", LAN6 = "2001:db8:1::2", WAN = "198.51.100.2", WAN6 = "2001:db8:2::2";
@@ -215,6 +216,7 @@ async function main(): Promise<number> {
     await lab?.close();
     // A router that was killed leaves its state for the next one of its name, which there will not be.
     await Deno.remove(statePath(NAME)).catch(() => {});
+    removeRules(statePath(NAME));
   }
 }
 

@@ -89,6 +89,7 @@ const TEXT: readonly (readonly [string, string, string])[] = [
     "--dst-range 192.0.2.5-192.0.2.9: it is 203.0.113.9",
   ],
   ["-m addrtype --dst-type LOCAL", TCP, "--dst-type LOCAL: 203.0.113.9 is not"],
+  ["-m addrtype --src-type UNICAST --dst-type LOCAL", TCP, "--dst-type LOCAL: 203.0.113.9 is not"],
   ["-m set --match-set blocked src", TCP, "--match-set blocked src: 192.0.2.2 is not in it"],
   [
     "-m statistic --mode nth --every 2 --packet 1",

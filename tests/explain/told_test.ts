@@ -57,6 +57,18 @@ COMMIT
 `,
 };
 
+/** Programs of the machine stand behind INPUT and OUTPUT. */
+const HOST: RouterConfig = {
+  interfaces: { lan: { addresses: ["192.0.2.1/24"] }, wan: { addresses: ["198.51.100.1/24"] } },
+  host: { device: "weir0" },
+  tables: {
+    filter: {
+      INPUT: { policy: "DROP", rules: [{ protocol: "tcp", dport: 22, jump: "ACCEPT" }] },
+      OUTPUT: [{ protocol: "udp", jump: "DROP" }],
+    },
+  },
+};
+
 const CLIENT = "192.0.2.2", SERVER = "198.51.100.2", OUTER = "198.51.100.1";
 const FTP = [
   ["lan", `tcp ${CLIENT}:4000 > ${SERVER}:21 syn`],
@@ -113,6 +125,9 @@ const TOLD: Readonly<Record<string, Told>> = {
   "martian": { packets: [["wan", `udp 127.0.0.1:1 > ${CLIENT}:53`]] },
   "redirect": { packets: [["lan", `udp ${CLIENT}:999 > 192.0.2.7:53`]] },
   "local": { config: gateway, packets: [["lan", "udp 192.0.2.2:1 > 192.0.2.1:53"]] },
+  "host-input": { config: HOST, packets: [["lan", `tcp ${CLIENT}:1 > 192.0.2.1:22`]] },
+  "host-output": { config: HOST, packets: [["weir0", `tcp ${OUTER}:1 > ${SERVER}:22`]] },
+  "host-output-dropped": { config: HOST, packets: [["weir0", `udp ${OUTER}:1 > ${SERVER}:53`]] },
   "fragment": {
     config: gateway,
     packets: fragments(
