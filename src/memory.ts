@@ -28,7 +28,7 @@ import { STATS } from "./conntrack/tracker.ts";
 import { REASONS } from "./netfilter.ts";
 
 /** Grows with every change of the layout, flow and expectation records included. */
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 const PAGE = 4096;
 const LINE = 64;

@@ -52,11 +52,11 @@ import { icmpHeaderOk } from "../packet/icmp.ts";
 import { type CtTemplate, type Packet, ZONE_FROM_MARK } from "../packet/packet.ts";
 import { packetTuple } from "./extract.ts";
 import {
-  CT_EVENTS,
   CT_EXPECTING,
   CT_EXPIRES,
   CT_HELPER,
   CT_MASTER,
+  CT_MUTED,
   CT_ORIGINAL,
   CT_REPLY,
   CT_START,
@@ -68,12 +68,12 @@ import {
   FLOW_WORDS,
   IPS_ASSURED,
   IPS_CONFIRMED,
-  IPS_COUNTED,
   IPS_DYING,
   IPS_EXPECTED,
   IPS_HELPER,
   IPS_SEEN_REPLY,
   IPS_SEQ_ADJUST,
+  IPS_SIDE,
   tupleAt,
 } from "./flow.ts";
 import { Foresight, type TouchFn } from "./foresight.ts";
@@ -133,7 +133,7 @@ const SWEEP_TOGETHER = 16;
 const THIN = 0, THIN_AT = 1, ZONED = 2, SHARED_WORDS = 3;
 /** Zone of a tuple in its last word. */
 const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
-/** Event mask of a flow without one; above it CT_EVENTS holds something else. */
+/** Bits of all events, as `-j CT --ctevents` names them. */
 const ALL_EVENTS = 0xffff;
 
 /** What the tracker is made of. */
@@ -217,9 +217,9 @@ export class Conntrack extends HelperHost {
       const at = ct * FLOW_WORDS;
       if (w[at + CT_HELPER] > helpers) w[at + CT_HELPER] = 0;
       if (w[at + CT_TIMEOUT_POLICY] > policies) w[at + CT_TIMEOUT_POLICY] = 0;
-      if (w[at + CT_EXPECTING] !== 0) w[at + CT_EXPECTING] = 0;
+      if ((w[at + CT_STATUS] & IPS_SIDE) !== 0) w[flows.side(ct) + CT_EXPECTING] = 0;
       if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
-      if (!flows.corrections.exact) flows.corrections.release(w, at);
+      if (!flows.corrections.exact) flows.releaseCorrections(ct);
       adopt?.(ct);
     });
     this.expects.rebuild(this.clock.now);
@@ -461,11 +461,12 @@ export class Conntrack extends HelperHost {
     reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (zoneReply << ZONE_SHIFT);
     this.#replyFree = false;
     if (this.max !== 0 && flows.count >= this.max && !this.#earlyDrop(hash)) return this.#full();
-    let ct = flows.alloc();
+    const further = p.protocol === TCP || p.protocol === SCTP;
+    let ct = flows.alloc(further);
     if (ct < 0 && p.hook === PREROUTING) {
       // What early drop or a reopened connection has left behind.
       flows.reclaim();
-      ct = flows.alloc();
+      ct = flows.alloc(further);
     }
     if (ct < 0) return this.#full();
 
@@ -476,10 +477,10 @@ export class Conntrack extends HelperHost {
     copyTuple(w, at + CT_ORIGINAL, t, 0);
     copyTuple(w, at + CT_REPLY, reply, 0);
     if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
-    if (this.accounting) w[at + CT_STATUS] = IPS_COUNTED;
-    w[at + CT_EVENTS] = ALL_EVENTS;
+    if (this.accounting) flows.startCounters(ct);
     if (template !== null) {
-      w[at + CT_EVENTS] = template.events & ALL_EVENTS;
+      const muted = ~template.events & ALL_EVENTS;
+      if (muted !== 0) w[flows.side(ct) + CT_MUTED] = muted;
       w[at + CT_TIMEOUT_POLICY] = template.timeoutPolicy;
     }
     if (this.expects.count !== 0) {
@@ -630,7 +631,7 @@ export class Conntrack extends HelperHost {
     // The time runs from now on, not from when it was first set.
     w[at + CT_EXPIRES] = (w[at + CT_EXPIRES] + this.clock.now) | 0;
     w[at + CT_STATUS] |= IPS_CONFIRMED;
-    if (this.timestamp) w[at + CT_START] = Math.floor(this.clock.wall);
+    if (this.timestamp) w[flows.side(ct) + CT_START] = Math.floor(this.clock.wall);
     flows.insertHashed(ct, hash, hashReply);
     this.#foresight.note(w, at);
     flows.wheel.hang(ct, w[at + CT_EXPIRES]);
@@ -739,12 +740,14 @@ export class Conntrack extends HelperHost {
 
   /** A slice of the way once through the table, that makes room. */
   #thin(): void {
-    const flows = this.flows, w = flows.words, high = flows.high, shared = this.#shared;
+    const flows = this.flows, w = flows.words, shared = this.#shared;
     const target = Math.floor((this.max || flows.capacity) / 100) * 95;
-    let ct = shared[THIN_AT], deleted = 0;
-    for (let n = 0; n < THIN_MOST && deleted < SWEEP_MOST; n++, ct++) {
-      if (ct >= high || flows.count <= target) {
-        shared[THIN] = ct = 0;
+    let last = shared[THIN_AT] - 1, deleted = 0;
+    for (let n = 0; n < THIN_MOST && deleted < SWEEP_MOST; n++) {
+      const ct = last = flows.next(last);
+      if (ct < 0 || flows.count <= target) {
+        shared[THIN] = 0;
+        last = -1;
         break;
       }
       if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
@@ -752,7 +755,7 @@ export class Conntrack extends HelperHost {
       this.delete(ct);
       deleted++;
     }
-    shared[THIN_AT] = ct;
+    shared[THIN_AT] = last + 1;
   }
 
   #expendable(ct: number): boolean {
@@ -794,7 +797,7 @@ export class Conntrack extends HelperHost {
     const zone = w[reply + PROTO] & ~NOT_ZONE;
     copyTuple(w, reply, tuple, at);
     w[reply + PROTO] = (w[reply + PROTO] & NOT_ZONE) | zone;
-    if (w[record + CT_MASTER] !== 0 || w[record + CT_EXPECTING] !== 0) return;
+    if (this.flows.aside(ct, CT_MASTER) !== 0 || this.flows.aside(ct, CT_EXPECTING) !== 0) return;
     if ((w[record + CT_STATUS] & IPS_HELPER) !== 0 || this.#autoPorts.length === 0) return;
     w[record + CT_HELPER] = 0;
     this.#autoAssign(ct);

@@ -21,7 +21,7 @@
  * and what is sent again from before them gets the offset of the oldest that is left. (Linux has one position.)
  */
 import type { Arena } from "../arena.ts";
-import { CT_EVENTS, CT_STATE, FLOW_CONFIRMED, FLOW_WORDS } from "./flow.ts";
+import { CT_CORRECTIONS } from "./flow.ts";
 
 /** Positions that a block holds for each direction. */
 export const CORRECTIONS = 7;
@@ -30,14 +30,16 @@ export const CORRECTIONS = 7;
 const BLOCK_WORDS = 32;
 /** Handle + 1 of the flow it belongs to, 0 for none; rings of both directions; link of the free list; the entries. */
 const OWNER = 0, RINGS = 1, NEXT_FREE = 3, ENTRIES = 4;
+/** Instead of that link, while a state is rebuilt: a flow has it. */
+const KEPT = -1;
 /** A ring's word: first slot above, length below. */
 const FIRST_SHIFT = 8, LENGTH_MASK = 0xff;
 /** Words of an entry: the position, the offset that holds up to it. */
 const ENTRY_WORDS = 2;
-/** The flow's link stands above its event mask. */
-const LINK_SHIFT = 16, MOST_BLOCKS = 0xffff;
+/** Most blocks. */
+const MOST_BLOCKS = 0xffff;
 
-/** The pool. A block's link is its number, from 1; 0 is none. */
+/** The pool. A block's link is its number, from 1; 0 is none. `side` is where a flow's words aside begin in `flows`. */
 export class Corrections {
   /** Keep more than Linux does (weir.seqadj_exact). */
   exact = true;
@@ -73,13 +75,13 @@ export class Corrections {
     this.#free = arena.int32(1);
   }
 
-  /** The block of the flow whose record begins at `at`, 0 for none. */
-  linkOf(flows: Int32Array, at: number): number {
-    return flows[at + CT_EVENTS] >>> LINK_SHIFT;
+  /** The block of a flow, 0 for none. */
+  linkOf(flows: Int32Array, side: number): number {
+    return flows[side + CT_CORRECTIONS];
   }
 
-  /** An empty block for the flow whose record begins at `at`, 0 when there is none left. */
-  take(flows: Int32Array, at: number): number {
+  /** An empty block for flow `ct`, 0 when there is none left. */
+  take(flows: Int32Array, side: number, ct: number): number {
     const w = this.#words;
     let link = this.#free[0];
     if (link !== 0) {
@@ -90,16 +92,16 @@ export class Corrections {
     }
     const block = (link - 1) * BLOCK_WORDS;
     w[block + RINGS] = w[block + RINGS + 1] = 0;
-    w[block + OWNER] = at / FLOW_WORDS + 1;
-    flows[at + CT_EVENTS] = (flows[at + CT_EVENTS] & MOST_BLOCKS) | (link << LINK_SHIFT);
+    w[block + OWNER] = ct + 1;
+    flows[side + CT_CORRECTIONS] = link;
     return link;
   }
 
   /** Gives the block of a flow back, if it has one. */
-  release(flows: Int32Array, at: number): void {
-    const link = flows[at + CT_EVENTS] >>> LINK_SHIFT;
+  release(flows: Int32Array, side: number): void {
+    const link = flows[side + CT_CORRECTIONS];
     if (link === 0) return;
-    flows[at + CT_EVENTS] &= MOST_BLOCKS;
+    flows[side + CT_CORRECTIONS] = 0;
     const block = (link - 1) * BLOCK_WORDS;
     this.#words[block + OWNER] = 0;
     this.#words[block + NEXT_FREE] = this.#free[0];
@@ -155,30 +157,32 @@ export class Corrections {
   }
 
   /** Forgets a direction's positions; a block without any goes back. */
-  clear(flows: Int32Array, at: number, link: number, dir: number): void {
+  clear(flows: Int32Array, side: number, link: number, dir: number): void {
     const w = this.#words, block = (link - 1) * BLOCK_WORDS;
     w[block + RINGS + dir] = 0;
-    if (w[block + RINGS + 1 - dir] === 0) this.release(flows, at);
+    if (w[block + RINGS + 1 - dir] === 0) this.release(flows, side);
   }
 
-  /** After a restart: a block and a flow belong together when each names the other; all else is free. */
-  rebuild(flows: Int32Array): void {
+  /**
+   * After a restart: a block and a flow belong together when each names the other; all else is free. `sideOf`: where the
+   * words aside of a flow begin that goes on, -1 if it has none; `next`: the flow behind another, -1 behind the last.
+   */
+  rebuild(flows: Int32Array, sideOf: (ct: number) => number, next: (ct: number) => number): void {
     const w = this.#words, head = this.#head;
     const high = head[this.#high] = Math.min(Math.max(head[this.#high], 0), this.#blocks);
     // Without blocks no flow can have one.
-    for (let at = 0; high > 0 && at < flows.length; at += FLOW_WORDS) {
-      const link = flows[at + CT_EVENTS] >>> LINK_SHIFT;
+    for (let link = 1; link <= high; link++) w[(link - 1) * BLOCK_WORDS + NEXT_FREE] = 0;
+    for (let ct = high > 0 ? next(-1) : -1; ct >= 0; ct = next(ct)) {
+      const side = sideOf(ct), link = side < 0 ? 0 : flows[side + CT_CORRECTIONS];
       if (link === 0) continue;
-      const kept = link <= high && w[(link - 1) * BLOCK_WORDS + OWNER] === at / FLOW_WORDS + 1 &&
-        flows[at + CT_STATE] === FLOW_CONFIRMED;
-      if (!kept) flows[at + CT_EVENTS] &= MOST_BLOCKS;
+      const block = (link - 1) * BLOCK_WORDS;
+      if (link > 0 && link <= high && w[block + OWNER] === ct + 1) w[block + NEXT_FREE] = KEPT;
+      else flows[side + CT_CORRECTIONS] = 0;
     }
     this.#free[0] = 0;
     for (let link = high; link > 0; link--) {
-      const block = (link - 1) * BLOCK_WORDS, owner = w[block + OWNER] - 1;
-      const used = owner >= 0 && owner * FLOW_WORDS < flows.length &&
-        flows[owner * FLOW_WORDS + CT_EVENTS] >>> LINK_SHIFT === link;
-      if (used) continue;
+      const block = (link - 1) * BLOCK_WORDS;
+      if (w[block + NEXT_FREE] === KEPT) continue;
       w[block + OWNER] = 0;
       w[block + NEXT_FREE] = this.#free[0];
       this.#free[0] = link;

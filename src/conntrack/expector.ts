@@ -68,9 +68,9 @@ export abstract class Expector extends Tracker {
 
   /** The master's handle, or -1 when there is none or it is gone. */
   master(ct: number): number {
-    const w = this.flows.words, at = ct * FLOW_WORDS, master = w[at + CT_MASTER] - 1;
+    const flows = this.flows, w = flows.words, master = flows.aside(ct, CT_MASTER) - 1;
     if (master < 0 || w[master * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) return -1;
-    return w[master * FLOW_WORDS + CT_ID] === w[at + CT_MASTER_ID] ? master : -1;
+    return w[master * FLOW_WORDS + CT_ID] === flows.aside(ct, CT_MASTER_ID) ? master : -1;
   }
 
   /** A function that runs when an expectation is fulfilled (nf_ct_expect_register): returns its number, from 1. */
@@ -147,14 +147,14 @@ export abstract class Expector extends Tracker {
     }
     e[at + EXP_EXPIRES] = (this.clock.now + policy.timeout * 1000) | 0;
     expects.link(exp);
-    w[master * FLOW_WORDS + CT_EXPECTING] += 1 << (expectClass * 8);
+    w[this.flows.side(master) + CT_EXPECTING] += 1 << (expectClass * 8);
     this.stats[STAT_EXPECT_CREATE]++;
     return EXPECT_OK;
   }
 
   /** Pending expectations of one class. */
   #expecting(master: number, expectClass: number): number {
-    return (this.flows.words[master * FLOW_WORDS + CT_EXPECTING] >>> (expectClass * 8)) & 0xff;
+    return (this.flows.aside(master, CT_EXPECTING) >>> (expectClass * 8)) & 0xff;
   }
 
   #evictOldest(master: number, expectClass: number): void {
@@ -204,12 +204,13 @@ export abstract class Expector extends Tracker {
   /** A new flow fulfils an expectation: it becomes the master's child. */
   protected welcome(ct: number, exp: number): void {
     const e = this.expects.words, from = exp * EXP_WORDS;
-    const w = this.flows.words, at = ct * FLOW_WORDS, master = e[from + EXP_MASTER] - 1;
+    const w = this.flows.words, at = ct * FLOW_WORDS, side = this.flows.side(ct);
+    const master = e[from + EXP_MASTER] - 1;
     // What rules ask of the master, its helper, they may ask when it is gone; Linux keeps it for its children.
     w[at + CT_STATUS] |= IPS_EXPECTED |
       (w[master * FLOW_WORDS + CT_HELPER] & IPS_MASTER_HELPER_MASK) << IPS_MASTER_HELPER_SHIFT;
-    w[at + CT_MASTER] = master + 1;
-    w[at + CT_MASTER_ID] = w[master * FLOW_WORDS + CT_ID];
+    w[side + CT_MASTER] = master + 1;
+    w[side + CT_MASTER_ID] = w[master * FLOW_WORDS + CT_ID];
     w[at + CT_HELPER] = e[from + EXP_HELPER];
     w[at + CT_MARK] = w[master * FLOW_WORDS + CT_MARK];
     this.stats[STAT_EXPECT_NEW]++;
@@ -227,12 +228,11 @@ export abstract class Expector extends Tracker {
     for (let exp = 0, high = this.expects.high; exp < high; exp++) {
       const at = exp * EXP_WORDS;
       if ((e[at + EXP_STATE] & EXP_LINKED) === 0) continue;
-      const master = (e[at + EXP_MASTER] - 1) * FLOW_WORDS;
-      const lives = master >= 0 && master < this.flows.high * FLOW_WORDS &&
-        w[master + CT_STATE] === FLOW_CONFIRMED &&
+      const ct = e[at + EXP_MASTER] - 1, master = ct * FLOW_WORDS;
+      const lives = ct >= 0 && ct < this.flows.capacity && w[master + CT_STATE] === FLOW_CONFIRMED &&
         w[master + CT_ID] === e[at + EXP_MASTER_ID] && w[master + CT_HELPER] !== 0;
       if (e[at + EXP_HELPER] > helpers) e[at + EXP_HELPER] = 0;
-      if (lives) w[master + CT_EXPECTING] += 1 << (e[at + EXP_CLASS] * 8);
+      if (lives) w[this.flows.side(ct) + CT_EXPECTING] += 1 << (e[at + EXP_CLASS] * 8);
       else this.expects.unlink(exp);
     }
   }

@@ -1,25 +1,34 @@
 /**
- * The record of one flow (struct nf_conn): 64 words in the flow table's memory, named here and nowhere else.
+ * The record of one flow (struct nf_conn), its words named here and nowhere else.
  *
  * A flow is its handle, a small integer; its record begins at word `handle * FLOW_WORDS`. Hot code reads
  * `const w = flows.words, at = ct * FLOW_WORDS` once and then `w[at + CT_STATUS]`.
  *
  * ```
- *  line 0   what every packet reads, the opener's tuple        line 1   the answers' tuple, NAT, the tracker's first words
- *  line 2   the tracker's further words (TCP, SCTP)            line 3   counters, and what few packets read
- *  aside    words that few flows have: sequence adjustment, helper, labels; see `FlowTable.side`
+ *  line 0   what every packet reads, the opener's tuple        line 1   the answers' tuple, NAT, mark, id, the tracker's word
  * ```
  *
+ * That is all of a UDP, ICMP, GRE or unknown flow. What only some flows have stands in columns of its own, each with a
+ * place for every handle: memory that nobody touches is none.
+ *
+ * ```
+ *  proto     16 words   the tracker's further words, one line: TCP, SCTP             `FlowTable.proto`
+ *  counters   8 words   packets and bytes: flows with IPS_COUNTED                    `FlowTable.counters`
+ *  aside     24 words   helper, expectations, sequence adjustment, labels, …: IPS_SIDE   `FlowTable.side`
+ * ```
+ *
+ * Flows with further words are given handles from the other end of the table, so that their lines share pages.
+ *
  * A flow that is not in the cache costs a packet as many waits for memory as it touches lines, or pairs of lines, which
- * many processors fetch together: hence 64 words and this order.
+ * many processors fetch together: hence 32 words and this order.
  *
  * Life-cycle: `CT_STATE` goes FREE → UNCONFIRMED (belongs to the packet that made it) → CONFIRMED (in the index,
  * written last, so that a reader of the mapped file never believes half a record) → FREE. Conntrack does not know
  * NAT: NAT's words ride here without conntrack reading them.
  */
 
-/** Words per record: 256 bytes. */
-export const FLOW_WORDS = 64;
+/** Words per record: 128 bytes. */
+export const FLOW_WORDS = 32;
 
 // ── word offsets: line 0 ────────────────────────────────────────────────────────────────────────────────────────
 /** FLOW_*: published last. */
@@ -44,34 +53,38 @@ export const CT_NAT_INTERFACE = 26;
 /** Links of NAT's by-source list: handle + 1 of the next and the previous flow. */
 export const CT_BYSOURCE_NEXT = 27;
 export const CT_BYSOURCE_PREV = 28;
-/** Start of the protocol tracker's own words; each protocol file names its own, 19 words: 29…47. */
+/** The protocol tracker's own word, usually its state; each protocol file says what it is. */
 export const CT_PROTO = 29;
-// ── line 3 ──────────────────────────────────────────────────────────────────────────────────────────────────────
-/** Packets and bytes, two float64 per direction; `floats[(at >> 1) + …]`. Word offset is even. */
-export const CT_COUNTERS = 48; // packets original, bytes original, packets reply, bytes reply: words 48…55
 /** Connection mark. */
-export const CT_MARK = 56;
+export const CT_MARK = 30;
 /** Id shown to people, never 0 and not reused soon. */
-export const CT_ID = 57;
-/** Event mask in the low half (`-j CT --ctevents`), link of earlier sequence corrections in the high half. */
-export const CT_EVENTS = 58;
-/** Handle + 1 of the flow whose expectation this one fulfilled, 0 for none; CT_MASTER_ID guards against reuse. */
-export const CT_MASTER = 59;
-export const CT_MASTER_ID = 60;
-/** Pending expectations of this flow as master: one byte per class. */
-export const CT_EXPECTING = 61;
-/** When it was confirmed, in seconds since 1970; 0 when nobody asked (nf_conntrack_timestamp). */
-export const CT_START = 62;
+export const CT_ID = 31;
 
-// ── aside: word offsets from `flows.side(ct)` ───────────────────────────────────────────────────────────────────
+/** The tracker's further words, from `FlowTable.proto`: 64 bytes, which TCP and SCTP have. */
+export const PROTO_WORDS = 16;
+/** Packets and bytes, two float64 per direction, from `FlowTable.counters`: 32 bytes, for flows with IPS_COUNTED. */
+export const COUNTERS = 4;
+
+// ── aside: word offsets from `FlowTable.side` ───────────────────────────────────────────────────────────────────
 /** Sequence adjustment: for each direction the newest position, offset before, offset after. */
 export const CT_SEQADJ = 0;
+/** Link of earlier sequence corrections (`corrections.ts`), 0 for none. */
+export const CT_CORRECTIONS = 6;
+/** Handle + 1 of the flow whose expectation this one fulfilled, 0 for none; CT_MASTER_ID guards against reuse. */
+export const CT_MASTER = 7;
+export const CT_MASTER_ID = 8;
+/** Pending expectations of this flow as master: one byte per class. */
+export const CT_EXPECTING = 9;
 /** Words that belong to the flow's helper (nf_ct_ftp_master and its kin), 8 words. */
-export const CT_HELP = 6;
+export const CT_HELP = 10;
 /** Connection labels, 128 bits. */
-export const CT_LABELS = 14;
-/** Words aside: 72 bytes, for flows with IPS_SIDE. */
-export const SIDE_WORDS = 18;
+export const CT_LABELS = 18;
+/** When it was confirmed, in seconds since 1970; 0 when nobody asked (nf_conntrack_timestamp). */
+export const CT_START = 22;
+/** Events that nobody is to be told of (`-j CT --ctevents` says of which one is). */
+export const CT_MUTED = 23;
+/** Words aside: 96 bytes, for flows with IPS_SIDE. */
+export const SIDE_WORDS = 24;
 
 /** Values of CT_STATE. */
 export const FLOW_FREE = 0, FLOW_UNCONFIRMED = 1, FLOW_CONFIRMED = 2;

@@ -32,7 +32,6 @@ import {
   EXPECT_USERSPACE,
 } from "./expect.ts";
 import {
-  CT_COUNTERS,
   CT_EXPIRES,
   CT_HELPER,
   CT_ID,
@@ -134,15 +133,15 @@ export function formatFlow(conntrack: Conntrack, ct: number, use = 1, options: L
   const zone = tupleZone(w, original), zoneReply = tupleZone(w, reply);
   s += tuple(w, original);
   if (zone !== zoneReply && zone !== 0) s += `zone-orig=${zone} `;
-  s += counters(conntrack, at, ORIGINAL);
+  s += counters(conntrack, ct, ORIGINAL);
   if ((status & IPS_SEEN_REPLY) === 0) s += "[UNREPLIED] ";
   s += tuple(w, reply);
   if (zone !== zoneReply && zoneReply !== 0) s += `zone-reply=${zoneReply} `;
-  s += counters(conntrack, at, REPLY);
+  s += counters(conntrack, ct, REPLY);
   if ((status & IPS_ASSURED) !== 0) s += "[ASSURED] ";
   s += `mark=${w[at + CT_MARK] >>> 0} `;
   if (zone === zoneReply && zone !== 0) s += `zone=${zone} `;
-  const start = w[at + CT_START] >>> 0;
+  const start = conntrack.flows.aside(ct, CT_START) >>> 0;
   if (start !== 0) s += `delta-time=${Math.max(0, Math.floor(conntrack.clock.wall) - start)} `;
   if (w[at + CT_HELPER] !== 0) s += `helper=${conntrack.helpers[w[at + CT_HELPER] - 1].name} `;
   s += `use=${use}`;
@@ -150,23 +149,23 @@ export function formatFlow(conntrack: Conntrack, ct: number, use = 1, options: L
   return s;
 }
 
-function counters(conntrack: Conntrack, at: number, dir: number): string {
-  if ((conntrack.flows.words[at + CT_STATUS] & IPS_COUNTED) === 0) return "";
-  const f = conntrack.flows.floats, first = ((at + CT_COUNTERS) >> 1) + dir * 2;
+function counters({ flows }: Conntrack, ct: number, dir: number): string {
+  if ((flows.words[ct * FLOW_WORDS + CT_STATUS] & IPS_COUNTED) === 0) return "";
+  const f = flows.floats, first = flows.counters(ct) + dir * 2;
   return `packets=${f[first]} bytes=${f[first + 1]} `;
 }
 
 /** Lines of `conntrack -L`: all flows in the table whose time is not over. */
 export function listFlows(conntrack: Conntrack, options: ListOptions = {}): string[] {
-  const w = conntrack.flows.words, high = conntrack.flows.high;
+  const { flows } = conntrack, w = flows.words;
   const children = new Map<number, number>();
-  for (let ct = 0; ct < high; ct++) {
+  for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
     if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
     const master = conntrack.master(ct);
     if (master >= 0) children.set(master, (children.get(master) ?? 0) + 1);
   }
   const out: string[] = [];
-  for (let ct = 0; ct < high; ct++) {
+  for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
     if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED || conntrack.expired(ct)) continue;
     out.push(formatFlow(conntrack, ct, 1 + (children.get(ct) ?? 0), options));
   }

@@ -226,12 +226,12 @@ export abstract class HelperHost extends Expector {
   settleRules(): void {
     const fingerprint = this.ruleTexts.fingerprint(this.timeoutPolicies);
     if (this.#roster.fingerprint !== fingerprint) { // Never so when the state is new: then there are no flows.
-      const w = this.flows.words;
-      for (let ct = 0, high = this.flows.high; ct < high; ct++) {
+      const table = this.flows, w = table.words;
+      for (let ct = table.next(-1); ct >= 0; ct = table.next(ct)) {
         const at = ct * FLOW_WORDS;
         if (w[at + CT_STATE] === FLOW_FREE) continue;
         w[at + CT_TIMEOUT_POLICY] = 0;
-        if ((w[at + CT_STATUS] & IPS_SIDE) !== 0) w[this.flows.side(ct) + HELP_COUNT] &= COUNT_MASK;
+        if ((w[at + CT_STATUS] & IPS_SIDE) !== 0) w[table.side(ct) + HELP_COUNT] &= COUNT_MASK;
       }
     }
     this.#roster.fingerprint = fingerprint;
@@ -257,7 +257,7 @@ export abstract class HelperHost extends Expector {
   unloadHelper(index: number): Unloaded {
     this.#check(index);
     this.#roster.setLoaded(index, false);
-    const w = this.flows.words, e = this.expects.words, mine = index + 1;
+    const table = this.flows, w = table.words, e = this.expects.words, mine = index + 1;
     let flows = 0, expectations = 0;
     for (let exp = 0, high = this.expects.high; exp < high; exp++) {
       const at = exp * EXP_WORDS;
@@ -267,7 +267,7 @@ export abstract class HelperHost extends Expector {
       this.unlinkExpect(exp);
       expectations++;
     }
-    for (let ct = 0, high = this.flows.high; ct < high; ct++) {
+    for (let ct = table.next(-1); ct >= 0; ct = table.next(ct)) {
       const at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
       if (w[at + CT_STATE] === FLOW_FREE) continue;
       if (((status >> IPS_MASTER_HELPER_SHIFT) & IPS_MASTER_HELPER_MASK) === mine) {

@@ -11,9 +11,10 @@ export interface ByHelper {
 
 /** Flows that have each helper, and expectations that it waits for. */
 export function flowsByHelper(conntrack: Conntrack): ByHelper {
-  const count = conntrack.helpers.length, w = conntrack.flows.words, e = conntrack.expects.words;
+  const { flows: table, helpers } = conntrack, count = helpers.length, w = table.words;
+  const e = conntrack.expects.words;
   const flows = Array<number>(count).fill(0), expectations = Array<number>(count).fill(0);
-  for (let ct = 0, high = conntrack.flows.high; ct < high; ct++) {
+  for (let ct = table.next(-1); ct >= 0; ct = table.next(ct)) {
     const at = ct * FLOW_WORDS, helper = w[at + CT_HELPER] - 1;
     if (helper < 0 || helper >= count || w[at + CT_STATE] !== FLOW_CONFIRMED) continue;
     if (!conntrack.expired(ct)) flows[helper]++;

@@ -44,14 +44,14 @@ const FAR = 1 << 29;
  */
 export function seqadjSet(flows: FlowTable, ct: number, ctinfo: number, seq: number, offset: number): void {
   if (offset === 0) return;
-  const w = flows.words, at = ct * FLOW_WORDS;
-  const way = flows.side(ct) + CT_SEQADJ + ctinfoDir(ctinfo) * SEQADJ_WORDS;
-  w[at + CT_STATUS] |= IPS_SEQ_ADJUST;
+  const w = flows.words, side = flows.side(ct);
+  const way = side + CT_SEQADJ + ctinfoDir(ctinfo) * SEQADJ_WORDS;
+  w[ct * FLOW_WORDS + CT_STATUS] |= IPS_SEQ_ADJUST;
   if (w[way + BEFORE] !== w[way + AFTER]) {
     if (((w[way + POSITION] - seq) | 0) >= 0) return;
     const c = flows.corrections;
     if (c.exact) {
-      const link = c.linkOf(w, at) || c.take(w, at);
+      const link = c.linkOf(w, side) || c.take(w, side, ct);
       if (link !== 0) c.push(link, ctinfoDir(ctinfo), w[way + POSITION], w[way + BEFORE]);
     }
   }
@@ -93,15 +93,15 @@ function offsetBehind(
  * most one correction close to it.
  */
 export function acknowledgedOffset(flows: FlowTable, ct: number, dir: number, ack: number): number {
-  const w = flows.words, c = flows.corrections, link = c.linkOf(w, ct * FLOW_WORDS);
-  const way = flows.side(ct) + CT_SEQADJ + dir * SEQADJ_WORDS;
+  const w = flows.words, c = flows.corrections, side = flows.side(ct), link = c.linkOf(w, side);
+  const way = side + CT_SEQADJ + dir * SEQADJ_WORDS;
   return link === 0 ? offsetAt(w, way, (ack - 1) | 0, c, 0, dir) : offsetBehind(w, way, ack, c, link, dir);
 }
 
 /** Corrections of `dir` that no copy of old data needs any more: its sender's data before `ack` has arrived. */
 function settle(
   w: Int32Array,
-  at: number,
+  side: number,
   way: number,
   dir: number,
   ack: number,
@@ -109,7 +109,7 @@ function settle(
   link: number,
 ): void {
   const past = (ack - w[way + POSITION]) | 0;
-  if (link !== 0 && past > c.spread(link, dir, w[way + BEFORE], w[way + AFTER])) c.clear(w, at, link, dir);
+  if (link !== 0 && past > c.spread(link, dir, w[way + BEFORE], w[way + AFTER])) c.clear(w, side, link, dir);
   if (past > FAR) w[way + BEFORE] = w[way + AFTER];
 }
 
@@ -131,8 +131,8 @@ export function seqAdjust(flows: FlowTable, p: Packet, ct: number, ctinfo: numbe
   if (p.protocol !== TCP && c.exact) return true;
   if (p.length - p.l4 < TCP_HEADER) return false;
   p.drawTogether(p.l4 + TCP_HEADER);
-  const w = flows.words, dir = ctinfoDir(ctinfo), l4 = p.l4, at = ct * FLOW_WORDS, link = c.linkOf(w, at);
-  const ways = flows.side(ct) + CT_SEQADJ;
+  const w = flows.words, dir = ctinfoDir(ctinfo), l4 = p.l4, side = flows.side(ct), link = c.linkOf(w, side);
+  const ways = side + CT_SEQADJ;
   const own = ways + dir * SEQADJ_WORDS, other = ways + (1 - dir) * SEQADJ_WORDS;
   const seq = p.view.getInt32(l4 + TCP_SEQ);
   rewrite(p, l4 + TCP_SEQ, (seq + offsetAt(w, own, seq, c, link, dir)) | 0);
@@ -141,7 +141,7 @@ export function seqAdjust(flows: FlowTable, p: Packet, ct: number, ctinfo: numbe
   const ack = (acked - offsetBehind(w, other, acked, c, link, 1 - dir)) | 0;
   rewrite(p, l4 + TCP_ACK_SEQ, ack);
   const legible = adjustSack(w, other, p, c, link, 1 - dir);
-  if (c.exact) settle(w, at, other, 1 - dir, ack, c, link);
+  if (c.exact) settle(w, side, other, 1 - dir, ack, c, link);
   return legible;
 }
 

@@ -2,9 +2,13 @@
  * The flow table: records in given memory, and an index over both tuples of every confirmed flow.
  *
  * ```
- *  memory   [ head: high-water marks, next id ][ record 0 ][ record 1 ] … [ aside 0 ] … [ corrections ]   survives the process
+ *  memory   [ head ][ records ][ trackers' further words ][ counters ][ words aside ][ corrections ]   survives the process
+ *  records  [ 0 ▶ short flows …     never used     … flows with further words ◀ capacity − 1 ]
  *  index    [ hash | handle<<1|dir, plus 1 ] …   grows with the flows; see `hash_index.ts`   rebuilt from the records
  * ```
+ *
+ * Every handle has a place in every column, so any record serves any flow. Which end it is taken from decides what it
+ * costs: further words are touched at one end only. When both ends have met, each takes what the other has left.
  *
  * A record is FREE, UNCONFIRMED (the packet that made it owns it; not in the index) or CONFIRMED (in the index
  * twice, by its original and by its reply tuple). Freed records are reused last in, first out, so a small working
@@ -18,8 +22,9 @@ import { type Arena, HeapArena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import { Corrections } from "./corrections.ts";
 import {
+  COUNTERS,
   CT_BYSOURCE_PREV,
-  CT_EXPECTING,
+  CT_CORRECTIONS,
   CT_EXPIRES,
   CT_ID,
   CT_ORIGINAL,
@@ -31,21 +36,35 @@ import {
   FLOW_FREE,
   FLOW_UNCONFIRMED,
   FLOW_WORDS,
+  IPS_COUNTED,
   IPS_SIDE,
+  PROTO_WORDS,
   SIDE_WORDS,
 } from "./flow.ts";
 import { HashIndex } from "./hash_index.ts";
 import { Wheel } from "./wheel.ts";
 import { DST, PORTS, PROTO, tupleEquals } from "./tuple.ts";
 
-/** Words before the first record: high-water marks, next id; the rest keeps records on pairs of cache lines. */
+/** Words before the first record; they keep records on pairs of cache lines. */
 const HEAD_WORDS = FLOW_WORDS;
-const HEAD_HIGH = 0, HEAD_ID = 1, HEAD_CORRECTIONS = 2;
+/** Records ever used at the front and at the back, the latest id, blocks of corrections ever used. */
+const HEAD_FRONT = 0, HEAD_BACK = 1, HEAD_ID = 2, HEAD_CORRECTIONS = 3;
 /**
- * What the arena has beside the index: the hash's key, records in use, heads of the lists of free and of retired
- * records, how many flows ever came into the index.
+ * What the arena has beside the index: the hash's key, records in use, heads of the lists of free records at the front
+ * and at the back and of retired ones, how many flows ever came into the index.
  */
-const KEY_0 = 0, KEY_1 = 1, COUNT = 2, FREE = 3, RETIRED = 4, INSERTED = 5, SHARED_WORDS = 6;
+const KEY_0 = 0,
+  KEY_1 = 1,
+  COUNT = 2,
+  FREE_FRONT = 3,
+  FREE_BACK = 4,
+  RETIRED = 5,
+  INSERTED = 6,
+  SHARED_WORDS = 7;
+/** Words of a flow's counters. */
+const COUNTERS_WORDS = COUNTERS * 2;
+/** Words of a flow in all columns. */
+const ALL_WORDS = FLOW_WORDS + PROTO_WORDS + COUNTERS_WORDS + SIDE_WORDS;
 /** Link of the free list in a FREE record: handle + 1, 0 ends it. */
 const CT_NEXT_FREE = CT_BYSOURCE_PREV;
 
@@ -53,7 +72,7 @@ const CT_NEXT_FREE = CT_BYSOURCE_PREV;
 export class FlowTable {
   /** The records: `words[ct * FLOW_WORDS + CT_…]`. */
   readonly words: Int32Array;
-  /** The same memory for counters: `floats[(ct * FLOW_WORDS + CT_COUNTERS) >> 1]`. */
+  /** The same memory for counters: `floats[flows.counters(ct)]`. */
   readonly floats: Float64Array;
   /** Earlier sequence corrections of the few flows that have several. */
   readonly corrections: Corrections;
@@ -62,7 +81,9 @@ export class FlowTable {
   /** Most records it holds. */
   readonly capacity: number;
 
-  /** Where the words aside begin in `words`. */
+  /** Where the columns begin in `words`, that of the counters in `floats`. */
+  readonly #proto: number;
+  readonly #counters: number;
   readonly #side: number;
   readonly #head: Int32Array;
   /** Both hashes of each confirmed flow: `ct << 1 | dir`, plus 1. */
@@ -79,7 +100,7 @@ export class FlowTable {
   }
 
   static #recordBytes(capacity: number): number {
-    return HEAD_WORDS * 4 + Math.ceil(capacity * (FLOW_WORDS + SIDE_WORDS) * 4 / 64) * 64;
+    return HEAD_WORDS * 4 + capacity * ALL_WORDS * 4;
   }
 
   /**
@@ -95,9 +116,11 @@ export class FlowTable {
   ) {
     this.capacity = capacity;
     this.#head = new Int32Array(memory, byteOffset, HEAD_WORDS);
-    this.words = new Int32Array(memory, byteOffset + HEAD_WORDS * 4, capacity * (FLOW_WORDS + SIDE_WORDS));
-    this.#side = capacity * FLOW_WORDS;
-    this.floats = new Float64Array(memory, byteOffset + HEAD_WORDS * 4, capacity * FLOW_WORDS / 2);
+    this.words = new Int32Array(memory, byteOffset + HEAD_WORDS * 4, capacity * ALL_WORDS);
+    this.floats = new Float64Array(memory, byteOffset + HEAD_WORDS * 4, capacity * ALL_WORDS / 2);
+    this.#proto = capacity * FLOW_WORDS;
+    this.#counters = capacity * (FLOW_WORDS + PROTO_WORDS) / 2;
+    this.#side = capacity * (FLOW_WORDS + PROTO_WORDS + COUNTERS_WORDS);
     const end = byteOffset + FlowTable.#recordBytes(capacity);
     const shared = this.#shared = arena.int32(SHARED_WORDS);
     this.corrections = new Corrections(memory, end, capacity, this.#head, HEAD_CORRECTIONS, arena);
@@ -122,32 +145,75 @@ export class FlowTable {
     return this.#shared[INSERTED];
   }
 
-  /** Records ever used: handles are below it. Listings scan `0 … high` and look at CT_STATE. */
-  get high(): number {
-    return this.#head[HEAD_HIGH];
+  /**
+   * The record behind `ct` among those that were ever used, from both ends inwards; -1 behind the last. Listings begin
+   * behind -1 and look at CT_STATE.
+   */
+  next(ct: number): number {
+    const front = this.#head[HEAD_FRONT], last = this.capacity - this.#head[HEAD_BACK];
+    if (ct < front) {
+      if (ct + 1 < front) return ct + 1;
+      ct = this.capacity;
+    }
+    return ct > last ? ct - 1 : -1;
   }
 
-  /** A zeroed UNCONFIRMED record with a fresh id, or -1 when memory is used up. */
-  alloc(): number {
-    const w = this.words;
-    const head = this.#head, shared = this.#shared;
-    let ct = shared[FREE] - 1;
-    if (ct >= 0) {
-      shared[FREE] = w[ct * FLOW_WORDS + CT_NEXT_FREE];
-    } else {
-      ct = head[HEAD_HIGH];
-      if (ct >= this.capacity) return -1;
-      head[HEAD_HIGH] = ct + 1;
-    }
+  /**
+   * A zeroed UNCONFIRMED record with a fresh id, or -1 when memory is used up. `further`: so are the tracker's further
+   * words, which it is going to use.
+   */
+  alloc(further = false): number {
+    const w = this.words, head = this.#head, shared = this.#shared, list = further ? FREE_BACK : FREE_FRONT;
+    let ct = shared[list] - 1;
+    if (ct >= 0) shared[list] = w[ct * FLOW_WORDS + CT_NEXT_FREE];
+    else if ((ct = this.#grow(further)) < 0) return -1;
     const at = ct * FLOW_WORDS, timer = w[at + CT_TIMER], f = this.floats, from = at >> 1;
     // A call of `fill` costs more than what it writes.
     for (let i = 0; i < FLOW_WORDS / 2; i++) f[from + i] = 0;
+    if (further) {
+      const proto = this.proto(ct) >> 1;
+      for (let i = 0; i < PROTO_WORDS / 2; i++) f[proto + i] = 0;
+    }
     w[at + CT_TIMER] = timer;
     const id = (head[HEAD_ID] + 1) | 0;
     head[HEAD_ID] = w[at + CT_ID] = id === 0 ? 1 : id;
     w[at + CT_STATE] = FLOW_UNCONFIRMED;
     shared[COUNT]++;
     return ct;
+  }
+
+  /** A record where none is free at its own end: one that was never used, or else one of the other end's; or -1. */
+  #grow(further: boolean): number {
+    const head = this.#head, shared = this.#shared;
+    if (head[HEAD_FRONT] + head[HEAD_BACK] < this.capacity) {
+      return further ? this.capacity - ++head[HEAD_BACK] : head[HEAD_FRONT]++;
+    }
+    const list = further ? FREE_FRONT : FREE_BACK, ct = shared[list] - 1;
+    if (ct >= 0) shared[list] = this.words[ct * FLOW_WORDS + CT_NEXT_FREE];
+    return ct;
+  }
+
+  /** Where in `words` the further words of a flow's tracker begin: of one that was made with them. */
+  proto(ct: number): number {
+    return this.#proto + ct * PROTO_WORDS;
+  }
+
+  /** Where in `floats` a flow's counters begin, of one with IPS_COUNTED: packets and bytes of each direction. */
+  counters(ct: number): number {
+    return this.#counters + ct * COUNTERS;
+  }
+
+  /** The packets and bytes of a new flow are counted. */
+  startCounters(ct: number): void {
+    const f = this.floats, at = this.counters(ct);
+    for (let i = 0; i < COUNTERS; i++) f[at + i] = 0;
+    this.words[ct * FLOW_WORDS + CT_STATUS] |= IPS_COUNTED;
+  }
+
+  /** A word aside, 0 of a flow that has none. */
+  aside(ct: number, word: number): number {
+    const w = this.words;
+    return (w[ct * FLOW_WORDS + CT_STATUS] & IPS_SIDE) === 0 ? 0 : w[this.#side + ct * SIDE_WORDS + word];
   }
 
   /** Where in `words` a flow's words aside begin: CT_SEQADJ and its like. Who asks has them. */
@@ -162,12 +228,22 @@ export class FlowTable {
 
   /** Gives a record back at once: no packet carries it any more, and it is not in the index. */
   free(ct: number): void {
-    const at = ct * FLOW_WORDS, shared = this.#shared;
-    this.corrections.release(this.words, at);
-    this.words[at + CT_STATE] = FLOW_FREE;
-    this.words[at + CT_NEXT_FREE] = shared[FREE];
-    shared[FREE] = ct + 1;
-    shared[COUNT]--;
+    this.words[ct * FLOW_WORDS + CT_STATE] = FLOW_FREE;
+    this.#shared[COUNT]--;
+    this.#giveBack(ct);
+  }
+
+  /** To the end that it is of. */
+  #giveBack(ct: number): void {
+    const shared = this.#shared, list = ct < this.#head[HEAD_FRONT] ? FREE_FRONT : FREE_BACK;
+    this.releaseCorrections(ct);
+    this.words[ct * FLOW_WORDS + CT_NEXT_FREE] = shared[list];
+    shared[list] = ct + 1;
+  }
+
+  /** A flow has no earlier sequence corrections any more. */
+  releaseCorrections(ct: number): void {
+    if (this.aside(ct, CT_CORRECTIONS) !== 0) this.corrections.release(this.words, this.side(ct));
   }
 
   /** Gives back a record that a packet may still carry: it reads as FREE, and is reused after `reclaim`. */
@@ -188,12 +264,9 @@ export class FlowTable {
     const w = this.words, shared = this.#shared;
     let next = shared[RETIRED];
     while (next !== 0) {
-      const link = (next - 1) * FLOW_WORDS + CT_NEXT_FREE;
-      const after = w[link];
-      this.corrections.release(w, (next - 1) * FLOW_WORDS);
-      w[link] = shared[FREE];
-      shared[FREE] = next;
-      next = after;
+      const ct = next - 1;
+      next = w[ct * FLOW_WORDS + CT_NEXT_FREE];
+      this.#giveBack(ct);
     }
     shared[RETIRED] = 0;
   }
@@ -260,7 +333,6 @@ export class FlowTable {
     const w = this.words, at = ct * FLOW_WORDS, touched = this.#touched;
     touched[0] = w[at + CT_STATE];
     touched[0] = w[at + CT_REPLY];
-    touched[0] = w[at + CT_EXPECTING];
   }
 
   /** The direction of a flow that a tuple names: `ct << 1 | dir`, or -1. Says nothing about expiry. */
@@ -342,13 +414,20 @@ export class FlowTable {
    */
   rebuild(now: number, adopt?: (ct: number) => void): void {
     const w = this.words, shared = this.#shared;
-    const high = this.#head[HEAD_HIGH] = Math.min(Math.max(this.#head[HEAD_HIGH], 0), this.capacity);
-    this.corrections.rebuild(w.subarray(0, high * FLOW_WORDS));
+    const head = this.#head, capacity = this.capacity;
+    const front = head[HEAD_FRONT] = Math.min(Math.max(head[HEAD_FRONT], 0), capacity);
+    const back = head[HEAD_BACK] = Math.min(Math.max(head[HEAD_BACK], 0), capacity - front);
+    this.corrections.rebuild(w, (ct) => {
+      const status = w[ct * FLOW_WORDS + CT_STATUS];
+      if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED || (status & IPS_SIDE) === 0) return -1;
+      return this.side(ct);
+    }, (ct) => this.next(ct));
     this.wheel.begin(now);
-    const pairs = new Int32Array(high * 4);
+    const pairs = new Int32Array((front + back) * 4);
     let n = 0;
-    for (let ct = high - 1; ct >= 0; ct--) {
-      const at = ct * FLOW_WORDS;
+    for (let i = front + back - 1; i >= 0; i--) {
+      // What is nearest to its end is freed last, and used first.
+      const ct = i < front ? i : capacity - 1 - (i - front), at = ct * FLOW_WORDS;
       shared[COUNT]++;
       if (w[at + CT_STATE] === FLOW_CONFIRMED) {
         adopt?.(ct);
@@ -358,6 +437,7 @@ export class FlowTable {
         pairs[n++] = (ct << 1) + 2;
         this.wheel.hang(ct, w[at + CT_EXPIRES]);
       } else {
+        w[at + CT_STATUS] = 0; // its corrections have been given back already
         this.free(ct);
       }
     }

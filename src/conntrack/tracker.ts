@@ -21,7 +21,6 @@ import {
   type ExpectTable,
 } from "./expect.ts";
 import {
-  CT_COUNTERS,
   CT_EXPECTING,
   CT_EXPIRES,
   CT_STATE,
@@ -165,7 +164,7 @@ export class Tracker {
   /** Counts a packet, an offloaded one as one, as the kernel does (nf_ct_acct_update). */
   account(ct: number, ctinfo: number, p: Packet): void {
     if ((this.flows.words[ct * FLOW_WORDS + CT_STATUS] & IPS_COUNTED) === 0) return;
-    const f = this.flows.floats, at = ((ct * FLOW_WORDS + CT_COUNTERS) >> 1) + ctinfoDir(ctinfo) * 2;
+    const f = this.flows.floats, at = this.flows.counters(ct) + ctinfoDir(ctinfo) * 2;
     f[at]++;
     f[at + 1] += p.length;
   }
@@ -219,7 +218,7 @@ export class Tracker {
     const e = this.expects.words, at = exp * EXP_WORDS;
     if ((e[at + EXP_STATE] & EXP_LINKED) === 0) return;
     const master = e[at + EXP_MASTER] - 1;
-    this.flows.words[master * FLOW_WORDS + CT_EXPECTING] -= 1 << (e[at + EXP_CLASS] * 8);
+    this.flows.words[this.flows.side(master) + CT_EXPECTING] -= 1 << (e[at + EXP_CLASS] * 8);
     this.expects.unlink(exp);
     this.stats[STAT_EXPECT_DELETE]++;
   }
@@ -232,7 +231,7 @@ export class Tracker {
   /** What must be undone before a record is given back. */
   #farewell(ct: number): void {
     // Most flows never expect others.
-    if (this.flows.words[ct * FLOW_WORDS + CT_EXPECTING] !== 0) {
+    if (this.flows.aside(ct, CT_EXPECTING) !== 0) {
       const e = this.expects.words;
       for (let exp = 0, high = this.expects.high; exp < high; exp++) {
         if (e[exp * EXP_WORDS + EXP_MASTER] === ct + 1) this.unlinkExpect(exp);

@@ -359,7 +359,7 @@ export class Nat {
 
   #deleteMasqueraded(interfaceIndex: number, words: Int32Array | null, from: number): void {
     const flows = this.conntrack.flows, w = flows.words;
-    for (let ct = 0; ct < flows.high; ct++) {
+    for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
       const at = ct * FLOW_WORDS;
       if (w[at + CT_STATE] !== FLOW_CONFIRMED || w[at + CT_NAT_INTERFACE] !== interfaceIndex) continue;
       if (words !== null && !sameAddress(w, at + CT_REPLY + DST, words, from)) continue;

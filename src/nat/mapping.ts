@@ -191,12 +191,12 @@ export class Mappings {
 
   /** After a restart: the mappings of all flows in the table. */
   rebuild(): void {
-    const w = this.#flows.words;
+    const flows = this.#flows, w = flows.words;
     this.#inner.fill(0);
     this.#outer.fill(0);
     this.#held.fill(0);
     this.#shared[HIGH] = this.#shared[FREE] = 0;
-    for (let ct = 0; ct < this.#flows.high; ct++) {
+    for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
       const at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
       if (w[at + CT_STATE] !== FLOW_CONFIRMED || (status & IPS_SRC_NAT_DONE) === 0) continue;
       this.bind(ct);

@@ -152,7 +152,7 @@ export class UniqueTuples {
     if (
       (hit & 1) !== REPLY || w[old + STATE] < TCP_TIME_WAIT || (status & IPS_SRC_NAT) === 0 ||
       (status & (IPS_FIXED_TIMEOUT | IPS_DYING)) !== 0 ||
-      ((w[at + TCP_SEEN + END] - w[old + TCP_SEEN + END]) | 0) <= 0
+      ((w[flows.proto(ct) + TCP_SEEN + END] - w[flows.proto(hit >> 1) + TCP_SEEN + END]) | 0) <= 0
     ) {
       return true;
     }
@@ -223,7 +223,7 @@ export class UniqueTuples {
         }
         break;
       case GRE: // keys are PPTP's alone
-        if (this.#conntrack.flows.words[ct * FLOW_WORDS + CT_MASTER] === 0) return;
+        if (this.#conntrack.flows.aside(ct, CT_MASTER) === 0) return;
         if (!specified) {
           min = 1;
           max = 0xffff;

@@ -1,13 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import {
-  CT_EVENTS,
   CT_EXPIRES,
   CT_HELPER,
   CT_MARK,
+  CT_MUTED,
   CT_STATUS,
   FLOW_WORDS,
   IPS_ASSURED,
   IPS_DYING,
+  IPS_SIDE,
   tupleAt,
 } from "../../src/conntrack/flow.ts";
 import type { ConntrackHelper } from "../../src/conntrack/helper.ts";
@@ -266,12 +267,12 @@ Deno.test("Conntrack: the zone of one direction comes from the mark", () => {
   assertEquals(reply.send(answer(), { template, mark: 8 }), "NEW");
 });
 
-Deno.test("Conntrack: events that a template asks for stand in the record's low half", () => {
-  const rig = new Rig(), events = () => rig.conntrack.flows.words[rig.p.ct * FLOW_WORDS + CT_EVENTS];
+Deno.test("Conntrack: events that a template does not ask for stand aside, of flows that have some", () => {
+  const rig = new Rig(), { flows } = rig.conntrack, muted = () => flows.aside(rig.p.ct, CT_MUTED);
   rig.send(query(), { template: { ...PLAIN, events: 0x205 } });
-  assertEquals(events(), 0x205);
-  rig.send(query({ sport: 1 }));
-  assertEquals(events(), 0xffff);
+  assertEquals(muted(), 0xfdfa);
+  rig.send(query({ sport: 1 }), { template: { ...PLAIN, events: -1 } });
+  assertEquals([muted(), flows.words[rig.p.ct * FLOW_WORDS + CT_STATUS] & IPS_SIDE], [0, 0]);
 });
 
 Deno.test("R09 Conntrack: a template's timeouts hold for its flow only, and 0 leaves the default", () => {

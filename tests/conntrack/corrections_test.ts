@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { CORRECTIONS } from "../../src/conntrack/corrections.ts";
-import { CT_EVENTS, FLOW_WORDS } from "../../src/conntrack/flow.ts";
+import { CT_CORRECTIONS, SIDE_WORDS } from "../../src/conntrack/flow.ts";
 import { acknowledgedOffset, seqadjSet } from "../../src/conntrack/seqadj.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
@@ -78,7 +78,7 @@ class Talk {
 
   /** True while the flow has a block of the pool. */
   get holds(): boolean {
-    return this.rig.conntrack.flows.words[this.ct * FLOW_WORDS + CT_EVENTS] >>> 16 !== 0;
+    return this.rig.conntrack.flows.aside(this.ct, CT_CORRECTIONS) !== 0;
   }
 }
 
@@ -144,9 +144,9 @@ Deno.test("both directions have corrections of their own", () => {
   assertEquals(talk.server(31, 1, { payload: 30 }), [26, 1]);
   assertEquals(talk.server(1, 1, { payload: 30 }), [1, 1]);
   assertEquals(talk.client(41, 26, {}), [47, 31]);
-  const flows = talk.rig.conntrack.flows, at = talk.ct * FLOW_WORDS;
-  assertEquals(acknowledgedOffset(flows, at, ORIGINAL, 1000 + 24), 3);
-  assertEquals(acknowledgedOffset(flows, at, REPLY, 9000 + 50), -11);
+  const { flows } = talk.rig.conntrack;
+  assertEquals(acknowledgedOffset(flows, talk.ct, ORIGINAL, 1000 + 24), 3);
+  assertEquals(acknowledgedOffset(flows, talk.ct, REPLY, 9000 + 50), -11);
 });
 
 Deno.test("the same segment sent again is not counted twice, nor is one from before", () => {
@@ -194,8 +194,8 @@ Deno.test("a correction two gigabytes back is not taken for one ahead", () => {
 
 Deno.test("a flow without room in the pool does as Linux", () => {
   const rig = new Rig({ capacity: 1 }), flows = rig.conntrack.flows, c = flows.corrections;
-  const other = new Int32Array(FLOW_WORDS);
-  assertEquals(c.take(other, 0), 1);
+  const other = new Int32Array(SIDE_WORDS);
+  assertEquals(c.take(other, 0, 7), 1);
   const ct = flows.alloc();
   seqadjSet(flows, ct, ESTABLISHED, 100, 3);
   seqadjSet(flows, ct, ESTABLISHED, 200, 3);
@@ -226,5 +226,5 @@ Deno.test("corrections survive the process, and what it left half-made does not"
   const rig = new Rig({ capacity: 64, memory }), flows = rig.conntrack.flows;
   assertEquals([1, 21, 22].map((seq) => seqOffset(flows, talk.ct, ORIGINAL, 1000 + seq)), [0, 3, 7]);
   const ct = flows.alloc();
-  assertEquals(flows.corrections.take(flows.words, ct * FLOW_WORDS), 2, "the half-made flow's block");
+  assertEquals(flows.corrections.take(flows.words, flows.side(ct), ct), 2, "the half-made flow's block");
 });

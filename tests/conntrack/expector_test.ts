@@ -106,7 +106,7 @@ Deno.test("an announced flow is RELATED, once, and a child of its master (F01)",
     [master, 7],
     "F29: the mark is copied",
   );
-  assertEquals(w[master * FLOW_WORDS + CT_EXPECTING], 0);
+  assertEquals(rig.conntrack.flows.aside(master, CT_EXPECTING), 0);
   assertEquals(rig.send(data(4000)), "RELATED", "the same flow's SYN once more");
   assertEquals(rig.send(tcp({ src: C, sport: 4000, dst: S, dport: 20, flags: "SA", ack: 1 })), "ESTABLISHED");
   assertEquals(rig.send(data(4000, { sport: 21 })), "NEW", "used up");
@@ -199,7 +199,7 @@ Deno.test("F30 C09 a class has its limit, and the oldest makes room", () => {
     rig.expects().map((l) => l.match(/ sport=0 dport=(\d+)/)![1]).sort(),
     ["4002", "5001", "5002", "5003"],
   );
-  assertEquals(rig.conntrack.flows.words[master * FLOW_WORDS + CT_EXPECTING], 0x301);
+  assertEquals(rig.conntrack.flows.aside(master, CT_EXPECTING), 0x301);
 });
 
 Deno.test("P02 the same announcement again replaces the old one, with its time", () => {
@@ -264,7 +264,7 @@ Deno.test("unexpectRelated takes an expectation back that its maker still holds"
     assertEquals(c.expectRelated(exp), EXPECT_OK);
     c.unexpectRelated(exp);
   }
-  assertEquals([c.expects.count, w[master * FLOW_WORDS + CT_EXPECTING]], [0, 0]);
+  assertEquals([c.expects.count, c.flows.aside(master, CT_EXPECTING)], [0, 0]);
   c.expectPut(exp);
   assertEquals(c.expectAlloc(master), exp);
 });

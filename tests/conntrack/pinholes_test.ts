@@ -198,7 +198,7 @@ Deno.test("timeouts that a rule gave outlive the router when the rules are the s
   const seconds = (lab: Lab) => {
     lab.connect();
     const { conntrack } = lab.router;
-    return conntrack.timeouts(0, Int32Array.of(0, 0, 0, 432000_000))[3] / 1000;
+    return conntrack.timeouts(conntrack.flows.next(-1), Int32Array.of(0, 0, 0, 432000_000))[3] / 1000;
   };
   const before = new Lab({ tables: rule(100) });
   assertEquals(seconds(before), 100);

@@ -82,7 +82,8 @@ Deno.test("X13 beyond expect_max an announcement is refused with its packet, and
   c(2, { seq: 30, ack: 2, payload: "PORT 10,0,0,2,16,1\r\n" });
   assertEquals(router.expects().filter((line) => line.includes("dport=4097")).length, 1);
   assertEquals(router.expects().length, MOST);
-  for (let ct = 0; ct < conntrack.flows.high; ct++) conntrack.delete(ct);
+  const { flows } = conntrack;
+  for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) conntrack.delete(ct);
   assertEquals([router.expects().length, conntrack.expects.count], [0, 0]);
   assertEquals([announce(1), router.expects().length], [MOST, MOST], "and once more");
 });

@@ -43,7 +43,7 @@ Deno.test("FlowTable.alloc reuses the record freed last, zeroed, under a new id"
   assertEquals(t.words[b * FLOW_WORDS + CT_STATE], FLOW_UNCONFIRMED);
   assert(t.words[b * FLOW_WORDS + CT_ID] !== id);
   assertEquals([t.alloc(), t.alloc(), t.alloc(), t.alloc()], [a, 2, 3, -1]);
-  assertEquals([t.count, t.high], [4, 4]);
+  assertEquals([t.count, t.next(3)], [4, -1]);
 });
 
 Deno.test("FlowTable.retire keeps a record's words until reclaim", () => {

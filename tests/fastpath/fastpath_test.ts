@@ -226,7 +226,7 @@ Deno.test("FastPath notices the flow's mark, and a helper that it gets later", (
   });
   const set = (word: number, value: number) =>
     twins.both(({ conntrack: { flows } }) => {
-      for (let ct = 0; ct < flows.high; ct++) flows.words[ct * FLOW_WORDS + word] = value;
+      for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) flows.words[ct * FLOW_WORDS + word] = value;
     });
   set(CT_MARK, 9);
   assertEquals(twins.send(LAN, ask()), []);
@@ -264,8 +264,8 @@ Deno.test("FastPath notices a flow that is deleted, expires, or leaves its recor
   twins.both((_, { clock }) => clock.advance(31_000));
   assert(!twins.quick(LAN, ask()), "it has expired");
   assert(settles(twins));
-  twins.both(({ conntrack }) => {
-    for (let ct = 0; ct < conntrack.flows.high; ct++) conntrack.delete(ct);
+  twins.both(({ conntrack, conntrack: { flows } }) => {
+    for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) conntrack.delete(ct);
   });
   assert(!twins.quick(LAN, ask()), "it was deleted");
 });

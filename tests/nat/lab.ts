@@ -162,7 +162,7 @@ export class Lab {
   /** Handles of the flows in the table. */
   flows(): number[] {
     const { flows } = this.conntrack, found = [];
-    for (let ct = 0; ct < flows.high; ct++) {
+    for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
       if (flows.words[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) found.push(ct);
     }
     return found;

@@ -179,7 +179,7 @@ class WeirRouter {
       flows = conntrack.flows,
       wanted = new Map<string, string>();
     for (let i = 0; i < args.length; i += 2) wanted.set(args[i], args[i + 1]);
-    for (let ct = 0; ct < flows.high; ct++) {
+    for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
       if (flows.words[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
       const { protocol, original } = readFlow(formatFlow(conntrack, ct));
       const values = new Map([["-p", protocol], ["--sport", original.sport], ["--dport", original.dport]]);

@@ -69,13 +69,12 @@ const OUT_OF_THE_BLUE = 1 << ABORT | 1 << SHUTDOWN_COMPLETE | 1 << COOKIE_ACK;
 /** The bit in ABORT and SHUTDOWN COMPLETE that says that the sender had no association (RFC 9260, 8.5.1). */
 const T_BIT = 1;
 
-/** Word offsets: state, tag per direction, what a failed HEARTBEAT leaves behind. */
-const SCTP_STATE = CT_PROTO,
-  SCTP_VTAG = CT_PROTO + 1,
-  SCTP_FLAGS = CT_PROTO + 3,
-  SCTP_LAST_DIR = CT_PROTO + 4;
+/** The state, in the flow's record. */
+const SCTP_STATE = CT_PROTO;
+/** Word offsets from `FlowTable.proto`: tag per direction, what a failed HEARTBEAT leaves behind. */
+const SCTP_VTAG = 0, SCTP_FLAGS = 2, SCTP_LAST_DIR = 3;
 /** Per direction: an INIT with a tag of its own was seen, and no COOKIE ACK since. */
-const SCTP_INIT = CT_PROTO + 5;
+const SCTP_INIT = 4;
 const HEARTBEAT_VTAG_FAILED = 1;
 
 /** Timeouts in milliseconds, by state. */
@@ -123,7 +122,7 @@ function chunkTypes(p: Packet): number {
 }
 
 /** A flow begins. The tag that the answers must carry is learnt, or the one that this side carries. */
-function begin(p: Packet, w: Int32Array, at: number, vtag: number): boolean {
+function begin(p: Packet, w: Int32Array, sctp: number, vtag: number): boolean {
   const view = p.view;
   for (let chunk = p.l4 + SCTP_HEADER; chunk + 4 <= p.length; chunk = nextChunk(view, chunk)) {
     const type = view.getUint8(chunk);
@@ -131,35 +130,35 @@ function begin(p: Packet, w: Int32Array, at: number, vtag: number): boolean {
     if (state === NO || state === IV) return false;
     if (type === INIT) {
       if (vtag !== 0 || chunk + 20 > p.length) return false;
-      w[at + SCTP_VTAG + 1] = view.getInt32(chunk + 4);
+      w[sctp + SCTP_VTAG + 1] = view.getInt32(chunk + 4);
     } else if (type === HEARTBEAT) {
-      w[at + SCTP_VTAG] = vtag;
+      w[sctp + SCTP_VTAG] = vtag;
     } else if (type === SHUTDOWN_ACK) {
-      w[at + SCTP_VTAG + 1] = vtag;
+      w[sctp + SCTP_VTAG + 1] = vtag;
     }
   }
   return true;
 }
 
 /** INIT says which tag the answers will carry. One that says nothing new is stale, or sent again. */
-function noteInit(w: Int32Array, at: number, dir: number, tag: number, state: number): void {
-  const own = at + SCTP_INIT + dir, peer = at + SCTP_INIT + 1 - dir;
-  if (state === NO || w[at + SCTP_VTAG + 1 - dir] !== tag) {
+function noteInit(w: Int32Array, sctp: number, dir: number, tag: number, state: number): void {
+  const own = sctp + SCTP_INIT + dir, peer = sctp + SCTP_INIT + 1 - dir;
+  if (state === NO || w[sctp + SCTP_VTAG + 1 - dir] !== tag) {
     if (w[own] !== 0) w[peer] = 0;
     w[own] = 1;
   }
-  w[at + SCTP_VTAG + 1 - dir] = tag;
+  w[sctp + SCTP_VTAG + 1 - dir] = tag;
 }
 
 /**
  * INIT ACK says it too. Both sides may have sent INIT at the same time (RFC 9260, 5.2.1), so one that comes late may
  * speak of an association that has been given up: false.
  */
-function noteInitAck(w: Int32Array, at: number, dir: number, tag: number): boolean {
-  const known = w[at + SCTP_VTAG + 1 - dir];
-  const own = w[at + SCTP_INIT + dir] !== 0, peer = w[at + SCTP_INIT + 1 - dir] !== 0;
+function noteInitAck(w: Int32Array, sctp: number, dir: number, tag: number): boolean {
+  const known = w[sctp + SCTP_VTAG + 1 - dir];
+  const own = w[sctp + SCTP_INIT + dir] !== 0, peer = w[sctp + SCTP_INIT + 1 - dir] !== 0;
   if (known !== tag && ((!peer && known !== 0) || (own && peer))) return false;
-  w[at + SCTP_VTAG + 1 - dir] = tag;
+  w[sctp + SCTP_VTAG + 1 - dir] = tag;
   return true;
 }
 
@@ -179,12 +178,13 @@ export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaul
   const types = chunkTypes(p);
   if (types < 0) return t.invalid(p, "bad chunks");
 
-  const view = p.view, w = t.flows.words, at = ct * FLOW_WORDS, dir = ctinfoDir(ctinfo);
+  const view = p.view, w = t.flows.words, at = ct * FLOW_WORDS, sctp = t.flows.proto(ct);
+  const dir = ctinfoDir(ctinfo);
   const vtag = view.getInt32(p.l4 + 4), confirmed = (w[at + CT_STATUS] & IPS_CONFIRMED) !== 0;
-  if (!confirmed && ((types & OUT_OF_THE_BLUE) !== 0 || !begin(p, w, at, vtag))) {
+  if (!confirmed && ((types & OUT_OF_THE_BLUE) !== 0 || !begin(p, w, sctp, vtag))) {
     return t.invalid(p, "invalid new");
   }
-  const own = at + SCTP_VTAG + dir, peer = at + SCTP_VTAG + 1 - dir;
+  const own = sctp + SCTP_VTAG + dir, peer = sctp + SCTP_VTAG + 1 - dir;
   if ((types & OWN_RULE) === 0 && vtag !== w[own]) return t.invalid(p, "verification tag");
 
   let newState = NO, refresh = true;
@@ -199,24 +199,24 @@ export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaul
     } else if (type === COOKIE_ECHO) {
       if (vtag !== w[own]) return t.invalid(p, "verification tag");
     } else if (type === COOKIE_ACK) {
-      w[at + SCTP_INIT] = w[at + SCTP_INIT + 1] = 0;
+      w[sctp + SCTP_INIT] = w[sctp + SCTP_INIT + 1] = 0;
     } else if (type === HEARTBEAT || type === HEARTBEAT_ACK) {
-      const failed = (w[at + SCTP_FLAGS] & HEARTBEAT_VTAG_FAILED) !== 0;
+      const failed = (w[sctp + SCTP_FLAGS] & HEARTBEAT_VTAG_FAILED) !== 0;
       if (w[own] === 0) {
         w[own] = vtag;
       } else if (vtag === w[own]) {
-        w[at + SCTP_FLAGS] &= ~HEARTBEAT_VTAG_FAILED;
+        w[sctp + SCTP_FLAGS] &= ~HEARTBEAT_VTAG_FAILED;
       } else if ((types & 1 << DATA) !== 0 || !refresh) {
         return t.invalid(p, "verification tag");
       } else if (type === HEARTBEAT) {
         // Perhaps a restarted association: believed when the other side acknowledges it.
-        w[at + SCTP_FLAGS] |= HEARTBEAT_VTAG_FAILED;
-        w[at + SCTP_LAST_DIR] = dir;
+        w[sctp + SCTP_FLAGS] |= HEARTBEAT_VTAG_FAILED;
+        w[sctp + SCTP_LAST_DIR] = dir;
         refresh = false;
         continue;
       } else {
-        if (!failed || w[at + SCTP_LAST_DIR] === dir) return t.invalid(p, "verification tag");
-        w[at + SCTP_FLAGS] &= ~HEARTBEAT_VTAG_FAILED;
+        if (!failed || w[sctp + SCTP_LAST_DIR] === dir) return t.invalid(p, "verification tag");
+        w[sctp + SCTP_FLAGS] &= ~HEARTBEAT_VTAG_FAILED;
         w[own] = vtag;
         w[peer] = 0;
       }
@@ -227,11 +227,11 @@ export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaul
     if (newState === IV) return t.invalid(p, "packet invalid in this state");
     if (type === INIT) {
       if (chunk + 20 > p.length) return INVALID;
-      noteInit(w, at, dir, view.getInt32(chunk + 4), oldState);
+      noteInit(w, sctp, dir, view.getInt32(chunk + 4), oldState);
       // A retransmitted INIT does not renew the time, as TCP's SYN does not.
       if (newState === CL && oldState === CL && confirmed) refresh = false;
     } else if (type === INIT_ACK) {
-      if (chunk + 20 > p.length || !noteInitAck(w, at, dir, view.getInt32(chunk + 4))) {
+      if (chunk + 20 > p.length || !noteInitAck(w, sctp, dir, view.getInt32(chunk + 4))) {
         return t.invalid(p, "stale INIT ACK");
       }
     }

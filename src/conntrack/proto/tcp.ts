@@ -49,20 +49,22 @@ import {
   FIN_SET,
   FLAGS,
   inWindow,
+  LAST,
   LAST_ACK_SEQ,
-  LAST_DIR,
+  LAST_DIR_SHIFT,
   LAST_END,
+  LAST_EVENT,
   LAST_FLAGS,
-  LAST_INDEX,
   LAST_SEQ,
   LAST_WIN,
+  lastOf,
   MAXACK,
   MAXACK_SET,
   MAXEND,
   MAXWIN,
   NONE_SET,
   readOptions,
-  RETRANS,
+  RETRANS_SHIFT,
   RST_SET,
   SACK_PERM,
   SEEN_WORDS,
@@ -84,6 +86,7 @@ import {
   UNACKNOWLEDGED,
   WINDOW_IGNORE,
   WINDOW_INVALID,
+  WINDOW_MASK,
 } from "./tcp_window.ts";
 export { printTuple, tuple } from "./ports.ts";
 
@@ -164,7 +167,7 @@ function endOf(p: Packet, flags: number, seq: number): number {
 }
 
 /** A flow begins: with a SYN, or in its middle if `tcp_loose` allows it. False if it cannot begin so. */
-function begin(t: Tracker, p: Packet, w: Int32Array, at: number, flags: number, event: number): boolean {
+function begin(t: Tracker, p: Packet, w: Int32Array, tcp: number, flags: number, event: number): boolean {
   const state = NEXT[event * 10 + TCP_NONE];
   if (state >= IV) {
     t.invalid(p, "invalid new");
@@ -173,7 +176,7 @@ function begin(t: Tracker, p: Packet, w: Int32Array, at: number, flags: number, 
   if (state !== TCP_SYN_SENT && !t.tcpLoose) return false;
   const seq = p.view.getInt32(p.l4 + TCP_SEQ), end = endOf(p, flags, seq);
   const window = p.view.getUint16(p.l4 + TCP_WINDOW) || 1;
-  const seen = at + TCP_SEEN;
+  const seen = tcp + TCP_SEEN;
   w[seen + END] = end;
   w[seen + MAXWIN] = window;
   if (state === TCP_SYN_SENT) {
@@ -184,7 +187,7 @@ function begin(t: Tracker, p: Packet, w: Int32Array, at: number, flags: number, 
     w[seen + MAXEND] = (end + window) | 0;
     w[seen + FLAGS] = w[seen + SEEN_WORDS + FLAGS] = SACK_PERM | BE_LIBERAL;
   }
-  w[at + LAST_INDEX] = NONE_SET;
+  w[tcp + LAST] = NONE_SET;
   return true;
 }
 
@@ -201,13 +204,13 @@ export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaul
   const flags = tcpFlags(p);
   if (!tcpFlagsOk(flags)) return t.invalid(p, "invalid tcp flag combination");
 
-  const w = t.flows.words, at = ct * FLOW_WORDS;
+  const w = t.flows.words, at = ct * FLOW_WORDS, tcp = t.flows.proto(ct);
   const event = eventOf(flags), dir = ctinfoDir(ctinfo);
-  if ((w[at + CT_STATUS] & IPS_CONFIRMED) === 0 && !begin(t, p, w, at, flags, event)) return INVALID;
+  if ((w[at + CT_STATUS] & IPS_CONFIRMED) === 0 && !begin(t, p, w, tcp, flags, event)) return INVALID;
 
   const view = p.view, l4 = p.l4;
   const seq = view.getInt32(l4 + TCP_SEQ), end = endOf(p, flags, seq);
-  const other = at + TCP_SEEN + (1 - dir) * SEEN_WORDS;
+  const other = tcp + TCP_SEEN + (1 - dir) * SEEN_WORDS;
   let oldState = w[at + STATE];
   let newState = NEXT[dir * 60 + event * 10 + oldState];
   let judge = true;
@@ -217,41 +220,41 @@ export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaul
       if (oldState < TCP_TIME_WAIT) break;
       // RFC 1122, 4.2.2.13: a SYN may reopen what lingers in TIME-WAIT. The same goes for what one side has reset.
       if (
-        ((w[at + TCP_SEEN + FLAGS] | w[at + TCP_SEEN + SEEN_WORDS + FLAGS]) & CLOSE_INIT) !== 0 ||
-        (w[at + LAST_DIR] === dir && w[at + LAST_INDEX] === RST_SET)
+        ((w[tcp + TCP_SEEN + FLAGS] | w[tcp + TCP_SEEN + SEEN_WORDS + FLAGS]) & CLOSE_INIT) !== 0 ||
+        w[tcp + LAST] === lastOf(dir, RST_SET)
       ) {
         t.delete(ct);
         return REPEAT;
       }
-      return ignore(t, p, w, at, event, dir, seq, end, oldState);
+      return ignore(t, p, w, tcp, event, dir, seq, end, oldState);
     case IG:
       if (
-        event === SYNACK_SET && w[at + LAST_INDEX] === SYN_SET && w[at + LAST_DIR] !== dir &&
-        view.getInt32(l4 + TCP_ACK_SEQ) === w[at + LAST_END]
+        event === SYNACK_SET && w[tcp + LAST] === lastOf(1 - dir, SYN_SET) &&
+        view.getInt32(l4 + TCP_ACK_SEQ) === w[tcp + LAST_END]
       ) {
-        resynchronise(w, at, dir);
+        resynchronise(w, tcp, dir);
         oldState = TCP_SYN_SENT;
         newState = TCP_SYN_RECV;
         break;
       }
-      return ignore(t, p, w, at, event, dir, seq, end, oldState);
+      return ignore(t, p, w, tcp, event, dir, seq, end, oldState);
     case IV:
       return t.invalid(p, "packet invalid in this state");
     case TCP_TIME_WAIT:
       // RFC 5961, 4: a SYN that was let through may be answered by a challenge ACK, which does not ack the last FIN.
       if (
-        oldState === TCP_LAST_ACK && event === ACK_SET && w[at + LAST_DIR] !== dir &&
-        w[at + LAST_INDEX] === SYN_SET && (w[at + LAST_FLAGS] & EXP_CHALLENGE_ACK) !== 0
+        oldState === TCP_LAST_ACK && event === ACK_SET && w[tcp + LAST] === lastOf(1 - dir, SYN_SET) &&
+        (w[tcp + LAST_FLAGS] & EXP_CHALLENGE_ACK) !== 0
       ) {
-        w[at + LAST_FLAGS] &= ~EXP_CHALLENGE_ACK;
+        w[tcp + LAST_FLAGS] &= ~EXP_CHALLENGE_ACK;
         return TRACKED;
       }
       break;
     case TCP_SYN_SENT2:
-      w[at + LAST_FLAGS] |= SIMULTANEOUS_OPEN;
+      w[tcp + LAST_FLAGS] |= SIMULTANEOUS_OPEN;
       break;
     case TCP_SYN_RECV:
-      if (dir === 1 && event === ACK_SET && (w[at + LAST_FLAGS] & SIMULTANEOUS_OPEN) !== 0) {
+      if (dir === 1 && event === ACK_SET && (w[tcp + LAST_FLAGS] & SIMULTANEOUS_OPEN) !== 0) {
         newState = TCP_ESTABLISHED;
       }
       break;
@@ -262,51 +265,49 @@ export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaul
         judge = false;
         break;
       }
-      const status = w[at + CT_STATUS];
-      if ((w[other + FLAGS] & MAXACK_SET) !== 0 && w[at + LAST_INDEX] !== SYN_SET) {
+      const status = w[at + CT_STATUS], last = w[tcp + LAST];
+      if ((w[other + FLAGS] & MAXACK_SET) !== 0 && (last & LAST_EVENT) !== SYN_SET) {
         const established = oldState === TCP_ESTABLISHED && (status & IPS_ASSURED) !== 0;
         // Most likely the answer to a SYN that was let through.
         if (seq === 0 && !established) break;
         if (((seq - w[other + MAXACK]) | 0) < 0 && !t.tcpIgnoreInvalidRst) return t.invalid(p, "invalid rst");
         if (!established || seq === w[other + MAXACK]) break;
         // A RST right behind the same side's data.
-        if (w[at + LAST_INDEX] === ACK_SET && w[at + LAST_DIR] === dir && seq === w[at + LAST_END]) break;
+        if (last === lastOf(dir, ACK_SET) && seq === w[tcp + LAST_END]) break;
         // Not exactly where it should be: the receiver answers with a challenge ACK (RFC 5961, 3.2).
         newState = oldState;
       }
       if (
-        (((status & IPS_SEEN_REPLY) !== 0 && w[at + LAST_INDEX] === SYN_SET && w[at + LAST_DIR] !== dir) ||
-          ((status & IPS_ASSURED) === 0 && w[at + LAST_INDEX] === ACK_SET)) &&
-        view.getInt32(l4 + TCP_ACK_SEQ) === w[at + LAST_END]
+        (((status & IPS_SEEN_REPLY) !== 0 && last === lastOf(1 - dir, SYN_SET)) ||
+          ((status & IPS_ASSURED) === 0 && (last & LAST_EVENT) === ACK_SET)) &&
+        view.getInt32(l4 + TCP_ACK_SEQ) === w[tcp + LAST_END]
       ) {
         // It answers a SYN or ACK that was let through, and may ack what was not believed.
         judge = false;
         break;
       }
       // It answers a challenge ACK that was let through.
-      judge = !(oldState === TCP_SYN_SENT && w[at + LAST_INDEX] === ACK_SET && w[at + LAST_DIR] === 1 &&
-        seq === w[at + LAST_ACK_SEQ]);
+      judge = !(oldState === TCP_SYN_SENT && last === lastOf(1, ACK_SET) && seq === w[tcp + LAST_ACK_SEQ]);
       break;
     }
   }
 
   if (judge) {
-    const verdict = inWindow(t, p, w, at, dir, event, flags, seq, end);
+    const verdict = inWindow(t, p, ct, tcp, dir, event, flags, seq, end);
     if (verdict === WINDOW_IGNORE) return TRACKED;
     if (verdict === WINDOW_INVALID) {
-      shorten(t, w, at, ct, event, dir, defaults);
+      shorten(t, tcp, ct, event, dir, defaults);
       return INVALID;
     }
   }
-  return accept(t, p, w, at, ct, ctinfo, event, dir, oldState, newState, defaults);
+  return accept(t, p, tcp, ct, ctinfo, event, dir, oldState, newState, defaults);
 }
 
 /** The segment is believed: the state changes and the time runs anew. */
 function accept(
   t: Tracker,
   p: Packet,
-  w: Int32Array,
-  at: number,
+  tcp: number,
   ct: number,
   ctinfo: number,
   event: number,
@@ -315,17 +316,16 @@ function accept(
   newState: number,
   defaults: Int32Array,
 ): number {
-  w[at + LAST_INDEX] = event;
-  w[at + LAST_DIR] = dir;
+  const w = t.flows.words, at = ct * FLOW_WORDS, seen = tcp + TCP_SEEN;
+  w[tcp + LAST] = lastOf(dir, event);
   w[at + STATE] = newState;
-  const seen = at + TCP_SEEN;
   if (newState === TCP_FIN_WAIT && oldState !== TCP_FIN_WAIT) {
     w[seen + dir * SEEN_WORDS + FLAGS] |= CLOSE_INIT;
   }
 
   const timeouts = t.timeouts(ct, defaults);
   let timeout = timeouts[newState];
-  if (w[at + RETRANS] >= t.tcpMaxRetrans && timeout > timeouts[TCP_TIMEOUT_RETRANS]) {
+  if (w[tcp + LAST_WIN] >> RETRANS_SHIFT >= t.tcpMaxRetrans && timeout > timeouts[TCP_TIMEOUT_RETRANS]) {
     timeout = timeouts[TCP_TIMEOUT_RETRANS];
   } else if (event === RST_SET) {
     timeout = timeouts[TCP_CLOSE];
@@ -334,7 +334,7 @@ function accept(
     timeout > timeouts[TCP_TIMEOUT_UNACK]
   ) {
     timeout = timeouts[TCP_TIMEOUT_UNACK];
-  } else if (w[at + LAST_WIN] === 0 && timeout > timeouts[TCP_TIMEOUT_RETRANS]) {
+  } else if ((w[tcp + LAST_WIN] & WINDOW_MASK) === 0 && timeout > timeouts[TCP_TIMEOUT_RETRANS]) {
     timeout = timeouts[TCP_TIMEOUT_RETRANS];
   }
 
@@ -366,39 +366,39 @@ function ignore(
   t: Tracker,
   p: Packet,
   w: Int32Array,
-  at: number,
+  tcp: number,
   event: number,
   dir: number,
   seq: number,
   end: number,
   state: number,
 ): number {
-  w[at + LAST_INDEX] = event;
-  w[at + LAST_DIR] = dir;
-  w[at + LAST_SEQ] = seq;
-  w[at + LAST_END] = end;
-  w[at + LAST_WIN] = p.view.getUint16(p.l4 + TCP_WINDOW);
+  w[tcp + LAST] = lastOf(dir, event);
+  w[tcp + LAST_SEQ] = seq;
+  w[tcp + LAST_END] = end;
+  w[tcp + LAST_WIN] = (w[tcp + LAST_WIN] & ~WINDOW_MASK) | p.view.getUint16(p.l4 + TCP_WINDOW);
   if (event === SYN_SET && dir === 0) {
     // Its options are noted where the answer will find them; BE_LIBERAL is not among them.
-    w[at + LAST_FLAGS] = 0;
-    readOptions(p, w, at + LAST_FLAGS - FLAGS);
-    if (state === TCP_LAST_ACK) w[at + LAST_FLAGS] |= EXP_CHALLENGE_ACK;
+    w[tcp + LAST_FLAGS] = 0;
+    readOptions(p, w, tcp + LAST_FLAGS - FLAGS);
+    if (state === TCP_LAST_ACK) w[tcp + LAST_FLAGS] |= EXP_CHALLENGE_ACK;
   }
   // Possibly a challenge ACK in answer to the SYN.
   if (state === TCP_SYN_SENT && event === ACK_SET && dir === 1) {
-    w[at + LAST_ACK_SEQ] = p.view.getInt32(p.l4 + TCP_ACK_SEQ);
+    w[tcp + LAST_ACK_SEQ] = p.view.getInt32(p.l4 + TCP_ACK_SEQ);
   }
   t.invalid(p, "packet ignored");
   return TRACKED;
 }
 
 /** A SYN/ACK answers a SYN that was ignored: both ends agree, so they are right. */
-function resynchronise(w: Int32Array, at: number, dir: number): void {
-  const seen = at + TCP_SEEN + w[at + LAST_DIR] * SEEN_WORDS, answerer = at + TCP_SEEN + dir * SEEN_WORDS;
-  w[seen + END] = w[seen + MAXEND] = w[at + LAST_END];
-  w[seen + MAXWIN] = w[at + LAST_WIN] || 1;
-  w[at + LAST_FLAGS] &= ~EXP_CHALLENGE_ACK;
-  w[seen + FLAGS] = w[at + LAST_FLAGS];
+function resynchronise(w: Int32Array, tcp: number, dir: number): void {
+  const opener = w[tcp + LAST] >> LAST_DIR_SHIFT;
+  const seen = tcp + TCP_SEEN + opener * SEEN_WORDS, answerer = tcp + TCP_SEEN + dir * SEEN_WORDS;
+  w[seen + END] = w[seen + MAXEND] = w[tcp + LAST_END];
+  w[seen + MAXWIN] = (w[tcp + LAST_WIN] & WINDOW_MASK) || 1;
+  w[tcp + LAST_FLAGS] &= ~EXP_CHALLENGE_ACK;
+  w[seen + FLAGS] = w[tcp + LAST_FLAGS];
   w[answerer + END] =
     w[answerer + MAXEND] =
     w[answerer + MAXWIN] =
@@ -413,19 +413,18 @@ function resynchronise(w: Int32Array, at: number, dir: number): void {
  */
 function shorten(
   t: Tracker,
-  w: Int32Array,
-  at: number,
+  tcp: number,
   ct: number,
   event: number,
   dir: number,
   defaults: Int32Array,
 ): void {
+  const w = t.flows.words, at = ct * FLOW_WORDS;
   if ((w[at + CT_STATUS] & (IPS_ASSURED | IPS_FIXED_TIMEOUT)) !== IPS_ASSURED) return;
   if (event !== RST_SET && event !== FIN_SET) return;
-  const last = w[at + LAST_INDEX];
-  if (w[at + LAST_DIR] === dir || (last !== FIN_SET && last !== RST_SET)) {
-    w[at + LAST_INDEX] = event;
-    w[at + LAST_DIR] = dir;
+  const last = w[tcp + LAST];
+  if (last !== lastOf(1 - dir, FIN_SET) && last !== lastOf(1 - dir, RST_SET)) {
+    w[tcp + LAST] = lastOf(dir, event);
     return;
   }
   const left = (w[at + CT_EXPIRES] - t.clock.now) | 0;

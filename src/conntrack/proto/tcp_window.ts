@@ -43,18 +43,20 @@ import type { Tracker } from "../tracker.ts";
 /** States of a flow (enum tcp_conntrack). */
 export const TCP_NONE = 0, TCP_SYN_SENT = 1, TCP_SYN_RECV = 2, TCP_ESTABLISHED = 3, TCP_FIN_WAIT = 4;
 export const TCP_CLOSE_WAIT = 5, TCP_LAST_ACK = 6, TCP_TIME_WAIT = 7, TCP_CLOSE = 8, TCP_SYN_SENT2 = 9;
-/** Events, as `LAST_INDEX` keeps them (enum tcp_bit_set). */
+/** Events (enum tcp_bit_set). */
 export const SYN_SET = 0, SYNACK_SET = 1, FIN_SET = 2, ACK_SET = 3, RST_SET = 4, NONE_SET = 5;
 
-// Word offsets from the beginning of the record: ten words of what was seen, nine of state and of the last segment.
+/** The state, in the flow's record. */
+export const STATE = CT_PROTO;
+// Word offsets from `FlowTable.proto`: ten words of what was seen, six of the last segment.
 /** Two directions of SEEN_WORDS each. */
-export const TCP_SEEN = CT_PROTO, SEEN_WORDS = 5;
+export const TCP_SEEN = 0, SEEN_WORDS = 5;
 /** Within a direction. FLAGS holds the window scale above SCALE_SHIFT. */
 export const END = 0, MAXEND = 1, MAXWIN = 2, MAXACK = 3, FLAGS = 4;
-export const STATE = CT_PROTO + 10;
-export const LAST_DIR = CT_PROTO + 11, LAST_INDEX = CT_PROTO + 12, LAST_SEQ = CT_PROTO + 13;
-export const LAST_ACK_SEQ = CT_PROTO + 14, LAST_END = CT_PROTO + 15, LAST_WIN = CT_PROTO + 16;
-export const LAST_FLAGS = CT_PROTO + 17, RETRANS = CT_PROTO + 18;
+/** LAST is direction and event as `lastOf` joins them; LAST_WIN has the count of retransmissions above RETRANS_SHIFT. */
+export const LAST = 10, LAST_SEQ = 11, LAST_ACK_SEQ = 12, LAST_END = 13, LAST_WIN = 14, LAST_FLAGS = 15;
+export const RETRANS_SHIFT = 16, WINDOW_MASK = 0xffff;
+const RETRANS_MOST = 0xff;
 
 /** Bits of FLAGS and LAST_FLAGS (IP_CT_TCP_FLAG_*). */
 export const WINDOW_SCALE = 0x01, SACK_PERM = 0x02, CLOSE_INIT = 0x04, BE_LIBERAL = 0x08;
@@ -62,6 +64,13 @@ export const UNACKNOWLEDGED = 0x10, MAXACK_SET = 0x20, EXP_CHALLENGE_ACK = 0x40,
 /** The window scale stands above the flags, in both words. */
 export const SCALE_SHIFT = 8;
 const FLAG_BITS = (1 << SCALE_SHIFT) - 1;
+
+/** An event of a direction, as LAST keeps it. */
+export function lastOf(dir: number, event: number): number {
+  return dir << LAST_DIR_SHIFT | event;
+}
+/** Its two parts. */
+export const LAST_DIR_SHIFT = 3, LAST_EVENT = 7;
 
 /** What `inWindow` says. */
 export const WINDOW_OK = 1, WINDOW_IGNORE = 0, WINDOW_INVALID = -1;
@@ -154,28 +163,28 @@ function beginSender(
   }
 }
 
-/** Judges a segment, and learns from it if it fits. */
+/** Judges a segment, and learns from it if it fits. `tcp` is where the flow's words for TCP begin. */
 export function inWindow(
   t: Tracker,
   p: Packet,
-  w: Int32Array,
-  record: number,
+  ct: number,
+  tcp: number,
   dir: number,
   event: number,
   flags: number,
   seq: number,
   end: number,
 ): number {
-  const sender = record + TCP_SEEN + dir * SEEN_WORDS, receiver = record + TCP_SEEN + (1 - dir) * SEEN_WORDS;
-  const state = w[record + STATE];
+  const w = t.flows.words, at = ct * FLOW_WORDS, state = w[at + STATE];
+  const sender = tcp + TCP_SEEN + dir * SEEN_WORDS, receiver = tcp + TCP_SEEN + (1 - dir) * SEEN_WORDS;
   const syn = (flags & SYN) !== 0;
   const rawWindow = p.view.getUint16(p.l4 + TCP_WINDOW);
   let window = rawWindow;
   let ack = p.view.getInt32(p.l4 + TCP_ACK_SEQ);
   let sack = (w[receiver + FLAGS] & SACK_PERM) !== 0 ? highestSack(p, ack) : ack;
   // What is stored is in the senders' own numbers; a helper may have shifted what this side sees of the other's.
-  if ((w[record + CT_STATUS] & IPS_SEQ_ADJUST) !== 0) {
-    const shift = acknowledgedOffset(t.flows, record / FLOW_WORDS, 1 - dir, ack);
+  if ((w[at + CT_STATUS] & IPS_SEQ_ADJUST) !== 0) {
+    const shift = acknowledgedOffset(t.flows, ct, 1 - dir, ack);
     ack = (ack - shift) | 0;
     sack = (sack - shift) | 0;
   }
@@ -259,18 +268,17 @@ export function inWindow(
   if (ack === receiverEnd) w[receiver + FLAGS] &= ~UNACKNOWLEDGED;
 
   if (event === ACK_SET) {
+    const last = w[tcp + LAST_WIN];
     if (
-      w[record + LAST_SEQ] === seq && w[record + LAST_ACK_SEQ] === ack && w[record + LAST_END] === end &&
-      w[record + LAST_DIR] === dir && w[record + LAST_WIN] === rawWindow
+      w[tcp + LAST_SEQ] === seq && w[tcp + LAST_ACK_SEQ] === ack && w[tcp + LAST_END] === end &&
+      w[tcp + LAST] >> LAST_DIR_SHIFT === dir && (last & WINDOW_MASK) === rawWindow
     ) {
-      w[record + RETRANS] = (w[record + RETRANS] + 1) & 0xff;
+      w[tcp + LAST_WIN] = rawWindow | (((last >> RETRANS_SHIFT) + 1) & RETRANS_MOST) << RETRANS_SHIFT;
     } else {
-      w[record + LAST_DIR] = dir;
-      w[record + LAST_SEQ] = seq;
-      w[record + LAST_ACK_SEQ] = ack;
-      w[record + LAST_END] = end;
-      w[record + LAST_WIN] = rawWindow;
-      w[record + RETRANS] = 0;
+      w[tcp + LAST_SEQ] = seq;
+      w[tcp + LAST_ACK_SEQ] = ack;
+      w[tcp + LAST_END] = end;
+      w[tcp + LAST_WIN] = rawWindow;
     }
   }
   return WINDOW_OK;
