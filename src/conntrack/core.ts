@@ -66,6 +66,7 @@ import {
   FLOW_CONFIRMED,
   FLOW_UNCONFIRMED,
   FLOW_WORDS,
+  hasFurtherWords,
   IPS_ASSURED,
   IPS_CONFIRMED,
   IPS_DYING,
@@ -182,6 +183,7 @@ export class Conntrack extends HelperHost {
     this.random = o.random;
     this.#foresight = new Foresight(o.flows);
     this.max = o.sysctl.get("net.netfilter.nf_conntrack_max");
+    o.flows.accounting = this.accounting;
     o.flows.corrections.exact = o.sysctl.get("weir.seqadj_exact") !== 0;
     this.#tcp = tcpTimeouts(o.sysctl);
     this.#udp = udpTimeouts(o.sysctl);
@@ -461,7 +463,7 @@ export class Conntrack extends HelperHost {
     reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (zoneReply << ZONE_SHIFT);
     this.#replyFree = false;
     if (this.max !== 0 && flows.count >= this.max && !this.#earlyDrop(hash)) return this.#full();
-    const further = p.protocol === TCP || p.protocol === SCTP;
+    const further = hasFurtherWords(p.protocol);
     let ct = flows.alloc(further);
     if (ct < 0 && p.hook === PREROUTING) {
       // What early drop or a reopened connection has left behind.

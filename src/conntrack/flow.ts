@@ -27,6 +27,8 @@
  * NAT: NAT's words ride here without conntrack reading them.
  */
 
+import { SCTP, TCP } from "../netfilter.ts";
+
 /** Words per record: 128 bytes. */
 export const FLOW_WORDS = 32;
 
@@ -60,7 +62,7 @@ export const CT_MARK = 30;
 /** Id shown to people, never 0 and not reused soon. */
 export const CT_ID = 31;
 
-/** The tracker's further words, from `FlowTable.proto`: 64 bytes, which TCP and SCTP have. */
+/** The tracker's further words, from `FlowTable.proto`: 64 bytes. */
 export const PROTO_WORDS = 16;
 /** Packets and bytes, two float64 per direction, from `FlowTable.counters`: 32 bytes, for flows with IPS_COUNTED. */
 export const COUNTERS = 4;
@@ -120,6 +122,11 @@ export const IPS_COUNTED = 1 << 24;
 export const IPS_SIDE = 1 << 25;
 export const IPS_NAT_MASK = IPS_SRC_NAT | IPS_DST_NAT;
 export const IPS_NAT_DONE_MASK = IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
+
+/** Protocols whose trackers have further words. */
+export function hasFurtherWords(protocol: number): boolean {
+  return protocol === TCP || protocol === SCTP;
+}
 
 /** Word offset of the tuple of a direction: `CT_TUPLE(dir)`. */
 export function tupleAt(ct: number, dir: number): number {

@@ -36,6 +36,7 @@ import {
   FLOW_FREE,
   FLOW_UNCONFIRMED,
   FLOW_WORDS,
+  hasFurtherWords,
   IPS_COUNTED,
   IPS_SIDE,
   PROTO_WORDS,
@@ -80,6 +81,8 @@ export class FlowTable {
   readonly wheel: Wheel;
   /** Most records it holds. */
   readonly capacity: number;
+  /** Most flows have counters. */
+  accounting = false;
 
   /** Where the columns begin in `words`, that of the counters in `floats`. */
   readonly #proto: number;
@@ -353,7 +356,12 @@ export class FlowTable {
           w[b + PORTS] === t[at + PORTS] && w[b] === t[at] && w[b + DST] === t[at + DST] &&
           w[b + PROTO] === t[at + PROTO] && w[b + 1] === t[at + 1] && w[b + 2] === t[at + 2] &&
           w[b + 3] === t[at + 3] && w[b + 5] === t[at + 5] && w[b + 6] === t[at + 6] && w[b + 7] === t[at + 7]
-        ) return found;
+        ) {
+          // What the packet is going to need of the columns, the processor then fetches together with the record.
+          if (hasFurtherWords(t[at + PROTO] & 0xff)) this.#touched[0] = w[this.proto(found >> 1)];
+          if (this.accounting) this.#touched[0] = this.floats[this.counters(found >> 1)];
+          return found;
+        }
       }
     }
   }
