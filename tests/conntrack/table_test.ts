@@ -2,7 +2,10 @@ import { assert, assertEquals } from "@std/assert";
 import { MappedArena } from "../../src/arena.ts";
 import { below, Xoshiro } from "../../src/clock.ts";
 import {
+  COUNTERS,
   CT_ID,
+  CT_MARK,
+  CT_MASTER,
   CT_ORIGINAL,
   CT_REPLY,
   CT_STATE,
@@ -11,6 +14,7 @@ import {
   FLOW_FREE,
   FLOW_UNCONFIRMED,
   FLOW_WORDS,
+  PROTO_WORDS,
   SIDE_WORDS,
 } from "../../src/conntrack/flow.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
@@ -136,6 +140,106 @@ Deno.test("FlowTable.side is zero for each new flow, its own, and survives with 
       t.rebuild(0);
       assertEquals(t.count, said.size);
     }
+  }
+});
+
+Deno.test("FlowTable gives each flow a record and columns of its own, however flows of both kinds come and go", () => {
+  const CAPACITY = 300, memory = new ArrayBuffer(FlowTable.bytes(CAPACITY)), random = new Xoshiro(7);
+  let t = table(CAPACITY, memory), number = 0, retired = 0;
+  interface Flow {
+    readonly n: number;
+    readonly further: boolean;
+    readonly counted: boolean;
+    readonly aside: boolean;
+  }
+  const live = new Map<number, Flow>();
+  const say = (ct: number, { n, further, counted, aside }: Flow) => {
+    t.words[ct * FLOW_WORDS + CT_MARK] = n;
+    if (further) t.words.fill(n, t.proto(ct), t.proto(ct) + PROTO_WORDS);
+    if (counted) t.floats.fill(n, t.counters(ct), t.counters(ct) + COUNTERS);
+    if (aside) t.words.fill(n, t.side(ct) + CT_MASTER, t.side(ct) + SIDE_WORDS); // behind the link of a pool
+  };
+  const hears = (ct: number, { n, further, counted, aside }: Flow, said = n) => {
+    const all = (part: Int32Array | Float64Array) => part.every((word) => word === said);
+    assertEquals(t.words[ct * FLOW_WORDS + CT_MARK], said);
+    if (further) assert(all(t.words.subarray(t.proto(ct), t.proto(ct) + PROTO_WORDS)), `proto of ${n}`);
+    if (counted) {
+      assert(all(t.floats.subarray(t.counters(ct), t.counters(ct) + COUNTERS)), `counters of ${n}`);
+    }
+    if (aside) {
+      assert(all(t.words.subarray(t.side(ct) + CT_MASTER, t.side(ct) + SIDE_WORDS)), `aside of ${n}`);
+    }
+  };
+  const make = (further: boolean): boolean => {
+    const ct = t.alloc(further);
+    if (ct < 0) return false;
+    const flow = { n: ++number, further, counted: below(random, 4) === 0, aside: below(random, 4) === 0 };
+    assert(ct < CAPACITY && !live.has(ct), `record ${ct} is in use`);
+    name(t, ct, flow.n);
+    if (flow.counted) t.startCounters(ct);
+    if (flow.aside) t.side(ct);
+    hears(ct, flow, 0);
+    say(ct, flow);
+    t.insert(ct);
+    live.set(ct, flow);
+    return true;
+  };
+  const end = (ct: number) => {
+    hears(ct, live.get(ct)!);
+    t.remove(ct);
+    if (below(random, 2) === 0) t.free(ct);
+    else {
+      t.retire(ct);
+      retired++;
+    }
+    live.delete(ct);
+  };
+  const settle = () => {
+    t.reclaim();
+    retired = 0;
+    const used: number[] = [];
+    for (let ct = t.next(-1); ct >= 0; ct = t.next(ct)) {
+      if (t.words[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) used.push(ct);
+    }
+    assertEquals(used.sort((a, b) => a - b), [...live.keys()].sort((a, b) => a - b));
+    assertEquals(t.count, live.size);
+    for (const [ct, flow] of live) hears(ct, flow);
+  };
+  const any = () => [...live.keys()][below(random, live.size)];
+
+  // While there is room for the most that there were of each, each stays at its end.
+  let mostShort = 0, mostFurther = 0;
+  for (let step = 0; step < 4000; step++) {
+    if (live.size < 120 && below(random, 5) > 1) assert(make(below(random, 3) === 0));
+    else if (live.size > 0) end(any());
+    if (step % 16 === 0) settle();
+    if (step % 500 === 499) {
+      t = table(CAPACITY, memory, step);
+      t.rebuild(0);
+      settle();
+    }
+    const further = [...live.values()].filter((flow) => flow.further).length;
+    // A record that is retired is no more to be had than one in use, until all are reclaimed, every 16 steps.
+    mostShort = Math.max(mostShort, live.size - further + 16);
+    mostFurther = Math.max(mostFurther, further + 16);
+    for (const [ct, flow] of live) {
+      assert(flow.further ? ct >= CAPACITY - mostFurther : ct < mostShort, `${flow.n} has ${ct}`);
+    }
+  }
+  // Then in any number: no record is lost, whoever had it before.
+  for (let step = 0; step < 12_000; step++) {
+    const turn = Math.floor(step / 1500), full = live.size + retired === CAPACITY;
+    if (below(random, 5) > (turn & 1)) assertEquals(make(below(random, 8) < turn), !full);
+    else if (live.size > 0) end(any());
+    if (step % 50 === 49) settle();
+  }
+  for (const ct of [...live.keys()]) end(ct);
+  settle();
+  for (const further of [false, true]) {
+    for (let i = 0; i < CAPACITY; i++) assert(make(further), `${i} of ${CAPACITY}`);
+    assertEquals([t.alloc(false), t.alloc(true)], [-1, -1]);
+    for (const ct of [...live.keys()]) end(ct);
+    settle();
   }
 });
 
