@@ -5,16 +5,16 @@
  * `const w = flows.words, at = ct * FLOW_WORDS` once and then `w[at + CT_STATUS]`.
  *
  * ```
- *  line 0   what every packet reads, the opener's tuple        line 1   the answers' tuple, NAT, mark, id, the tracker's word
+ *  line 0   what every packet reads, the opener's tuple     line 1   the answers' tuple, NAT, tracker's word, mark, id
  * ```
  *
  * That is all of a UDP, ICMP, GRE or unknown flow. What only some flows have stands in columns of its own, each with a
  * place for every handle: memory that nobody touches is none.
  *
  * ```
- *  proto     16 words   the tracker's further words, one line: TCP, SCTP             `FlowTable.proto`
- *  counters   8 words   packets and bytes: flows with IPS_COUNTED                    `FlowTable.counters`
- *  aside     24 words   helper, expectations, sequence adjustment, labels, …: IPS_SIDE   `FlowTable.side`
+ *  proto     16 words   the tracker's further words, one line               TCP, SCTP      `FlowTable.proto`
+ *  counters   8 words   packets and bytes                                   IPS_COUNTED    `FlowTable.counters`
+ *  aside     24 words   sequence adjustment, master, helper, labels, …      IPS_SIDE       `FlowTable.side`
  * ```
  *
  * Flows with further words are given handles from the other end of the table, so that their lines share pages.
@@ -26,7 +26,6 @@
  * written last, so that a reader of the mapped file never believes half a record) → FREE. Conntrack does not know
  * NAT: NAT's words ride here without conntrack reading them.
  */
-
 import { SCTP, TCP } from "../netfilter.ts";
 
 /** Words per record: 128 bytes. */

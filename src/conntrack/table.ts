@@ -2,7 +2,7 @@
  * The flow table: records in given memory, and an index over both tuples of every confirmed flow.
  *
  * ```
- *  memory   [ head ][ records ][ trackers' further words ][ counters ][ words aside ][ corrections ]   survives the process
+ *  memory   [ head ][ records ][ trackers' words ][ counters ][ words aside ][ corrections ]   survives the process
  *  records  [ 0 ▶ short flows …     never used     … flows with further words ◀ capacity − 1 ]
  *  index    [ hash | handle<<1|dir, plus 1 ] …   grows with the flows; see `hash_index.ts`   rebuilt from the records
  * ```
