@@ -104,7 +104,8 @@ function tracked(conntrack: Conntrack, p: Packet, { attached, odd }: Judged): Re
   const related = p.ctinfo === RELATED || p.ctinfo === RELATED_REPLY;
   const state = related ? "RELATED" : p.ctinfo === NEW ? "NEW" : "ESTABLISHED";
   if (attached) return { state, why: "it belongs to the flow of the packet that it answers", flow };
-  if (related && isIcmp(p) && w[at + CT_MASTER] === 0) {
+  const expected = conntrack.flows.aside(p.ct, CT_MASTER) !== 0;
+  if (related && isIcmp(p) && !expected) {
     return { state, why: `it is an error about ${formatFlowTuple(conntrack, p.ct)}`, flow };
   }
   if (w[at + CT_STATE] !== FLOW_UNCONFIRMED) {
@@ -115,7 +116,7 @@ function tracked(conntrack: Conntrack, p: Packet, { attached, odd }: Judged): Re
       : "its flow has not been answered yet";
     return { state, why: odd === "" ? why : `${why}; ${odd}`, flow };
   }
-  const reader = w[at + CT_HELPER], master = w[at + CT_MASTER] === 0 ? -1 : conntrack.master(p.ct);
+  const reader = w[at + CT_HELPER], master = expected ? conntrack.master(p.ct) : -1;
   const reads = reader === 0 ? "" : `; helper ${conntrack.helpers[reader - 1].name} will read it`;
   let why = "no flow has its addresses and ports";
   if (master >= 0) {
@@ -138,7 +139,7 @@ function flowOf(conntrack: Conntrack, p: Packet, t: Int32Array): number {
 /** Which number of a segment its flow does not allow, and which it would. */
 function bound({ flows }: Conntrack, p: Packet, { met, odd }: Judged): string {
   if (met < 0 || p.protocol !== TCP || !odd.endsWith("is over upper bound")) return "";
-  const w = flows.words, at = (met >> 1) * FLOW_WORDS + TCP_SEEN;
+  const w = flows.words, at = flows.proto(met >> 1) + TCP_SEEN;
   const sender = at + (met & 1) * SEEN_WORDS, receiver = at + (1 - (met & 1)) * SEEN_WORDS;
   return odd.startsWith("SEQ")
     ? `: it is ${tcpSeq(p) >>> 0}, and the flow's other side takes up to ${w[sender + MAXEND] >>> 0}`
