@@ -69,7 +69,9 @@ import { Reject } from "./routing/reject.ts";
 import { TcpResets } from "./routing/tcp_reset.ts";
 import { type CompiledTables, compileRules } from "./tables/compile.ts";
 import { writeInitialCounters } from "./tables/entry.ts";
+import { Sets } from "./sets/mod.ts";
 import { REJECT_TCP_RESET, type Services } from "./tables/services.ts";
+import { changedSets } from "./targets/set.ts";
 
 /** Ends of packets whose flow found no room. */
 const NO_ROOM: readonly number[] = [Reason["table-full"], Reason["nat-no-port"], Reason["insert-failed"]];
@@ -132,6 +134,8 @@ export class Router {
   readonly ipv4: CompiledTables;
   readonly ipv6: CompiledTables;
   readonly defrag: Defrag;
+  /** The sets of its rules. */
+  readonly sets: Sets;
   /** Null where `weir.fastpath` is 0. */
   readonly fastpath: FastPath | null;
   readonly parts: RouterParts;
@@ -221,10 +225,17 @@ export class Router {
       expired: (p) => this.#reassemblyExceeded(p),
     });
 
+    const { interfaces } = this, seed = config.sets.size === 0 ? 0 : agreed(arena, random.next());
+    const sets = this.sets = new Sets(
+      config.sets,
+      changedSets([config.rules.ipv4, config.rules.ipv6]),
+      { clock, arena, interfaces, seed },
+    );
     const services: Services = {
       conntrack: this.conntrack,
       nat,
-      interfaces: this.interfaces,
+      interfaces,
+      sets,
       clock,
       random,
       arena,
@@ -320,7 +331,7 @@ export class Router {
     this.settle();
     const more = this.conntrack.sweep();
     this.defrag.sweep();
-    return more;
+    return this.sets.sweep() || more;
   }
 
   /** Carries out a command of the control plane, and leaves the answer in its words. */

@@ -158,8 +158,25 @@ export interface RuleConfig {
   srcRange?: Negatable<string>;
   /** The same of the destination. */
   dstRange?: Negatable<string>;
-  /** A set of the configuration and which address is to be in it: `"blocked src"`, `"servers dst"`. */
+  /**
+   * A set of the configuration, and which part of the packet is to be in it, `src` or `dst` for each part of its members:
+   * `"blocked src"`, `"servers dst,dst"`. With fewer than the members have the packet is in no set.
+   */
   matchSet?: Negatable<string>;
+  /** With matchSet: the packet is in the set as an exception (a member with `nomatch`). */
+  returnNomatch?: boolean;
+  /** With matchSet: `{ not: true }` leaves the counters of the set's members alone. */
+  updateCounters?: Negatable<boolean>;
+  /** The same of the sets in a list. */
+  updateSubcounters?: Negatable<boolean>;
+  /** With matchSet: packets that the member has counted, this one among them: equal to, below, above. */
+  packetsEq?: Negatable<number>;
+  packetsLt?: number;
+  packetsGt?: number;
+  /** The same of bytes. */
+  bytesEq?: Negatable<number>;
+  bytesLt?: number;
+  bytesGt?: number;
   /** Length of the IP packet in bytes, one value or `"min:max"`. */
   length?: Negatable<number | string>;
   /** IPv4 TTL equal to, below, above. */
@@ -296,8 +313,24 @@ export interface RuleConfig {
   zoneOrig?: number | string;
   /** CT: zone of the reply direction; the opener stays in zone 0. */
   zoneReply?: number | string;
-  /** CT: life of the flow by state, or the name of a policy in `timeouts`. */
-  timeout?: string | TimeoutConfig;
+  /**
+   * CT: life of the flow by state, or the name of a policy in `timeouts`. SET: seconds that the new member stays, 0 for
+   * ever.
+   */
+  timeout?: string | number | TimeoutConfig;
+  /** SET: adds the packet to a set, `"seen src"`. */
+  addSet?: string;
+  /** SET: a member that is there already begins its time anew. */
+  exist?: boolean;
+  /** SET: takes the packet out of a set. */
+  delSet?: string;
+  /** SET, in mangle: the set to take from what its member has for the packet. */
+  mapSet?: string;
+  /** SET: takes the mark, under its mask. */
+  mapMark?: boolean;
+  /** SET: takes the priority, takes the queue: as rules they are kept, but packets of a TUN device have neither. */
+  mapPrio?: boolean;
+  mapQueue?: boolean;
   /** CT: events to report: new, related, destroy, reply, assured, protoinfo, helper, mark, natseqinfo, secmark. */
   ctevents?: string | readonly string[];
   /** CT: expectation events to report: new. */

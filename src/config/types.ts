@@ -38,10 +38,15 @@ export interface RouterConfig {
   /** IPv6 rules as ip6tables-restore reads them. */
   ip6tables?: string;
   /**
-   * Sets of addresses by name, as ipset has them, for `matchSet: "blocked src"` and `-m set --match-set blocked src`.
-   * Any number of addresses costs a packet one lookup, networks one for each prefix length.
+   * Sets by name, as ipset has them, for `matchSet: "blocked src"` and `-m set --match-set blocked src`. Any number of
+   * members costs a packet one lookup, networks one for each prefix length.
    */
   sets?: Readonly<Record<string, SetConfig>>;
+  /**
+   * Sets as `ipset restore` reads them: what `ipset save` printed, `create …` and `add …`. A set may come from here or
+   * from `sets`, not from both. Timeouts begin when the router does.
+   */
+  ipset?: string;
   /** Conntrack helpers, made by their factories: `[ftp(), tftp({ ports: [69] })]`. */
   helpers?: readonly ConntrackHelper[];
   /**
@@ -120,12 +125,62 @@ export interface TimeoutPolicyConfig extends TimeoutConfig {
   family?: 4 | 6;
 }
 
-/** A set of addresses. */
+/** A set; options are ipset's (see ipset(8)), and so are their meanings. */
 export interface SetConfig {
-  /** `"hash:ip"` for addresses, `"hash:net"` for networks: either takes both. */
-  type: "hash:ip" | "hash:net";
-  /** `"192.0.2.7"`, `"198.51.100.0/24"`, `"2001:db8::/32"`. A rule looks at those of its packet's family. */
+  /**
+   * What its members are: addresses (`ip`), networks (`net`), a protocol with its port, interfaces, packet marks; a
+   * range's addresses or ports; other sets.
+   */
+  type:
+    | "hash:ip"
+    | "hash:net"
+    | "hash:ip,port"
+    | "hash:net,port"
+    | "hash:ip,port,ip"
+    | "hash:ip,port,net"
+    | "hash:net,net"
+    | "hash:net,port,net"
+    | "hash:net,iface"
+    | "hash:ip,mark"
+    | "bitmap:ip"
+    | "bitmap:port"
+    | "list:set";
+  /**
+   * Members, each as behind `ipset add NAME`: `"192.0.2.7"`, `"198.51.100.0/24 nomatch"`, `"192.0.2.7,tcp:443 timeout 60"`,
+   * `"2001:db8::/32,lan"`. Those of a list are names of sets.
+   */
   entries: readonly string[];
+  /**
+   * Family of its addresses. Without it a set of `sets` takes both, and a rule looks at those of its packet's family; with
+   * a mask it is `"inet"`.
+   */
+  family?: "inet" | "inet6";
+  /** Seconds that a member stays when it says nothing else, 0 for ever; up to 2147483. Without it members have no end. */
+  timeout?: number;
+  /** Members count packets and bytes. */
+  counters?: boolean;
+  /** Members can have comments. */
+  comment?: boolean;
+  /** Members can have a mark, a priority and a queue, for `mapSet`. Priority and queue mean nothing to Weir. */
+  skbinfo?: boolean;
+  /** Most members; 65536 by default, or as many as there are entries. */
+  maxelem?: number;
+  /** A new member of a full set takes the place of another. */
+  forceadd?: boolean;
+  /** Addresses are looked at as networks of this prefix length: hash:ip, hash:ip,port, hash:net,net, bitmap:ip. */
+  netmask?: number | string;
+  /** The same with any mask, written as an address; not for bitmap:ip. */
+  bitmask?: string;
+  /** hash:ip,mark: bits of the mark that are looked at. */
+  markmask?: number | string;
+  /** bitmap:ip, bitmap:port: the members that there can be, `"192.0.2.0/24"`, `"0-1024"`; 65536 at most. */
+  range?: string;
+  /** list:set: printed, and means nothing. */
+  size?: number;
+  /** Size of the kernel's table, its buckets and its seed: printed, and mean nothing to Weir. */
+  hashsize?: number;
+  bucketsize?: number;
+  initval?: number | string;
 }
 
 /** A chain with a policy, or a user chain in its long form. */

@@ -18,11 +18,12 @@ import type { ChainSpec, RuleSet, TableSpec } from "../tables/entry.ts";
 import { TABLE_NAMES } from "../tables/extension.ts";
 import { restoreRules } from "./iptables_restore.ts";
 import { saveRule, saveTable } from "./iptables_save.ts";
-import { AddressSet } from "../tables/address_set.ts";
 import { ConfigError, Problems } from "./problems.ts";
 import { reach } from "./reach.ts";
 import { familyOfRule, readRule, type RuleContext } from "./rule.ts";
 import { sayRule } from "./rule_object.ts";
+import { emptySet } from "./sets.ts";
+import type { SetSpec } from "../sets/spec.ts";
 import { builtinChains } from "./rules.ts";
 import { trackerName, trackerOf } from "../tables/timeouts.ts";
 import { printProperty, templateText, type Value } from "./source_text.ts";
@@ -55,10 +56,10 @@ export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): strin
   const problems = new Problems();
   const helpers = Object.values(FACTORIES).map((make) => make({ autoAssign: false }));
   // What is in a set is nowhere in rules.
-  const sets = new Map<string, AddressSet>();
+  const sets = new Map<string, SetSpec>();
   for (const source of [ipv4, ipv6]) {
     for (const [, name] of source?.text.matchAll(/--match-set\s+"?([^\s"]+)/g) ?? []) {
-      sets.set(name, new AddressSet(name, []));
+      sets.set(name, emptySet(name));
     }
   }
   const sources: Source[] = [];

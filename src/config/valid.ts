@@ -6,7 +6,7 @@
 import type { ConntrackHelper } from "../conntrack/helper.ts";
 import type { RouteSpec } from "../routing/fib.ts";
 import type { Sysctl } from "../sysctl.ts";
-import type { AddressSet } from "../tables/address_set.ts";
+import type { SetSpec } from "../sets/spec.ts";
 import type { RuleSet } from "../tables/entry.ts";
 import type { TimeoutPolicy } from "../tables/timeouts.ts";
 import type { Problem } from "./problems.ts";
@@ -53,8 +53,8 @@ export interface ValidConfig {
   readonly helpers: readonly ConntrackHelper[];
   /** Timeout policies that rules may name, in the order of the configuration. */
   readonly timeouts: readonly TimeoutPolicy[];
-  /** Sets of addresses by name. */
-  readonly sets: ReadonlyMap<string, AddressSet>;
+  /** Sets by name. */
+  readonly sets: ReadonlyMap<string, SetSpec>;
   /** Threads that route. */
   readonly workers: number;
   /** All knobs, set or not. */

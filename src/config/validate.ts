@@ -33,6 +33,7 @@ const KEYS = [
   "tables",
   "iptables",
   "ip6tables",
+  "ipset",
   "sets",
   "helpers",
   "timeouts",
@@ -78,7 +79,7 @@ class Validator {
     const sysctl = this.#sysctl(config.sysctl, this.#profile(config.profile));
     const timeouts = readTimeouts(config.timeouts, "timeouts", problems);
     const workers = this.#workers(config.workers);
-    const sets = readSets(config.sets, problems);
+    const sets = readSets(config.sets, config.ipset, problems);
     const context = { interfaces: names, helpers, timeouts, sets, problems, warnings: this.#warnings };
     const written = readTables(config.tables, "tables", context);
     const read = {

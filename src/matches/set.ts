@@ -1,77 +1,104 @@
-/** An address in a set of the configuration (iptables -m set; xt_set). */
-import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
-import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
+/** A packet in a set of the configuration (iptables -m set; xt_set). */
 import type { Packet } from "../packet/packet.ts";
-import type { AddressSet } from "../tables/address_set.ts";
+import type { NamedSet } from "../sets/mod.ts";
+import { type Comparison, type CounterCondition, Question } from "../sets/question.ts";
 import { defineMatch, type Kind, type Match, type MatchExtension, OptionError } from "../tables/extension.ts";
-import { refuse } from "../tables/kinds.ts";
+import { flag, refuse, wholeNumber } from "../tables/kinds.ts";
+import { findSet, type SetFlags, setFlags } from "../tables/set_flags.ts";
 
-/** The kernel's structure has room for so many. */
-const MOST_FLAGS = 6;
-
-interface MatchSet {
-  readonly name: string;
-  /** `src` or `dst`; of several the first is meant, since these sets have one dimension. */
-  readonly flags: readonly string[];
-  /** Known once the rule is read as a whole. */
-  readonly set?: AddressSet;
+interface SetOptions {
+  matchSet: SetFlags;
+  returnNomatch: true;
+  updateCounters: true;
+  updateSubcounters: true;
+  packetsEq: number;
+  packetsLt: number;
+  packetsGt: number;
+  bytesEq: number;
+  bytesLt: number;
+  bytesGt: number;
 }
 
-const matchSet: Kind<MatchSet> = {
-  words: 2,
-  expects: 'the name of a set and "src" or "dst", such as "blocked src"',
+const count: Kind<number> = {
+  words: 1,
+  expects: "a whole number",
   read(input) {
-    if (typeof input !== "string") return refuse(input, this.expects);
-    const [name, text, ...rest] = input.trim().split(/\s+/);
-    const flags = (text ?? "").split(",");
-    if (
-      rest.length > 0 || flags.length > MOST_FLAGS || flags.some((flag) => flag !== "src" && flag !== "dst")
-    ) return refuse(input, this.expects);
-    return { name, flags };
+    return wholeNumber(input, 0, Number.MAX_SAFE_INTEGER) ?? refuse(input, this.expects);
   },
-  print: ({ name, flags }) => `${name} ${flags.join(",")}`,
+  print: String,
 };
 
 class SetMatch implements Match {
-  readonly pure = true;
-  readonly judges = "flow";
-  readonly #set: AddressSet;
-  readonly #source: boolean;
+  readonly pure?: true;
+  readonly judges?: "flow";
+  readonly #set: NamedSet;
+  readonly #question: Question;
   readonly #invert: boolean;
 
-  constructor(set: AddressSet, source: boolean, invert: boolean) {
+  constructor(set: NamedSet, question: Question, invert: boolean) {
     this.#set = set;
-    this.#source = source;
+    this.#question = question;
     this.#invert = invert;
+    const counting = set.counts && (question.updates || question.sub.updates);
+    if (!counting) this.pure = true;
+    if (set.fixed && !counting && !question.compares) this.judges = "flow";
   }
 
   match(p: Packet): boolean {
-    const from = p.family === 4
-      ? this.#source ? IPV4_SOURCE : IPV4_DESTINATION
-      : this.#source
-      ? IPV6_SOURCE
-      : IPV6_DESTINATION;
-    return this.#set.has(p.family, p.view, from) !== this.#invert;
+    return this.#set.ask(p, this.#question) !== this.#invert;
   }
 }
 
-/** Source or destination among the addresses and networks of a set. */
-export const set: MatchExtension = defineMatch<{ matchSet: MatchSet }>({
+/** The packet's addresses, ports, interfaces or mark in a set. */
+export const set: MatchExtension = defineMatch<SetOptions>({
   name: "set",
-  options: { matchSet: { flag: "match-set", kind: matchSet, negatable: true } },
+  options: {
+    matchSet: { flag: "match-set", kind: setFlags, negatable: true },
+    returnNomatch: { flag: "return-nomatch", kind: flag },
+    updateCounters: { flag: "update-counters", kind: flag, negatable: true },
+    updateSubcounters: { flag: "update-subcounters", kind: flag, negatable: true },
+    packetsEq: { flag: "packets-eq", kind: count, negatable: true },
+    packetsLt: { flag: "packets-lt", kind: count },
+    packetsGt: { flag: "packets-gt", kind: count },
+    bytesEq: { flag: "bytes-eq", kind: count, negatable: true },
+    bytesLt: { flag: "bytes-lt", kind: count },
+    bytesGt: { flag: "bytes-gt", kind: count },
+  },
   required: ["matchSet"],
   finish(o, c) {
-    const { value, invert } = o.matchSet!, found = c.sets?.get(value.name);
-    if (found === undefined) {
-      const known = [...c.sets?.keys() ?? []];
-      throw new OptionError(
-        `there is no set ${JSON.stringify(value.name)}; ${
-          known.length === 0 ? "list it in `sets`" : `\`sets\` has ${known.join(", ")}`
-        }`,
-      );
+    findSet(o.matchSet!.value, c);
+    for (
+      const names of [["packetsEq", "packetsLt", "packetsGt"], ["bytesEq", "bytesLt", "bytesGt"]] as const
+    ) {
+      const given = names.filter((name) => o[name] !== undefined);
+      if (given.length > 1) {
+        throw new OptionError(`${given.join(" and ")} exclude each other; keep one of them`);
+      }
     }
-    return { matchSet: { value: { ...value, set: found }, invert } };
+    // What is so anyway is not printed.
+    const { updateCounters, updateSubcounters, ...rest } = o;
+    return {
+      ...rest,
+      ...(updateCounters?.invert ? { updateCounters } : {}),
+      ...(updateSubcounters?.invert ? { updateSubcounters } : {}),
+    };
   },
-  create: (o) =>
-    new SetMatch(o.matchSet!.value.set!, o.matchSet!.value.flags[0] === "src", o.matchSet!.invert),
+  create(o, { services }) {
+    const { value, invert } = o.matchSet!;
+    const condition = (what: "packets" | "bytes"): CounterCondition | null => {
+      const eq = o[`${what}Eq`], lt = o[`${what}Lt`], gt = o[`${what}Gt`];
+      const given = eq ?? lt ?? gt;
+      if (given === undefined) return null;
+      const compare: Comparison = eq !== undefined ? eq.invert ? "ne" : "eq" : lt !== undefined ? "lt" : "gt";
+      return { compare, value: given.value };
+    };
+    const question = new Question(value.flags, {
+      returnNomatch: o.returnNomatch !== undefined,
+      updates: o.updateCounters === undefined,
+      subUpdates: o.updateSubcounters === undefined,
+      packets: condition("packets"),
+      bytes: condition("bytes"),
+    });
+    return new SetMatch(services.sets.get(value.name), question, invert);
+  },
 });

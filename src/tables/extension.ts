@@ -18,7 +18,7 @@
  */
 import type { Family, Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
-import type { AddressSet } from "./address_set.ts";
+import type { SetSpec } from "../sets/spec.ts";
 import type { Services } from "./services.ts";
 import type { TimeoutPolicy } from "./timeouts.ts";
 
@@ -169,8 +169,8 @@ export interface CheckContext extends ReadContext {
   }[];
   /** Timeout policies that rules may name; null while they are not known, as for `weir import`. */
   readonly timeouts: readonly TimeoutPolicy[] | null;
-  /** The configuration's sets of addresses. */
-  readonly sets?: ReadonlyMap<string, AddressSet>;
+  /** The configuration's sets. */
+  readonly sets?: ReadonlyMap<string, SetSpec>;
 }
 
 /** What `create` builds on. */

@@ -10,6 +10,7 @@ import type { Conntrack } from "../conntrack/core.ts";
 import type { Nat } from "../nat/core.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Interfaces } from "../routing/interfaces.ts";
+import type { Sets } from "../sets/mod.ts";
 
 /** `Services.reject`: answer with a TCP reset instead of an ICMP error. */
 export const REJECT_TCP_RESET = 256;
@@ -19,6 +20,7 @@ export interface Services {
   readonly conntrack: Conntrack;
   readonly nat: Nat;
   readonly interfaces: Interfaces;
+  readonly sets: Sets;
   readonly clock: Clock;
   readonly random: Random;
   /** Where a match or target keeps what it remembers from packet to packet. */

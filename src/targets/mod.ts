@@ -17,6 +17,7 @@ import { NETMAP } from "./netmap.ts";
 import { NOTRACK } from "./notrack.ts";
 import { REDIRECT } from "./redirect.ts";
 import { REJECT } from "./reject.ts";
+import { SET } from "./set.ts";
 import { SNAT } from "./snat.ts";
 import { SNPT } from "./snpt.ts";
 import { TCPMSS } from "./tcpmss.ts";
@@ -38,6 +39,7 @@ export const TARGETS: readonly TargetExtension[] = [
   NOTRACK,
   REDIRECT,
   REJECT,
+  SET,
   SNAT,
   SNPT,
   TCPMSS,

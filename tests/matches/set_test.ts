@@ -57,7 +57,8 @@ Deno.test("set: mistakes are found, each with its place", () => {
     [{ a: { entries: [] } }, "sets.a.type"],
     [{ a: { type: "hash:ip" } }, "sets.a.entries"],
     [{ a: { type: "hash:ip", entries: ["192.0.2.1", "192.0.2.300"] } }, "sets.a.entries[1]"],
-    [{ a: { type: "hash:ip", entries: [], timeout: 5 } }, "sets.a.timeout"],
+    [{ a: { type: "hash:ip", entries: [], timeot: 5 } }, "sets.a.timeot"],
+    [{ a: { type: "hash:ip", entries: [], timeout: 1e10 } }, "sets.a.timeout"],
   ];
   for (const [given, path] of mistakes) {
     try {

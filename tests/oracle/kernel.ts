@@ -87,6 +87,7 @@ export class KernelRouter {
   readonly emitted: Emitted[] = [];
   readonly dumps: Dump[] = [];
   readonly #families: readonly string[];
+  readonly #hasSets: boolean;
 
   /** Sets the namespace up; must be called in a new one. */
   constructor(scenario: Scenario) {
@@ -132,6 +133,8 @@ export class KernelRouter {
       ...entries.map((entry) => `add ${name} ${entry}`),
     ]);
     if (sets.length > 0) feed("ipset", ["restore", "-file"], sets.join("\n") + "\n");
+    if (scenario.ipset !== undefined) feed("ipset", ["restore", "-file"], scenario.ipset);
+    this.#hasSets = scenario.ipset !== undefined;
     this.rules(scenario.iptables, scenario.ip6tables);
     this.#drain(-1);
     this.emitted.length = 0;
@@ -192,6 +195,7 @@ export class KernelRouter {
       expect: this.#families.flatMap((f) => lines(run("conntrack", ["-L", "expect", "-f", f]))),
       iptables: lines(run("iptables-legacy-save", ["-c"])).map((l) => l + "\n").join(""),
       ip6tables: lines(run("ip6tables-legacy-save", ["-c"])).map((l) => l + "\n").join(""),
+      ...(this.#hasSets ? { ipset: run("ipset", ["save"]) } : {}),
     });
   }
 

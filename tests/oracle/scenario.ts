@@ -48,6 +48,8 @@ export interface Scenario {
   sysctl?: Readonly<Record<string, number>>;
   /** Sets of addresses; for Linux of one family each. */
   sets?: Readonly<Record<string, SetConfig>>;
+  /** Sets as `ipset restore` reads them; dumps then have them as well. */
+  ipset?: string;
   steps: readonly Step[];
 }
 
@@ -62,6 +64,8 @@ export interface Dump {
   iptables: string;
   /** Text of `ip6tables-save -c` without comments. */
   ip6tables: string;
+  /** Text of `ipset save`, when the scenario has such a text. */
+  ipset?: string;
 }
 
 /** What one side says. The last dump is called "end". */

@@ -4,6 +4,7 @@
  * @module
  */
 import { type Clock, Xoshiro } from "../../src/clock.ts";
+import { saveLiveSets } from "../../src/config/ipset_save.ts";
 import { saveRules } from "../../src/config/iptables_save.ts";
 import { validate, type ValidConfig } from "../../src/config/validate.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
@@ -50,7 +51,7 @@ class WeirRouter {
   readonly dumps: Dump[] = [];
   readonly #scenario: Scenario;
   readonly #names: readonly string[];
-  readonly #clock: Clock = { now: 0, wall: 1_700_000_000 };
+  readonly #clock: Clock = { now: (1_700_000_000 * 1000) | 0, wall: 1_700_000_000 };
   readonly #random = new Xoshiro(1);
   #sysctl: Record<string, number>;
   #config: ValidConfig;
@@ -68,7 +69,7 @@ class WeirRouter {
   }
 
   #configure(iptables: string, ip6tables: string): ValidConfig {
-    const { interfaces, routes, sets } = this.#scenario;
+    const { interfaces, routes, sets, ipset } = this.#scenario;
     const { ftp, irc, tftp, amanda } = helpers;
     return validate({
       interfaces,
@@ -76,6 +77,7 @@ class WeirRouter {
       iptables,
       ip6tables,
       sets,
+      ipset,
       // As in Linux, a helper does nothing without a rule.
       helpers: [ftp, irc, tftp, amanda].map((helper) => helper({ autoAssign: false })),
       sysctl: this.#sysctl,
@@ -188,13 +190,14 @@ class WeirRouter {
   }
 
   dump(name: string): void {
-    const conntrack = this.#planes.deal().conntrack;
+    const { conntrack, sets } = this.#planes.deal();
     this.dumps.push({
       name,
       conntrack: listFlows(conntrack),
       expect: listExpects(conntrack),
       iptables: this.#save(4),
       ip6tables: this.#save(6),
+      ...(this.#scenario.ipset === undefined ? {} : { ipset: saveLiveSets(sets.all(), this.#clock.now) }),
     });
   }
 }

@@ -21,9 +21,11 @@ import { ACCEPT, DROP, type Family, FORWARD, type Hook, REASONS, type Verdict } 
 import { Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
 import { Interfaces } from "../../src/routing/interfaces.ts";
+import { Sets } from "../../src/sets/mod.ts";
 import { type CompiledTables, compileRules } from "../../src/tables/compile.ts";
 import type { TableName } from "../../src/tables/extension.ts";
 import type { Services } from "../../src/tables/services.ts";
+import { changedSets } from "../../src/targets/set.ts";
 import { load, seeded, unload, VirtualClock } from "../kit/mod.ts";
 
 export const LAN = 1, WAN = 2;
@@ -64,6 +66,7 @@ export class Rig {
   readonly conntrack: Conntrack;
   readonly nat: Nat;
   readonly interfaces: Interfaces;
+  readonly sets: Sets;
   readonly counters: Float64Array;
   readonly ipv4: CompiledTables;
   readonly ipv6: CompiledTables;
@@ -97,6 +100,12 @@ export class Rig {
       conntrack: this.conntrack,
       nat: this.nat,
       interfaces: this.interfaces,
+      sets: this.sets = new Sets(this.config.sets, changedSets(Object.values(this.config.rules)), {
+        clock: this.clock,
+        arena: new HeapArena(),
+        interfaces: this.interfaces,
+        seed: 1,
+      }),
       clock: this.clock,
       random,
       arena: new HeapArena(),

@@ -1,0 +1,47 @@
+/** Random sets of each type and random packets: Linux beside Weir, rule counters and contents of sets included. */
+import { assertEquals } from "@std/assert";
+import { Chance } from "../fuzz/chance.ts";
+import { find } from "../netns/programs.ts";
+import { compare } from "../oracle/compare.ts";
+import { askKernel, kernelAvailable } from "../oracle/kernel.ts";
+import { inNewNetns } from "../oracle/netns.ts";
+import { dumpOf } from "../oracle/scenario.ts";
+import { askWeir } from "../oracle/weir.ts";
+import { comparable } from "./lines.ts";
+import { scenario, TYPES } from "./random_sets.ts";
+
+const able = kernelAvailable() && find("ipset") !== null;
+const SEEDS = Number(Deno.env.get("WEIR_SET_SEEDS") ?? 12),
+  FIRST = Number(Deno.env.get("WEIR_SET_FIRST") ?? 1);
+
+/** Whether this machine's kernel has a type. */
+function kernelHas(type: string): boolean {
+  return inNewNetns(() => {
+    const range = type === "bitmap:ip"
+      ? ["range", "192.0.2.0/24"]
+      : type === "bitmap:port"
+      ? ["range", "0-9"]
+      : [];
+    return new Deno.Command("ipset", { args: ["create", "x", type, ...range], stderr: "null" }).outputSync()
+      .success;
+  });
+}
+
+for (const type of TYPES) {
+  for (const family of type.startsWith("bitmap:") ? [4] as const : [4, 6] as const) {
+    Deno.test({
+      name: `sets: Linux and Weir agree about random sets of type ${type}, IPv${family}`,
+      ignore: !able || !kernelHas(type),
+      fn() {
+        for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
+          const asked = scenario(new Chance(seed * 100 + TYPES.indexOf(type)), type, family);
+          const kernel = askKernel(asked), weir = askWeir(asked, 1 + seed % 2);
+          const rules = asked.iptables ?? asked.ip6tables;
+          const what = `seed ${seed}\n${asked.ipset}${rules}`;
+          assertEquals(compare(asked, kernel, weir), [], what);
+          assertEquals(comparable(dumpOf(weir).ipset!), comparable(dumpOf(kernel).ipset!), what);
+        }
+      },
+    });
+  }
+}
