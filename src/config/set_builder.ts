@@ -5,6 +5,7 @@
  */
 import { LIST_KEY } from "../sets/list_set.ts";
 import { Elements, extensionsOf, NOMATCH, WILDCARD } from "../sets/elements.ts";
+import { findMember, interfaceWord } from "../sets/interface_name.ts";
 import { COMMENT_MAX, type SetHeader, TIMEOUT_MAX } from "../sets/header.ts";
 import { keyLayout } from "../sets/type.ts";
 import { OptionError } from "../tables/extension.ts";
@@ -64,13 +65,16 @@ export class SetBuilder {
   readonly #reader: MemberReader | null;
   /** What each of a list's sets has beside its name. */
   readonly #besides: Beside[] = [];
+  readonly #iface: number;
   #elements: Elements;
 
   constructor(readonly header: SetHeader) {
     const list = header.type.dimensions.length === 0;
     this.#reader = list ? null : new MemberReader(header);
+    const layout = keyLayout(header.type, header.family);
+    this.#iface = interfaceWord(header.type.dimensions, layout.at);
     this.#elements = new Elements(
-      list ? LIST_KEY : keyLayout(header.type, header.family),
+      list ? LIST_KEY : layout,
       extensionsOf(header),
       FIRST,
     );
@@ -107,7 +111,7 @@ export class SetBuilder {
   #add(member: string, beside: Beside, exist: boolean): void {
     if (this.#reader === null) return this.#addSet(member, beside, exist);
     this.#reader.read(member, (key) => {
-      let e = this.#elements.find(key);
+      let e = findMember(this.#elements, this.#iface, key);
       if (e < 0) {
         if (this.#elements.count >= this.header.maxelem) {
           throw new OptionError(
@@ -119,6 +123,7 @@ export class SetBuilder {
         }
         this.#room();
         e = this.#elements.insert(key);
+        this.#elements.setFlags(e, beside.flags);
       } else if (!exist) {
         throw new OptionError(`${JSON.stringify(member)} is in the set already; leave it out`);
       }
@@ -161,7 +166,7 @@ export class SetBuilder {
       return;
     }
     this.#reader.read(member, (key) => {
-      const e = this.#elements.find(key);
+      const e = findMember(this.#elements, this.#iface, key);
       if (e >= 0) this.#elements.remove(e);
       else if (!exist) throw new OptionError(`${JSON.stringify(member)} is not in the set`);
       return true;
@@ -176,7 +181,8 @@ export class SetBuilder {
 
   #beside(e: number, beside: Beside): void {
     const elements = this.#elements, { timeout, counters, skbinfo, comment } = elements.extensions;
-    elements.setFlags(e, beside.flags);
+    // That a name is a beginning belongs to the member, and stays.
+    elements.setFlags(e, beside.flags & ~WILDCARD | elements.flags(e) & WILDCARD);
     if (timeout) elements.setSeconds(e, beside.timeout ?? this.header.timeout!);
     if (counters) {
       // What is added once more goes on counting.

@@ -16,12 +16,13 @@ import type { Packet } from "../packet/packet.ts";
 import type { Interfaces } from "../routing/interfaces.ts";
 import { Elements, NOMATCH, USED, WILDCARD } from "./elements.ts";
 import type { SetHeader } from "./header.ts";
+import { findMember, interfaceHolds, interfaceWord } from "./interface_name.ts";
 import { judge } from "./judge.ts";
 import { PacketKey } from "./packet_key.ts";
 import { Prefixes } from "./prefixes.ts";
 import type { Question } from "./question.ts";
 import type { HashSpec } from "./spec.ts";
-import { addressWords, dimensionsOf, keyLayout, NAME_WORDS } from "./type.ts";
+import { addressWords, dimensionsOf, keyLayout } from "./type.ts";
 
 /** Answers of the kernel's test: no, yes, and found as an exception. */
 const NO = 0, YES = 1, EXCEPTION = -1;
@@ -67,8 +68,7 @@ export class HashSet {
     this.#nets = layout.at.filter((_, i) => type.dimensions[i] === "net");
     this.#cidr = layout.cidr;
     this.#width = width;
-    const iface = type.dimensions.indexOf("iface");
-    this.#iface = iface < 0 ? -1 : layout.at[iface];
+    this.#iface = interfaceWord(type.dimensions, layout.at);
     this.#prefixes = this.#nets.map(() => new Prefixes(arena));
     const bits = 32 * width;
     this.#masks = new Int32Array((bits + 1) * ADDRESS_WORDS);
@@ -126,26 +126,12 @@ export class HashSet {
     const { elements } = this, wanted = this.#wanted;
     for (let e = elements.first(wanted); e >= 0; e = elements.next(e, wanted)) {
       this.#there = true;
-      if (!this.#isInterface(e, wanted)) continue;
+      if (!interfaceHolds(elements, e, this.#iface, wanted)) continue;
       const answer = this.#judge(e, p, question);
       if (answer !== NO) return answer;
       this.#there = false;
     }
     return NO;
-  }
-
-  /** True if an element's interface is the one of `key`, or its name begins like it. */
-  #isInterface(e: number, key: Int32Array): boolean {
-    const { elements } = this, at = this.#iface, wildcard = (elements.flags(e) & WILDCARD) !== 0;
-    for (let w = 0; w < NAME_WORDS; w++) {
-      const own = elements.key(e, at + w), other = key[at + w];
-      if (own === other) continue;
-      if (!wildcard) return false;
-      // Zeros behind the name: what stands in front of them has to be equal, and what comes next is nothing.
-      const free = own === 0 ? 32 : 31 - Math.clz32(own & -own) & ~7;
-      return free === 32 || ((own ^ other) >>> free) === 0;
-    }
-    return true;
   }
 
   /** Writes the packet's n-th network under the mask of a length. */
@@ -166,12 +152,16 @@ export class HashSet {
   /** Adds the packet's key; `seconds` −1: for as long as the set says. True if it is a new member. */
   add(p: Packet, question: Question, exist: boolean, seconds: number): boolean {
     if (question.dimensions < this.#dimensions || !this.#readOwn(p, question)) return false;
-    const { elements } = this, now = this.#clock.now, found = this.#find(this.#wanted);
+    const { elements } = this, now = this.#clock.now, found = findMember(elements, this.#iface, this.#wanted);
     if (found >= 0 && !exist && !elements.expired(found, now)) return false;
     const e = found >= 0 ? found : this.#insert(this.#wanted);
     if (e < 0) return false;
-    if (found >= 0) elements.setFlags(e, 0);
-    const { counters, skbinfo } = elements.extensions;
+    const { counters, skbinfo, comment } = elements.extensions;
+    if (found >= 0) {
+      elements.setFlags(e, elements.flags(e) & WILDCARD);
+      // A hash keeps the comment.
+      if (comment && this.header.type.bitmap) elements.setComment(e, "");
+    }
     if (counters) {
       elements.counters[2 * e] = 1;
       elements.counters[2 * e + 1] = p.length;
@@ -184,7 +174,7 @@ export class HashSet {
   /** Takes the packet's key out. True if it was a member. */
   delete(p: Packet, question: Question): boolean {
     if (question.dimensions < this.#dimensions || !this.#readOwn(p, question)) return false;
-    const found = this.#find(this.#wanted);
+    const found = findMember(this.elements, this.#iface, this.#wanted);
     if (found < 0) return false;
     const alive = !this.elements.expired(found, this.#clock.now);
     this.#remove(found);
@@ -205,14 +195,6 @@ export class HashSet {
     }
     wanted[this.#cidr] = lengths;
     return true;
-  }
-
-  #find(key: Int32Array): number {
-    const { elements } = this;
-    if (this.#iface < 0) return elements.find(key);
-    let e = elements.first(key);
-    while (e >= 0 && !this.#isInterface(e, key)) e = elements.next(e, key);
-    return e;
   }
 
   /** A place for a key; where the set is full, that of an expired one, or of any one if it was created so. */
