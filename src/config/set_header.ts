@@ -1,9 +1,10 @@
 /** What a set is created with, from words of ipset or keys of an object; and the line that `ipset save` prints. */
 import type { Family } from "../netfilter.ts";
-import { formatAddress, maskLength, parseAddress, prefixMask } from "../packet/address.ts";
+import { formatAddress, parseAddress, prefixMask } from "../packet/address.ts";
 import {
   BITMAP_MOST,
   LIST_SIZE_DEFAULT,
+  LIST_SIZE_LEAST,
   MAXELEM_DEFAULT,
   NAME_MAX,
   type SetHeader,
@@ -97,7 +98,7 @@ export function readHeader(
     hashsize: 2 ** Math.max(6, Math.ceil(Math.log2(Math.max(1, number("hashsize", 1024, 2 ** 31))))),
     bucketsize: bucketsize + bucketsize % 2,
     initval: options.has("initval") ? hex(number("initval", 0, 0xffffffff), 8) : null,
-    size: number("size", LIST_SIZE_DEFAULT, 0xffffffff),
+    size: Math.max(LIST_SIZE_LEAST, number("size", LIST_SIZE_DEFAULT, 0xffffffff)),
     forceadd: options.has("forceadd"),
     mask,
     markmask: number("markmask", 0xffffffff, 0xffffffff, 1) | 0,
@@ -118,19 +119,11 @@ function readMask(options: ReadonlyMap<string, string>, family: Family): SetHead
     return { words: mask.words, length: null };
   }
   if (netmask === undefined) return null;
-  const bits = family === 4 ? 32 : 128, length = wholeNumber(netmask, 1, bits) ?? lengthOf(netmask, family);
+  const bits = family === 4 ? 32 : 128, length = wholeNumber(netmask, 1, bits);
   if (length === null) {
     throw new HeaderError("netmask", `${JSON.stringify(netmask)} is not a prefix length from 1 to ${bits}`);
   }
   return length === bits ? null : { words: prefixMask(family, length), length };
-}
-
-/** The prefix length of a mask written as an address. */
-function lengthOf(text: string, family: Family): number | null {
-  const mask = parseAddress(text);
-  if (mask === null || mask.family !== family) return null;
-  const length = maskLength(family, mask.words);
-  return length < 1 ? null : length;
 }
 
 function readRange(

@@ -2,7 +2,7 @@
  * The members of a set in memory, and what each has beside its key.
  *
  * Overview: an element is some words of one array. Elements of the same hash hang in a chain; the index holds the first
- * of each chain, and has as many places as there can be elements, so a lookup takes one or two steps whatever the size:
+ * of each chain, and has twice as many places as there can be elements, so a lookup takes one or two steps whatever the size:
  *
  * ```
  *  hash(key) ─▶ index[…] ─▶ element ─▶ element ─▶ 0
@@ -105,7 +105,8 @@ export class Elements {
     this.#comment = take(extensions.comment, 1);
     this.#stride = stride;
     this.#words = arena.int32(this.capacity * stride);
-    this.#last = (1 << (32 - Math.clz32(this.capacity - 1))) - 1;
+    // Twice as many places as elements: half of those that are not there are known by the index alone.
+    this.#last = (2 << (32 - Math.clz32(this.capacity - 1))) - 1;
     this.#index = arena.int32(this.#last + 1);
     this.#state = arena.int32(STATE_WORDS);
     this.counters = arena.float64(extensions.counters ? this.capacity * 2 : 0);

@@ -2,8 +2,8 @@
 import type { Family } from "../netfilter.ts";
 import type { SetType } from "./type.ts";
 
-/** Members that a set can have when nothing else is said, and sets of a list. */
-export const MAXELEM_DEFAULT = 65536, LIST_SIZE_DEFAULT = 8;
+/** Members that a set can have when nothing else is said, and sets of a list, which are never fewer than the least. */
+export const MAXELEM_DEFAULT = 65536, LIST_SIZE_DEFAULT = 8, LIST_SIZE_LEAST = 4;
 /** Most members of a bitmap (IPSET_BITMAP_MAX_RANGE, and one). */
 export const BITMAP_MOST = 65536;
 /** Longest timeout in seconds (IPSET_MAX_TIMEOUT). */

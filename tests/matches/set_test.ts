@@ -9,16 +9,28 @@ import { compare } from "../oracle/compare.ts";
 import { askKernel, kernelAvailable } from "../oracle/kernel.ts";
 import { packet, type Scenario, type Step } from "../oracle/scenario.ts";
 import { askWeir } from "../oracle/weir.ts";
-import { INTERFACES, Rig } from "../tables/rig.ts";
+import { INTERFACES, Rig, WAN } from "../tables/rig.ts";
 import { type Spec, specify } from "../tables/spec.ts";
 
 const from = (src: string, dst = src.includes(":") ? "2001:db8:2::9" : "203.0.113.9") =>
   tcp({ src, dst, sport: 1025, dport: 80, flags: "S" });
 
+/** A rule of IPv4 alone. */
+const V4 = { source: "0.0.0.0/0" } as const;
+
 const sets = {
   blocked: { type: "hash:ip", entries: ["10.0.0.2", "10.0.0.9", "2001:db8:1::2"] },
   nets: { type: "hash:net", entries: ["10.0.0.0/30", "10.0.0.128/25", "203.0.113.9", "2001:db8:1::/64"] },
   empty: { type: "hash:net", entries: [] },
+  web: { type: "hash:ip,port", family: "inet", entries: ["203.0.113.9,tcp:80", "203.0.113.9,443"] },
+  six: { type: "hash:net", family: "inet6", entries: ["2001:db8:1::/64"] },
+  but: { type: "hash:net", entries: ["10.0.0.0/24", "10.0.0.2 nomatch", "2001:db8:1::2 nomatch"] },
+  counted: { type: "hash:ip", counters: true, entries: ["10.0.0.2", "10.0.0.3 packets 7 bytes 900"] },
+  by: {
+    type: "hash:net,iface",
+    entries: ["10.0.0.0/24,lan", "0.0.0.0/0,wa wildcard", "2001:db8:1::/48,lan"],
+  },
+  all: { type: "list:set", entries: ["blocked", "but"] },
 } as const;
 
 const specs: Spec[] = [
@@ -42,6 +54,49 @@ const specs: Spec[] = [
     not: [from("10.0.0.1", "203.0.113.8")],
   },
   { rule: { matchSet: "empty src" }, not: [from("10.0.0.2")] },
+  {
+    rule: { matchSet: "web dst,dst", ...V4 },
+    save: "-m set --match-set web dst,dst",
+    fits: [from("10.0.0.4", "203.0.113.9")],
+    not: [from("10.0.0.4", "203.0.113.8"), [from("10.0.0.4", "203.0.113.9"), {
+      prepare: (p) => p.protocol = 17,
+    }]],
+  },
+  {
+    rule: { matchSet: "web dst", ...V4 },
+    save: "-m set --match-set web dst",
+    not: [from("10.0.0.4", "203.0.113.9")],
+  },
+  { rule: { matchSet: "but src" }, fits: [from("10.0.0.4")], not: [from("10.0.0.2"), from("2001:db8:1::2")] },
+  {
+    rule: { matchSet: "but src", returnNomatch: true },
+    save: "-m set --match-set but src --return-nomatch",
+    fits: [from("10.0.0.2"), from("2001:db8:1::2")],
+    not: [from("10.0.0.4")],
+  },
+  {
+    rule: { matchSet: "counted src", packetsGt: 7, updateCounters: { not: true } },
+    save: "-m set --match-set counted src ! --update-counters --packets-gt 7",
+    not: [from("10.0.0.2"), from("10.0.0.3")],
+  },
+  {
+    rule: { matchSet: "counted src", packetsEq: { not: 8 }, bytesLt: 1000, updateSubcounters: { not: true } },
+    save: "-m set --match-set counted src ! --update-subcounters ! --packets-eq 8 --bytes-lt 1000",
+    fits: [from("10.0.0.2")],
+    not: [from("10.0.0.3")],
+  },
+  { rule: { matchSet: "counted src", updateCounters: true }, save: "-m set --match-set counted src" },
+  {
+    rule: { matchSet: "by src,src" },
+    fits: [from("10.0.0.4"), [from("192.0.2.1"), { in: WAN }], from("2001:db8:1::9")],
+    not: [from("192.0.2.1"), [from("10.0.0.4"), { in: WAN }]],
+  },
+  { rule: { matchSet: "all src" }, fits: [from("10.0.0.2"), from("10.0.0.4")], not: [from("10.0.1.2")] },
+  { rule: { matchSet: "six src", ...V4 }, refused: ["matchSet", "is of IPv6"] },
+  {
+    rule: { matchSet: "counted src", packetsEq: 1, packetsLt: 5 },
+    refused: ["matchSet", "exclude each other"],
+  },
   { rule: { matchSet: "bloked src" }, refused: ["matchSet", '"bloked"'] },
   { rule: { matchSet: "blocked" }, refused: ["matchSet", "is not the name of a set"] },
   { rule: { matchSet: "blocked up" }, refused: ["matchSet", "is not the name of a set"] },
@@ -53,6 +108,13 @@ Deno.test("set: mistakes are found, each with its place", () => {
     [[], "sets"],
     [{ a: [] }, "sets.a"],
     [{ "a b": { type: "hash:ip", entries: [] } }, 'sets["a b"]'],
+    [{ a: { type: "hash:ip", entries: ["192.0.2.1", "192.0.2.1"] } }, "sets.a.entries[1]"],
+    [{ a: { type: "hash:ip", maxelem: 1, entries: ["192.0.2.1", "192.0.2.2"] } }, "sets.a.entries[1]"],
+    [{ a: { type: "hash:ip", family: "inet6", entries: ["192.0.2.1"] } }, "sets.a.entries[0]"],
+    [{ a: { type: "hash:ip", family: "inet5", entries: [] } }, "sets.a.family"],
+    [{ a: { type: "bitmap:port", entries: [] } }, "sets.a.range"],
+    [{ a: { type: "hash:ip", counters: 1, entries: [] } }, "sets.a.counters"],
+    [{ a: { type: "list:set", entries: ["b"] } }, "sets.a"],
     [{ a: { type: "hash:mac", entries: [] } }, "sets.a.type"],
     [{ a: { entries: [] } }, "sets.a.type"],
     [{ a: { type: "hash:ip" } }, "sets.a.entries"],
