@@ -32,6 +32,14 @@
  */
 
 export { type DefinedRouter, defineRouter } from "./src/config/define.ts";
+export {
+  type MapEntries,
+  type MapKey,
+  type MapVerdict,
+  type RuleMap,
+  valueMap,
+  verdictMap,
+} from "./src/config/rule_map.ts";
 export type * from "./src/config/types.ts";
 export { ConfigError, validate, type ValidConfig } from "./src/config/validate.ts";
 export * from "./src/helpers/mod.ts";

@@ -10,7 +10,7 @@ import { print } from "./output.ts";
 /** Not called `import`, which is a word of the language. */
 export const importCommand: Command = {
   name: "import",
-  usage: "FILE [--ipv6 FILE6] | --ipv6 FILE6",
+  usage: "FILE [--ipv6 FILE6] [--ipset SETS] | --ipv6 FILE6 | --ipset SETS",
   summary: "makes a configuration module of iptables-save text",
   help: `
 Reads what iptables-save printed from FILE (- for standard input) and prints a configuration module that says the same
@@ -21,32 +21,39 @@ say stays text as a whole, with the reason above it.
 What Weir does not support is refused, with file, line and column, all at once.
 
   --ipv6 FILE6   rules of IPv6, as ip6tables-save printed them
+  --ipset SETS   the sets that rules name, as ipset save printed them; without it their members are to be filled in
 
 Example:
   $ weir import rules.v4 --ipv6 rules.v6 > router.ts
+  $ weir import rules.v4 --ipset sets.txt > router.ts
   $ iptables-save | weir import - > router.ts
   $ weir save router.ts           # the same rules, to compare`,
   async run(args) {
     const options = parseArgs(args, {
-      string: ["_", "ipv6"],
+      string: ["_", "ipv6", "ipset"],
       unknown: (arg, key) => arg === "-" || unknownOption(arg, key),
     });
     const files = options._.map(String);
     if (files.length > 1) {
       throw new Usage(`one FILE only, but there are ${files.length}: ${files.join(" ")}`);
     }
-    const [file] = files, file6 = options.ipv6;
+    const [file] = files, file6 = options.ipv6, fileSets = options.ipset;
     if (file6 === "") throw new Usage("--ipv6 needs the name of a file");
-    if (file === undefined && file6 === undefined) throw new Usage("FILE is missing");
-    if (file === "-" && file6 === "-") throw new Usage("only one of the files can be standard input");
+    if (fileSets === "") throw new Usage("--ipset needs the name of a file");
+    const all = [file, file6, fileSets].filter((path) => path !== undefined);
+    if (all.length === 0) throw new Usage("FILE is missing");
+    if (all.filter((path) => path === "-").length > 1) {
+      throw new Usage("only one of the files can be standard input");
+    }
     const ipv4 = file === undefined ? null : await read(file);
     const ipv6 = file6 === undefined ? null : await read(file6);
+    const sets = fileSets === undefined ? null : await read(fileSets);
     try {
-      print(importRules(ipv4, ipv6).trimEnd());
+      print(importRules(ipv4, ipv6, sets).trimEnd());
       return 0;
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      const names = [ipv4, ipv6].flatMap((source) => source === null ? [] : [source.name]);
+      const names = [ipv4, ipv6, sets].flatMap((source) => source === null ? [] : [source.name]);
       throw new Refused(
         listed(`${names.join(", ")}: ${counted(error.problems.length, "mistake")}`, error.problems),
       );

@@ -33,7 +33,7 @@ export function saveSets(specs: Iterable<SetSpec>): string {
 }
 
 /** Of a set of both families the one that has members. */
-function halfOf({ ipv4, ipv6 }: SetSpec): HashSpec {
+export function halfOf({ ipv4, ipv6 }: SetSpec): HashSpec {
   return ipv4 === null || ipv6 !== null && ipv4.elements.count === 0 && ipv6.elements.count > 0
     ? ipv6!
     : ipv4;
@@ -71,13 +71,17 @@ export function saveLiveSets(sets: Iterable<NamedSet>, now: number): string {
 
 /** One set: how it is created, and its members. */
 export function saveSet(printed: Printed, now?: number): string {
-  const { header, elements } = printed;
-  const lines = [printHeader(header)];
-  for (const e of order(printed, now)) {
-    const member = printed.members === undefined ? printMember(header, elements, e) : printed.members[e];
-    lines.push(`add ${header.name} ${member}${beside(elements, e, now)}`);
-  }
-  return lines.join("\n") + "\n";
+  const { header } = printed;
+  const added = sayEntries(printed, now).map((entry) => `add ${header.name} ${entry}`);
+  return [printHeader(header), ...added].join("\n") + "\n";
+}
+
+/** Each member as behind `add NAME`. */
+export function sayEntries(printed: Printed, now?: number): string[] {
+  const { header, elements, members } = printed;
+  return order(printed, now).map((e) =>
+    (members === undefined ? printMember(header, elements, e) : members[e]) + beside(elements, e, now)
+  );
 }
 
 /** Members in the order in which they are printed; without the expired ones of a set at work. */

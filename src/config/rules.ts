@@ -18,6 +18,7 @@ import { tracks } from "./finish.ts";
 import { child, isObject, nearest, Problems } from "./problems.ts";
 import { reach } from "./reach.ts";
 import { familyOfRule, readRule, VERDICTS } from "./rule.ts";
+import { expandMap, RuleMap } from "./rule_map.ts";
 
 /** What rules may refer to beside each other. */
 export interface RulesContext {
@@ -161,13 +162,20 @@ function collectChain(
   }
   rules.forEach((rule, i) => {
     const rulePath = child(rulesPath, i);
+    const add = (rule: Record<string, unknown>, rulePath: string) => {
+      const family = familyOfRule(rule, section, rulePath, problems);
+      if (family === null) return;
+      chain.rules.push({ rule, path: rulePath, families: family === 0 ? families : [family] });
+    };
+    if (rule instanceof RuleMap) {
+      expandMap(rule, rulePath, problems).forEach((entry) => add(entry.rule, entry.path));
+      return;
+    }
     if (!isObject(rule)) {
       problems.add(rulePath, 'is not a rule; write an object such as { protocol: "tcp", jump: "ACCEPT" }');
       return;
     }
-    const family = familyOfRule(rule, section, rulePath, problems);
-    if (family === null) return;
-    chain.rules.push({ rule, path: rulePath, families: family === 0 ? families : [family] });
+    add(rule, rulePath);
   });
 }
 

@@ -19,8 +19,13 @@ const EXAMPLE = '{ type: "hash:ip", entries: ["192.0.2.7"] }';
 /** Mistakes among a set's entries after which they are not read on. */
 const MISTAKES_MOST = 20;
 
-/** Reads `sets` and `ipset`. */
-export function readSets(input: unknown, text: unknown, problems: Problems): ReadonlyMap<string, SetSpec> {
+/** Reads `sets` and `ipset`; `label` is what messages call the text. */
+export function readSets(
+  input: unknown,
+  text: unknown,
+  problems: Problems,
+  label = "ipset",
+): ReadonlyMap<string, SetSpec> {
   const sets = new Map<string, SetSpec>(), places = new Map<string, string>();
   if (input !== undefined && !isObject(input)) {
     problems.add("sets", `is not an object with sets; write { blocked: ${EXAMPLE} }`);
@@ -37,12 +42,12 @@ export function readSets(input: unknown, text: unknown, problems: Problems): Rea
   if (text !== undefined && typeof text !== "string") {
     problems.add("ipset", "is not text; write what `ipset save` prints, beginning with create");
   } else {
-    for (const [name, builder] of restoreSets(text ?? "", "ipset", problems)) {
+    for (const [name, builder] of restoreSets(text ?? "", label, problems)) {
       if (sets.has(name)) {
-        problems.add("ipset", `set ${name} stands here and in \`sets\`; keep it in one of them`);
+        problems.add(label, `set ${name} stands here and in \`sets\`; keep it in one of them`);
       }
       sets.set(name, specOf(name, builder));
-      places.set(name, "ipset");
+      places.set(name, label);
     }
   }
   checkLists(sets, places, problems);

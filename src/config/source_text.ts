@@ -8,6 +8,9 @@
 /** What a configuration is made of; a map is an object with its keys in order. */
 export type Value = string | number | boolean | readonly Value[] | ReadonlyMap<string, Value>;
 
+/** What stands where an address is to be filled in: no address, so that nobody runs it. */
+export const UNFINISHED = "address/length";
+
 const WIDTH = 80;
 
 /** `key: value`, as it stands behind `indent` blanks. A comma follows. */

@@ -9,6 +9,7 @@
  */
 import type { ConntrackHelper } from "../conntrack/helper.ts";
 import type { Profile } from "./profile.ts";
+import type { RuleMap } from "./rule_map.ts";
 import type { RuleConfig, TimeoutConfig } from "./rule_types.ts";
 
 export type { Profile } from "./profile.ts";
@@ -188,11 +189,11 @@ export interface ChainConfig {
   /** What happens to packets that reach the end: built-in chains only. `"ACCEPT"` by default. */
   policy?: "ACCEPT" | "DROP";
   /** Rules, asked in order. */
-  rules?: readonly RuleConfig[];
+  rules?: readonly (RuleConfig | RuleMap)[];
 }
 
 /** A table: chains by name. An array is short for `{ rules: [...] }`. Names that are not built in are user chains. */
-export type TableConfig = Readonly<Record<string, ChainConfig | readonly RuleConfig[]>>;
+export type TableConfig = Readonly<Record<string, ChainConfig | readonly (RuleConfig | RuleMap)[]>>;
 
 /** The four tables. */
 export interface TableSetConfig {

@@ -7,7 +7,7 @@
  *
  * Limits: counters are state, not configuration, and are left out. Addresses of interfaces are nowhere in rules: what
  * stands in their place is refused by `weir check` until someone has filled it in; so is what stands for the members
- * of a set.
+ * of a set that only rules name.
  *
  * @module
  */
@@ -22,20 +22,20 @@ import { ConfigError, Problems } from "./problems.ts";
 import { reach } from "./reach.ts";
 import { familyOfRule, readRule, type RuleContext } from "./rule.ts";
 import { sayRule } from "./rule_object.ts";
-import { emptySet } from "./sets.ts";
+import { importedSets } from "./set_object.ts";
+import { emptySet, readSets } from "./sets.ts";
 import type { SetSpec } from "../sets/spec.ts";
 import { builtinChains } from "./rules.ts";
 import { trackerName, trackerOf } from "../tables/timeouts.ts";
-import { printProperty, templateText, type Value } from "./source_text.ts";
+import { printProperty, templateText, UNFINISHED, type Value } from "./source_text.ts";
+
+export { UNFINISHED } from "./source_text.ts";
 
 /** A text and what messages call it. */
 export interface RuleText {
   readonly name: string;
   readonly text: string;
 }
-
-/** What stands where an address is to be filled in: no address, so that nobody runs it. */
-export const UNFINISHED = "address/length";
 
 const FACTORIES: Readonly<Record<string, (o: { autoAssign: boolean }) => ConntrackHelper>> = {
   ftp,
@@ -52,14 +52,19 @@ interface Source extends RuleText {
 }
 
 /** The text of a module that says the same; throws `ConfigError` with all that cannot be read. */
-export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): string {
+export function importRules(
+  ipv4: RuleText | null,
+  ipv6: RuleText | null,
+  ipset: RuleText | null = null,
+): string {
   const problems = new Problems();
   const helpers = Object.values(FACTORIES).map((make) => make({ autoAssign: false }));
-  // What is in a set is nowhere in rules.
-  const sets = new Map<string, SetSpec>();
+  // What is in a set is nowhere in rules, unless the sets are given as well.
+  const given = ipset === null ? new Map() : readSets(undefined, ipset.text, problems, ipset.name);
+  const sets = new Map<string, SetSpec>(given);
   for (const source of [ipv4, ipv6]) {
-    for (const [, name] of source?.text.matchAll(/--match-set\s+"?([^\s"]+)/g) ?? []) {
-      sets.set(name, emptySet(name));
+    for (const [, name] of source?.text.matchAll(/--(?:match|add|del|map)-set\s+"?([^\s"]+)/g) ?? []) {
+      if (!sets.has(name)) sets.set(name, emptySet(name));
     }
   }
   const sources: Source[] = [];
@@ -97,12 +102,12 @@ export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): strin
   }
   const used = usedHelpers(sources.map(({ set }) => set));
   return [
-    ...head(sources, ["defineRouter", ...used].sort()),
+    ...head([...sources, ...ipset === null ? [] : [ipset]], ["defineRouter", ...used].sort()),
     "export default defineRouter({",
     ...printInterfaces(interfaces),
     ...(families.length === 0 ? [] : [`  ${printProperty("tables", new Map(families), 2)},`]),
     ...texts,
-    ...printSets([...sets.keys()]),
+    ...importedSets(given, [...sets.keys()].filter((name) => !given.has(name))),
     ...printHelpers(used),
     ...printTimeouts(usedTimeouts(sources.map(({ set }) => set))),
     "});",
@@ -110,7 +115,7 @@ export function importRules(ipv4: RuleText | null, ipv6: RuleText | null): strin
   ].join("\n");
 }
 
-function head(sources: readonly Source[], names: readonly string[]): string[] {
+function head(sources: readonly RuleText[], names: readonly string[]): string[] {
   const from = sources.map(({ name }) => fileName(name).replaceAll("*/", "* /")).join(" and ");
   return [
     "/**",
@@ -190,12 +195,6 @@ function usedHelpers(sets: readonly RuleSet[]): string[] {
     }
   }
   return [...used];
-}
-
-function printSets(names: readonly string[]): string[] {
-  if (names.length === 0) return [];
-  const unfinished = new Map<string, Value>([["type", "hash:net"], ["entries", [UNFINISHED]]]);
-  return [`  ${printProperty("sets", new Map(names.map((name) => [name, unfinished])), 2)},`];
 }
 
 function printHelpers(used: readonly string[]): string[] {

@@ -151,5 +151,8 @@ Deno.test("weir import says how it is used", async () => {
     stdout: "",
     stderr: "weir: nowhere.rules: No such file or directory\n",
   });
-  assertMatch((await weir(["import", "--help"])).stdout, /^Usage: weir import FILE \[--ipv6 FILE6\]/);
+  assertMatch(
+    (await weir(["import", "--help"])).stdout,
+    /^Usage: weir import FILE \[--ipv6 FILE6\] \[--ipset SETS\]/,
+  );
 });

@@ -156,5 +156,8 @@ export default defineRouter({
 Deno.test("weir save says how it is used", async () => {
   assertEquals((await weir(["save"])).code, 2);
   assertEquals((await weir(["save", "--ipv4", "examples/gateway.ts"])).code, 2);
-  assertMatch((await weir(["save", "--help"])).stdout, /^Usage: weir save CONFIG \[--ipv6\] \[--counters\]/);
+  assertMatch(
+    (await weir(["save", "--help"])).stdout,
+    /^Usage: weir save CONFIG \[--ipv6\] \[--counters\] \| CONFIG --ipset/,
+  );
 });
