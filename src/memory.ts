@@ -72,9 +72,10 @@ const TOTALS = (RING + RING_ENTRIES * COMMAND_WORDS) / 2;
 export const COMMAND_RUN = 0, COMMAND_STOP = 1;
 /**
  * Commands in the ring, each with its arguments and, in their place, what it answers:
- * helper → nothing; helper → flows and expectations let go of; nothing → nothing.
+ * helper → nothing; helper → flows and expectations let go of; nothing → nothing; bytes of a request in the mailbox → 1 if
+ * it was carried out, and bytes of the answer there.
  */
-export const LOAD_HELPER = 1, UNLOAD_HELPER = 2, ZERO_RULES = 3;
+export const LOAD_HELPER = 1, UNLOAD_HELPER = 2, ZERO_RULES = 3, CHANGE_SET = 4;
 /** Values of CONTROL_STATUS. */
 export const STATUS_STARTING = 0, STATUS_RUNNING = 1, STATUS_STOPPED = 2;
 

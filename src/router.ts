@@ -98,6 +98,8 @@ export interface RouterOptions {
   readonly emitHost?: (p: Packet) => void;
   /** Somebody calls `sweep` after every few packets: rule counters need not be right before. */
   readonly batches?: boolean;
+  /** Sets are changed by commands: there is room in them. */
+  readonly changeable?: boolean;
   /** The receive slot, one of its own by default. */
   readonly packet?: Packet;
   /** A line for people. */
@@ -229,7 +231,7 @@ export class Router {
     const sets = this.sets = new Sets(
       config.sets,
       changedSets([config.rules.ipv4, config.rules.ipv6]),
-      { clock, arena, interfaces, seed },
+      { clock, arena, interfaces, seed, roomy: o.changeable === true },
     );
     const services: Services = {
       conntrack: this.conntrack,
@@ -286,6 +288,7 @@ export class Router {
       ipv4: { tables: this.ipv4, tracking: config.tracking.ipv4 },
       ipv6: { tables: this.ipv6, tracking: config.tracking.ipv6 },
       counters: memory.rules,
+      changes: this.sets.version,
       emit: o.emit,
       batches: o.batches ?? false,
     });

@@ -19,6 +19,7 @@ import { replay } from "./replay.ts";
 import { rules } from "./rules.ts";
 import { run } from "./run.ts";
 import { save } from "./save.ts";
+import { set } from "./set.ts";
 
 /** All subcommands, in the order in which a user meets them. */
 export const COMMANDS: readonly Command[] = [
@@ -26,6 +27,7 @@ export const COMMANDS: readonly Command[] = [
   run,
   conntrack,
   helpers,
+  set,
   pinholes,
   metrics,
   rules,

@@ -78,10 +78,12 @@ export function saveSet(printed: Printed, now?: number): string {
 
 /** Each member as behind `add NAME`. */
 export function sayEntries(printed: Printed, now?: number): string[] {
-  const { header, elements, members } = printed;
-  return order(printed, now).map((e) =>
-    (members === undefined ? printMember(header, elements, e) : members[e]) + beside(elements, e, now)
-  );
+  return order(printed, now).map((e) => sayEntry(printed, e, now));
+}
+
+/** One member as behind `add NAME`. */
+export function sayEntry({ header, elements, members }: Printed, e: number, now?: number): string {
+  return (members === undefined ? printMember(header, elements, e) : members[e]) + beside(elements, e, now);
 }
 
 /** Members in the order in which they are printed; without the expired ones of a set at work. */

@@ -14,7 +14,7 @@ import { suggest } from "./problems.ts";
 import { MemberReader } from "./set_member.ts";
 
 /** What an entry may say beside its member. */
-interface Beside {
+export interface Beside {
   readonly flags: number;
   readonly timeout: number | null;
   /** Null: not said. */
@@ -104,7 +104,7 @@ export class SetBuilder {
     const blank = text.indexOf(" ");
     if (blank < 0) return this.#add(text, NOTHING, exist);
     const [member, ...words] = wordsOf(text);
-    const { beside, always } = this.#readBeside(words);
+    const { beside, always } = readBeside(this.header, words);
     this.#add(member, beside, exist || always);
   }
 
@@ -180,82 +180,92 @@ export class SetBuilder {
   }
 
   #beside(e: number, beside: Beside): void {
-    const elements = this.#elements, { timeout, counters, skbinfo, comment } = elements.extensions;
-    // That a name is a beginning belongs to the member, and stays.
-    elements.setFlags(e, beside.flags & ~WILDCARD | elements.flags(e) & WILDCARD);
-    if (timeout) elements.setSeconds(e, beside.timeout ?? this.header.timeout!);
-    if (counters) {
-      // What is added once more goes on counting.
-      elements.counters[2 * e] = beside.packets ?? elements.counters[2 * e];
-      elements.counters[2 * e + 1] = beside.bytes ?? elements.counters[2 * e + 1];
-    }
-    if (skbinfo) {
-      const [mark, mask, prio, queue] = beside.skbinfo ?? [0, 0, 0, 0];
-      elements.setSkbinfo(e, mark, mask, prio, queue);
-    }
-    if (comment) elements.setComment(e, beside.comment);
+    const elements = this.#elements, { header } = this;
+    writeBeside(elements, e, beside);
+    if (header.timeout !== null) elements.setSeconds(e, beside.timeout ?? header.timeout);
   }
+}
 
-  #readBeside(words: readonly string[]): { beside: Beside; always: boolean } {
-    const { type } = this.header, list = type.dimensions.length === 0;
-    let { flags, timeout, packets, bytes, comment, before, after } = NOTHING, always = false;
-    const skbinfo: [number, number, number, number] = [0, 0, 0, 0];
-    for (let i = 0; i < words.length; i++) {
-      const key = words[i].replace(/^--?/, "");
-      if (key === "exist" || words[i] === "-!") {
-        always = true;
-        continue;
-      }
-      if (key === "nomatch" && type.nomatch || key === "wildcard" && type.dimensions.includes("iface")) {
-        flags |= key === "nomatch" ? NOMATCH : WILDCARD;
-        continue;
-      }
-      const known = list ? ["before", "after", ...Object.keys(NEEDS)] : Object.keys(NEEDS);
-      if (!known.includes(key)) {
-        throw new OptionError(
-          `${JSON.stringify(words[i])} is not known behind a member; ${suggest(key, known)}`,
-        );
-      }
-      const needs = NEEDS[key as keyof typeof NEEDS] as
-        | "timeout"
-        | "counters"
-        | "comment"
-        | "skbinfo"
-        | undefined;
-      if (needs !== undefined && (this.header[needs] === null || this.header[needs] === false)) {
-        throw new OptionError(`${key} needs a set that was created with ${needs}`);
-      }
-      const value = words[++i];
-      if (value === undefined) throw new OptionError(`${key} needs a value`);
-      const number = (max: number) => {
-        const read = wholeNumber(value, 0, max);
-        if (read === null) {
-          throw new OptionError(`${key} ${JSON.stringify(value)} is not a whole number from 0 to ${max}`);
-        }
-        return read;
-      };
-      if (key === "timeout") timeout = number(TIMEOUT_MAX);
-      else if (key === "packets") packets = counter(key, value);
-      else if (key === "bytes") bytes = counter(key, value);
-      else if (key === "comment") comment = readComment(value);
-      else if (key === "before") before = value;
-      else if (key === "after") after = value;
-      else if (key === "skbqueue") skbinfo[3] = number(0xffff);
-      else if (key === "skbprio") {
-        const found = /^(?:0x)?([0-9a-f]{1,4}):(?:0x)?([0-9a-f]{1,4})$/i.exec(value);
-        if (found === null) throw new OptionError(`skbprio ${JSON.stringify(value)} is not MAJOR:MINOR`);
-        skbinfo[2] = parseInt(found[1], 16) << 16 | parseInt(found[2], 16);
-      } else {
-        const found = /^0x([0-9a-f]{1,8})(?:\/0x([0-9a-f]{1,8}))?$/i.exec(value);
-        if (found === null) {
-          throw new OptionError(`skbmark ${JSON.stringify(value)} is not 0xMARK or 0xMARK/0xMASK`);
-        }
-        skbinfo[0] = parseInt(found[1], 16) | 0;
-        skbinfo[1] = found[2] === undefined ? -1 : parseInt(found[2], 16) | 0;
-      }
-    }
-    return { beside: { flags, timeout, packets, bytes, comment, skbinfo, before, after }, always };
+/** Gives an element what an entry says beside its member, but for its time. */
+export function writeBeside(elements: Elements, e: number, beside: Beside): void {
+  const { counters, skbinfo, comment } = elements.extensions;
+  // That a name is a beginning belongs to the member, and stays.
+  elements.setFlags(e, beside.flags & ~WILDCARD | elements.flags(e) & WILDCARD);
+  if (counters) {
+    // What is added once more goes on counting.
+    elements.counters[2 * e] = beside.packets ?? elements.counters[2 * e];
+    elements.counters[2 * e + 1] = beside.bytes ?? elements.counters[2 * e + 1];
   }
+  if (skbinfo) {
+    const [mark, mask, prio, queue] = beside.skbinfo ?? [0, 0, 0, 0];
+    elements.setSkbinfo(e, mark, mask, prio, queue);
+  }
+  if (comment) elements.setComment(e, beside.comment);
+}
+
+/** Reads the words behind a member. `always`: `-exist` was among them. Throws `OptionError`. */
+export function readBeside(
+  header: SetHeader,
+  words: readonly string[],
+): { beside: Beside; always: boolean } {
+  const { type } = header, list = type.dimensions.length === 0;
+  let { flags, timeout, packets, bytes, comment, before, after } = NOTHING, always = false;
+  const skbinfo: [number, number, number, number] = [0, 0, 0, 0];
+  for (let i = 0; i < words.length; i++) {
+    const key = words[i].replace(/^--?/, "");
+    if (key === "exist" || words[i] === "-!") {
+      always = true;
+      continue;
+    }
+    if (key === "nomatch" && type.nomatch || key === "wildcard" && type.dimensions.includes("iface")) {
+      flags |= key === "nomatch" ? NOMATCH : WILDCARD;
+      continue;
+    }
+    const known = list ? ["before", "after", ...Object.keys(NEEDS)] : Object.keys(NEEDS);
+    if (!known.includes(key)) {
+      throw new OptionError(
+        `${JSON.stringify(words[i])} is not known behind a member; ${suggest(key, known)}`,
+      );
+    }
+    const needs = NEEDS[key as keyof typeof NEEDS] as
+      | "timeout"
+      | "counters"
+      | "comment"
+      | "skbinfo"
+      | undefined;
+    if (needs !== undefined && (header[needs] === null || header[needs] === false)) {
+      throw new OptionError(`${key} needs a set that was created with ${needs}`);
+    }
+    const value = words[++i];
+    if (value === undefined) throw new OptionError(`${key} needs a value`);
+    const number = (max: number) => {
+      const read = wholeNumber(value, 0, max);
+      if (read === null) {
+        throw new OptionError(`${key} ${JSON.stringify(value)} is not a whole number from 0 to ${max}`);
+      }
+      return read;
+    };
+    if (key === "timeout") timeout = number(TIMEOUT_MAX);
+    else if (key === "packets") packets = counter(key, value);
+    else if (key === "bytes") bytes = counter(key, value);
+    else if (key === "comment") comment = readComment(value);
+    else if (key === "before") before = value;
+    else if (key === "after") after = value;
+    else if (key === "skbqueue") skbinfo[3] = number(0xffff);
+    else if (key === "skbprio") {
+      const found = /^(?:0x)?([0-9a-f]{1,4}):(?:0x)?([0-9a-f]{1,4})$/i.exec(value);
+      if (found === null) throw new OptionError(`skbprio ${JSON.stringify(value)} is not MAJOR:MINOR`);
+      skbinfo[2] = parseInt(found[1], 16) << 16 | parseInt(found[2], 16);
+    } else {
+      const found = /^0x([0-9a-f]{1,8})(?:\/0x([0-9a-f]{1,8}))?$/i.exec(value);
+      if (found === null) {
+        throw new OptionError(`skbmark ${JSON.stringify(value)} is not 0xMARK or 0xMARK/0xMASK`);
+      }
+      skbinfo[0] = parseInt(found[1], 16) | 0;
+      skbinfo[1] = found[2] === undefined ? -1 : parseInt(found[2], 16) | 0;
+    }
+  }
+  return { beside: { flags, timeout, packets, bytes, comment, skbinfo, before, after }, always };
 }
 
 function counter(key: string, text: string): number {

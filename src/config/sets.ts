@@ -181,7 +181,7 @@ function fill(
 }
 
 /** The family of an entry's first address. */
-function familyOf(entry: string, type: SetType): Family {
+export function familyOf(entry: string, type: SetType): Family {
   const end = entry.search(/[\s,/]/), first = end < 0 ? entry : entry.slice(0, end);
   const bare = first.replace(/^\[(.*)\]$/, "$1");
   if (type.dimensions.length === 1) return bare.includes(":") ? 6 : 4;

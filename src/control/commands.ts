@@ -1,5 +1,5 @@
 /** What a running router does when it is asked through its control socket. */
-import { LOAD_HELPER, type Memory, UNLOAD_HELPER, ZERO_RULES } from "../memory.ts";
+import { CHANGE_SET, LOAD_HELPER, type Memory, UNLOAD_HELPER, ZERO_RULES } from "../memory.ts";
 import { CommandError, type Handlers, type Request, type Result } from "./socket.ts";
 
 /** The data plane, as commands see it. */
@@ -7,6 +7,8 @@ export interface Commanded {
   readonly memory: Memory;
   /** Has the data plane carry out a command of the ring: the words of its answer. Throws `CommandError`. */
   command(command: number, args: readonly number[]): Promise<Int32Array>;
+  /** The same with texts: what it answers. Throws `CommandError` for what it refuses, too. */
+  exchange(command: number, text: string): Promise<string>;
 }
 
 /** All commands, by name. */
@@ -18,6 +20,8 @@ export function commandsOf(plane: Commanded): Handlers {
       await plane.command(ZERO_RULES, []);
       return {};
     },
+    // The request is the data plane's own: see dataplane/set_commands.ts.
+    "set": async (request) => JSON.parse(await plane.exchange(CHANGE_SET, JSON.stringify(request))),
   };
 }
 

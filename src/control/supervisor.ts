@@ -85,10 +85,10 @@ export async function supervise(job: Job): Promise<number> {
       await Promise.race([plane.ready, plane.dead, stop.promise]);
     }
     if (!stop.asked && plane.failure === null) {
-      const { memory } = state, { command } = plane;
+      const { memory } = state, { command, exchange } = plane;
       socket = ControlSocket.open(
         socketPath(state.path),
-        commandsOf({ memory, command: command.bind(plane, memory) }),
+        commandsOf({ memory, command: command.bind(plane, memory), exchange: exchange.bind(plane, memory) }),
       );
       if (job.rules !== undefined) writeRules(state.path, job.rules());
       const places = job.plan.interfaces.map((i) => i.name);
@@ -216,6 +216,11 @@ class DataPlane {
     return setInterval(() => this.#workers.forEach((worker) => worker.look(state, every)), every);
   }
 
+  /** Has the first worker carry out a command of texts: its answer. Throws a `CommandError`, also for what it refuses. */
+  exchange(memory: Memory, command: number, text: string): Promise<string> {
+    return this.#workers[0].exchange(memory, command, text, this.#share.mailbox);
+  }
+
   /** Has the first worker carry out a command: the words of its answer. Throws a `CommandError`. */
   command(memory: Memory, command: number, args: readonly number[]): Promise<Int32Array> {
     return this.#workers[0].command(memory, command, args);
@@ -296,6 +301,23 @@ class PlaneWorker {
   /** Has the worker carry out a command: the words of its answer. Throws a `CommandError`. */
   command(memory: Memory, command: number, args: readonly number[]): Promise<Int32Array> {
     const carriedOut = this.#before.then(() => this.#command(memory, command, args));
+    this.#before = carriedOut.catch(() => {});
+    return carriedOut;
+  }
+
+  /** The same with texts, which pass through `mailbox`. */
+  exchange(memory: Memory, command: number, text: string, mailbox: Uint8Array): Promise<string> {
+    const bytes = new TextEncoder().encode(text);
+    if (bytes.length > mailbox.length) {
+      throw new CommandError(`a command is longer than ${mailbox.length} bytes`);
+    }
+    const carriedOut = this.#before.then(async () => {
+      mailbox.set(bytes);
+      const [, done, length] = await this.#command(memory, command, [bytes.length]);
+      const answer = new TextDecoder().decode(mailbox.slice(0, length));
+      if (done === 0) throw new CommandError(answer);
+      return answer;
+    });
     this.#before = carriedOut.catch(() => {});
     return carriedOut;
   }

@@ -36,6 +36,8 @@ export interface Parts {
   readonly emitHost?: (p: Packet) => void;
   /** The router is swept once per batch. */
   readonly batches: boolean;
+  /** Where commands and answers stand that are texts. */
+  readonly mailbox: Uint8Array;
   /** Hands a line to the control plane. */
   readonly log: (line: string) => void;
 }
@@ -94,6 +96,7 @@ function route(
     memory,
     recovered: start.recovered,
     batches: true,
+    mailbox: share.mailbox,
     log,
   };
   const stopped = () => Atomics.load(memory.control, CONTROL_COMMAND) === COMMAND_STOP;

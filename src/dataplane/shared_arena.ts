@@ -3,7 +3,7 @@
  * when there are any, find by a list of what has been mapped.
  *
  * ```
- *  share   [ lock and clock ][ address, length ][ address, length ] …     made by the control plane
+ *  share   [ lock and clock ][ address, length ][ address, length ] …  [ mailbox ]   made by the control plane
  *                                 └─▶ pieces, one behind the other
  * ```
  *
@@ -17,6 +17,8 @@ import { type Arena, MappedArena } from "../arena.ts";
 const SHARE_WORDS = 16;
 /** Bytes of the share: the list has room for so much that nobody will need it. */
 const SHARE_BYTES = 1 << 16;
+/** Bytes at its end for texts of commands and of their answers. */
+const MAILBOX_BYTES = 1 << 14;
 /** Bytes mapped at once, when a piece is not larger: a huge page. */
 const CHUNK = 1 << 21;
 /** Words of the smallest page. */
@@ -28,6 +30,8 @@ export class Share {
   readonly words: Int32Array<ArrayBuffer>;
   /** Pairs: address, length. */
   readonly chunks: Float64Array<ArrayBuffer>;
+  /** Text of a command, and then of its answer. */
+  readonly mailbox: Uint8Array<ArrayBuffer>;
   /** Where it stands, for other threads. */
   readonly address: bigint;
 
@@ -36,7 +40,8 @@ export class Share {
     this.address = address;
     const buffer = MappedFile.view(address, SHARE_BYTES), list = SHARE_WORDS * 4;
     this.words = new Int32Array(buffer, 0, SHARE_WORDS);
-    this.chunks = new Float64Array(buffer, list, (SHARE_BYTES - list) / 8);
+    this.chunks = new Float64Array(buffer, list, (SHARE_BYTES - MAILBOX_BYTES - list) / 8);
+    this.mailbox = new Uint8Array(buffer, SHARE_BYTES - MAILBOX_BYTES, MAILBOX_BYTES);
   }
 
   /** Gives back all memory, of the arenas too. No thread may use it any more. */

@@ -5,19 +5,36 @@
  * @module
  */
 import { validate } from "../config/validate.ts";
-import { CONTROL_EXPECTS, CONTROL_FLOWS, type Memory } from "../memory.ts";
+import { CHANGE_SET, CONTROL_EXPECTS, CONTROL_FLOWS, type Memory } from "../memory.ts";
 import { Router, type RouterOptions } from "../router.ts";
 import { serve } from "./serve.ts";
+import { SetCommands } from "./set_commands.ts";
 
 /** A router that shows how full its tables are. */
 class ShownRouter extends Router {
   readonly busyPoll: number;
   readonly #memory: Memory;
 
-  constructor(options: RouterOptions) {
-    super(options);
+  readonly #setCommands: SetCommands;
+  readonly #mailbox: Uint8Array;
+
+  constructor(options: RouterOptions & { readonly mailbox: Uint8Array }) {
+    super({ ...options, changeable: true });
     this.#memory = options.memory;
+    this.#mailbox = options.mailbox;
+    this.#setCommands = new SetCommands(this.sets, options.clock);
     this.busyPoll = options.config.sysctl.get("weir.busy_poll");
+  }
+
+  override command(words: Int32Array): void {
+    if (words[0] !== CHANGE_SET) return super.command(words);
+    const mailbox = this.#mailbox,
+      { done, text } = this.#setCommands.answer(
+        new TextDecoder().decode(mailbox.slice(0, words[1])),
+      );
+    words.fill(0, 1);
+    words[1] = done ? 1 : 0;
+    words[2] = new TextEncoder().encodeInto(text, mailbox).written;
   }
 
   override sweep(): boolean {

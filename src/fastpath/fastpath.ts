@@ -15,8 +15,8 @@
  *
  * What stays per packet: the protocol's tracker with its checksum and window, timeouts and accounting; rule counters; the
  * packet's own length and hop limit. What is compared: the incoming interface, the flow's status, mark and helper.
- * Interfaces and routes have a version, and with a new one all paths are forgotten. Rules and knobs live as long
- * as the router.
+ * Interfaces and routes have a version, and sets that commands change have one, and with a new one all paths are
+ * forgotten. Rules and knobs live as long as the router.
  *
  * Packets without a flow (NOTRACK, or a family that is not tracked) have paths of their own, by their tuples, in a table
  * of limited size: what rules say of them depends on nothing but the packet.
@@ -99,6 +99,8 @@ export interface FastPathOptions {
   readonly ipv6: FamilyRules;
   /** All rule counters of the router. */
   readonly counters: Float64Array;
+  /** One word that grows when what rules say of packets changes, as sets do by command. */
+  readonly changes: Int32Array;
   readonly emit: (iface: number, p: Packet) => void;
   /** Rule counters are brought up to date by `settle`, once per batch; otherwise by each packet. */
   readonly batches: boolean;
@@ -136,7 +138,9 @@ export class FastPath {
   readonly #stateless = new Int32Array(SLOTS * SLOT_WORDS * STATELESS_PER_SLOT);
   readonly #tuple = newTuple();
   readonly #patience: number;
+  readonly #changes: Int32Array;
   #version: number;
+  #changed: number;
   /** What is being recorded: `ct << 1 | dir`, or −1 for a packet without a flow; interface, status, mark, and slot. */
   #found = -1;
   #in = 0;
@@ -156,6 +160,8 @@ export class FastPath {
     this.#flows = new Int32Array(o.conntrack.flows.capacity * 2);
     this.#patience = o.batches ? PATIENCE : 1;
     this.#version = o.interfaces.version;
+    this.#changes = o.changes;
+    this.#changed = o.changes[0];
     this.recorder = new Recorder(o.counters);
     for (const { tables: { raw, mangle, filter } } of [o.ipv4, o.ipv6]) {
       for (const table of [raw, mangle, filter]) if (table !== null) this.recorder.attach(table);
@@ -179,7 +185,7 @@ export class FastPath {
     // IPv6 has addresses that only `parse` refuses.
     this.parsed = t !== null && p.family === 4;
     if (t === null) return FAST_NO;
-    if (this.#interfaces.version !== this.#version) this.#forget();
+    if (this.#interfaces.version !== this.#version || this.#changes[0] !== this.#changed) this.#forget();
 
     const slots = this.#slots, hash = quickHash(t), slot = (hash >>> (32 - SLOT_BITS)) * SLOT_WORDS;
     const w = conntrack.flows.words;
@@ -389,6 +395,7 @@ export class FastPath {
   #forget(): void {
     this.settle();
     this.#version = this.#interfaces.version;
+    this.#changed = this.#changes[0];
     this.#paths.clear();
     this.#flows.fill(0);
     this.#slots.fill(0);

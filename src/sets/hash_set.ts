@@ -20,7 +20,7 @@ import { findMember, interfaceHolds, interfaceWord } from "./interface_name.ts";
 import { judge } from "./judge.ts";
 import { PacketKey } from "./packet_key.ts";
 import { Prefixes } from "./prefixes.ts";
-import type { Question } from "./question.ts";
+import { Question } from "./question.ts";
 import type { HashSpec } from "./spec.ts";
 import { addressWords, dimensionsOf, keyLayout } from "./type.ts";
 
@@ -34,6 +34,8 @@ export interface SetBinding {
   readonly interfaces: Interfaces;
   /** Seed of the hashes; the same for all data planes. */
   readonly seed: number;
+  /** Commands change sets: each has room for what it may have. */
+  readonly roomy: boolean;
 }
 
 /** A set that packets are looked up in. */
@@ -78,7 +80,9 @@ export class HashSet {
     this.#dimensions = dimensionsOf(type);
     this.#timed = header.timeout !== null;
     const filled = spec.elements;
-    const room = changing ? Math.max(filled.count, Math.min(header.maxelem, ROOM_MOST)) : filled.count;
+    const room = changing || binding.roomy
+      ? Math.max(filled.count, Math.min(header.maxelem, ROOM_MOST))
+      : filled.count;
     this.elements = new Elements(layout, filled.extensions, room, arena, filled.comments);
     if (!arena.fresh) return;
     this.elements.adopt(filled, binding.seed, clock.now);
@@ -89,15 +93,15 @@ export class HashSet {
   /** Whether a packet is in it, as a rule sees it. */
   ask(p: Packet, question: Question): boolean {
     if (question.dimensions < this.#dimensions || !this.#key.read(p, question.sources)) return false;
-    const answer = this.#test(p, question);
+    const answer = this.#test(p.length, question);
     if (question.returnNomatch && this.header.type.nomatch) return answer === EXCEPTION;
     return answer === YES;
   }
 
-  #test(p: Packet, question: Question): number {
+  #test(bytes: number, question: Question): number {
     const nets = this.#nets, wanted = this.#wanted;
     wanted.set(this.#key.words);
-    if (nets.length === 0) return this.#judge(this.elements.find(wanted), p, question);
+    if (nets.length === 0) return this.#judge(this.elements.find(wanted), bytes, question);
     const first = this.#prefixes[0].list;
     this.#there = false;
     for (let i = 1; i <= first[0] && !this.#there; i++) {
@@ -105,8 +109,8 @@ export class HashSet {
       if (nets.length === 1) {
         wanted[this.#cidr] = first[i];
         const answer = this.#iface < 0
-          ? this.#judge(this.elements.find(wanted), p, question)
-          : this.#testInterfaces(p, question);
+          ? this.#judge(this.elements.find(wanted), bytes, question)
+          : this.#testInterfaces(bytes, question);
         if (answer !== NO) return answer;
         continue;
       }
@@ -114,7 +118,7 @@ export class HashSet {
       for (let j = 1; j <= second[0]; j++) {
         this.#narrow(1, second[j]);
         wanted[this.#cidr] = first[i] | second[j] << 8;
-        const answer = this.#judge(this.elements.find(wanted), p, question);
+        const answer = this.#judge(this.elements.find(wanted), bytes, question);
         if (answer !== NO) return answer;
       }
     }
@@ -122,12 +126,12 @@ export class HashSet {
   }
 
   /** Those of a network, for the packet's interface. */
-  #testInterfaces(p: Packet, question: Question): number {
+  #testInterfaces(bytes: number, question: Question): number {
     const { elements } = this, wanted = this.#wanted;
     for (let e = elements.first(wanted); e >= 0; e = elements.next(e, wanted)) {
       this.#there = true;
       if (!interfaceHolds(elements, e, this.#iface, wanted)) continue;
-      const answer = this.#judge(e, p, question);
+      const answer = this.#judge(e, bytes, question);
       if (answer !== NO) return answer;
       this.#there = false;
     }
@@ -142,8 +146,8 @@ export class HashSet {
     }
   }
 
-  #judge(e: number, p: Packet, question: Question): number {
-    if (e < 0 || !judge(this.elements, e, p, question, this.#clock.now)) return NO;
+  #judge(e: number, bytes: number, question: Question): number {
+    if (e < 0 || !judge(this.elements, e, bytes, question, this.#clock.now)) return NO;
     return (this.elements.flags(e) & NOMATCH) !== 0 ? EXCEPTION : YES;
   }
 
@@ -179,6 +183,43 @@ export class HashSet {
     const alive = !this.elements.expired(found, this.#clock.now);
     this.#remove(found);
     return alive;
+  }
+
+  // ── by command ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whether a member is in it: an address as a packet's would be, a network only if it is there as it is. */
+  holds(key: Int32Array): boolean {
+    const lengths = this.#cidr < 0 ? 0 : key[this.#cidr];
+    for (let n = 0; n < this.#nets.length; n++) {
+      if ((lengths >>> 8 * n & 0xff) === 32 * this.#width) continue;
+      const e = findMember(this.elements, this.#iface, key);
+      return this.#judge(e, 0, SILENT) === YES;
+    }
+    this.#key.words.set(key);
+    return this.#test(0, SILENT) === YES;
+  }
+
+  /** The element of a member, a new one if it is not there; −1 when there is no room. */
+  put(key: Int32Array): number {
+    const found = findMember(this.elements, this.#iface, key);
+    return found >= 0 ? found : this.#insert(key);
+  }
+
+  /** The element of a member, −1 when it is not there, or its time is over. */
+  find(key: Int32Array): number {
+    const found = findMember(this.elements, this.#iface, key);
+    return found >= 0 && this.elements.expired(found, this.#clock.now) ? -1 : found;
+  }
+
+  /** Takes an element out. */
+  take(e: number): void {
+    this.#remove(e);
+  }
+
+  /** Takes all out. */
+  flush(): void {
+    this.elements.clear();
+    for (const prefixes of this.#prefixes) prefixes.clear();
   }
 
   /** The packet's key as a member: its networks as long as the longest that there is. */
@@ -239,5 +280,7 @@ export class HashSet {
   }
 }
 
-/** Most members that memory is kept for when packets add them. */
+/** A question that changes nothing. */
+const SILENT = new Question([], { updates: false });
+/** Most members that memory is kept for when packets or commands add them. */
 const ROOM_MOST = 1 << 20;

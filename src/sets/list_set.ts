@@ -45,7 +45,7 @@ export class ListSet {
       if (!members[i].ask(p, sub)) continue;
       question.mark = sub.mark;
       question.mask = sub.mask;
-      if (judge(elements, i, p, question, this.#clock.now)) return true;
+      if (judge(elements, i, p.length, question, this.#clock.now)) return true;
     }
     return false;
   }

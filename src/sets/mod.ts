@@ -77,6 +77,12 @@ export class NamedSet {
     return set !== null && set.delete(p, question);
   }
 
+  /** Members of any family, the expired ones among them. */
+  get count(): number {
+    const other = this.ipv6 === this.ipv4 ? null : this.ipv6;
+    return (this.ipv4?.elements.count ?? 0) + (other?.elements.count ?? 0);
+  }
+
   /** Lets go of what has expired. */
   sweep(): boolean {
     const more = this.ipv4 !== null && this.ipv4.sweep(SWEEP_MOST);
@@ -88,9 +94,12 @@ export class NamedSet {
 export class Sets {
   readonly #sets = new Map<string, NamedSet>();
   readonly #timed: NamedSet[];
+  /** Grows when a set changes of which answers may be remembered; all data planes see it. */
+  readonly version: Int32Array;
 
   /** `changing`: names of the sets that rules add to or take from. */
   constructor(specs: ReadonlyMap<string, SetSpec>, changing: ReadonlySet<string>, binding: SetBinding) {
+    this.version = binding.arena.int32(1);
     const changes = new Set(changing);
     for (const name of changing) specs.get(name)?.list?.members.forEach((member) => changes.add(member));
     // A list's members can stand behind it in the configuration.
@@ -127,7 +136,16 @@ export class Sets {
   /** Lets go of expired members, some of each set. True when more are due. */
   sweep(): boolean {
     let more = false;
-    for (let i = 0; i < this.#timed.length; i++) more = this.#timed[i].sweep() || more;
+    for (let i = 0; i < this.#timed.length; i++) {
+      const set = this.#timed[i], before = set.count;
+      more = set.sweep() || more;
+      if (set.fixed && set.count !== before) this.version[0]++;
+    }
     return more;
+  }
+
+  /** A set has been changed by command. */
+  changed(): void {
+    this.version[0]++;
   }
 }

@@ -1,11 +1,12 @@
 /** A router in this process, as other processes see it: with its state file and its control socket. */
 
 import { commandsOf } from "../../src/control/commands.ts";
-import { ControlSocket, socketPath } from "../../src/control/socket.ts";
+import { CommandError, ControlSocket, socketPath } from "../../src/control/socket.ts";
 import { openState, type State } from "../../src/control/state_file.ts";
 import type { RouterConfig } from "../../src/config/types.ts";
 import { validate } from "../../src/config/validate.ts";
 import { BatchClock } from "../../src/dataplane/clock.ts";
+import { SetCommands } from "../../src/dataplane/set_commands.ts";
 import { COMMAND_WORDS, CONTROL_EXPECTS, CONTROL_FLOWS } from "../../src/memory.ts";
 import { Packet } from "../../src/packet/packet.ts";
 import { geometryOf, Router } from "../../src/router.ts";
@@ -39,6 +40,7 @@ export class OwnRouter implements Disposable {
       clock: new BatchClock(), // Readers have the same one.
       random: seeded(3),
       memory,
+      changeable: true,
       emit: () => {},
       log: (line) => this.log.push(line),
     });
@@ -53,6 +55,10 @@ export class OwnRouter implements Disposable {
             memory.answer(words);
           }
           return Promise.resolve(memory.answered(number)!);
+        },
+        exchange: (_, text) => {
+          const { done, text: answer } = new SetCommands(this.router.sets, new BatchClock()).answer(text);
+          return done ? Promise.resolve(answer) : Promise.reject(new CommandError(answer));
         },
       }),
     );

@@ -105,6 +105,7 @@ export class Rig {
         arena: new HeapArena(),
         interfaces: this.interfaces,
         seed: 1,
+        roomy: false,
       }),
       clock: this.clock,
       random,
