@@ -4,8 +4,9 @@ import { Chance } from "../fuzz/chance.ts";
 import { find } from "../netns/programs.ts";
 import { compare } from "../oracle/compare.ts";
 import { askKernel, kernelAvailable } from "../oracle/kernel.ts";
+import { udp } from "../kit/mod.ts";
 import { inNewNetns } from "../oracle/netns.ts";
-import { dumpOf } from "../oracle/scenario.ts";
+import { dumpOf, packet, type Scenario } from "../oracle/scenario.ts";
 import { askWeir } from "../oracle/weir.ts";
 import { comparable } from "./lines.ts";
 import { scenario, TYPES } from "./random_sets.ts";
@@ -45,3 +46,41 @@ for (const type of TYPES) {
     });
   }
 }
+
+Deno.test({
+  name: "sets: members end in Linux when they end in Weir, and begin anew when a packet adds them again",
+  ignore: !able,
+  fn() {
+    const sent = [2, 3, 4].map((host) =>
+      packet("lan", udp({ src: `192.0.2.${host}`, dst: "203.0.113.9", sport: 1, dport: 2 }))
+    );
+    const wait = { do: "wait", milliseconds: 1500 } as const;
+    const asked: Scenario = {
+      interfaces: { lan: { addresses: ["192.0.2.1/24"] }, wan: { addresses: ["203.0.113.1/24"] } },
+      ipset: [
+        "create given hash:ip timeout 1",
+        "add given 192.0.2.2",
+        "add given 192.0.2.3 timeout 600",
+        "create seen hash:ip timeout 1",
+        "create list list:set timeout 1",
+        "add list given",
+        "",
+      ].join("\n"),
+      iptables: [
+        "*filter",
+        "-A FORWARD -m set --match-set given src",
+        "-A FORWARD -m set --match-set list src",
+        "-A FORWARD -m set --match-set seen src",
+        "-A FORWARD -s 192.0.2.2/31 -j SET --add-set seen src",
+        "-A FORWARD -s 192.0.2.4 -j SET --add-set seen src --exist --timeout 900",
+        "COMMIT",
+        "",
+      ].join("\n"),
+      steps: [...sent, ...sent, wait, ...sent, ...sent, wait, ...sent],
+    };
+    const kernel = askKernel(asked), weir = askWeir(asked);
+    assertEquals(compare(asked, kernel, weir), []);
+    const lasting = (text: string) => comparable(text).filter((line) => !line.endsWith("timeout 100"));
+    assertEquals(lasting(dumpOf(weir).ipset!), lasting(dumpOf(kernel).ipset!));
+  },
+});
