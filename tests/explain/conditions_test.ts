@@ -162,6 +162,16 @@ for (const [object, packet, text, no] of OBJECTS) {
 const SILENT = [
   "comment",
   "limitBurst",
+  // Of a set only what is looked for in it is told.
+  "returnNomatch",
+  "updateCounters",
+  "updateSubcounters",
+  "packetsEq",
+  "packetsLt",
+  "packetsGt",
+  "bytesEq",
+  "bytesLt",
+  "bytesGt",
   "setConnlabel",
   "limitIfaceIn",
   "limitIfaceOut",
