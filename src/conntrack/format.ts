@@ -21,6 +21,7 @@ import {
   EXP_CLASS,
   EXP_EXPIRES,
   EXP_FLAGS,
+  EXP_ID,
   EXP_LINKED,
   EXP_MASK,
   EXP_MASTER,
@@ -143,7 +144,7 @@ export function formatFlow(conntrack: Conntrack, ct: number, use = 1, options: L
   if (zone === zoneReply && zone !== 0) s += `zone=${zone} `;
   const start = conntrack.flows.aside(ct, CT_START) >>> 0;
   if (start !== 0) s += `delta-time=${Math.max(0, Math.floor(conntrack.clock.wall) - start)} `;
-  if (w[at + CT_HELPER] !== 0) s += `helper=${conntrack.helpers[w[at + CT_HELPER] - 1].name} `;
+  if (w[at + CT_HELPER] !== 0) s += `helper=${conntrack.helpers[w[at + CT_HELPER] - 1]?.name} `;
   s += `use=${use}`;
   if (options.id) s += ` id=${w[at + CT_ID] >>> 0}`;
   return s;
@@ -155,7 +156,10 @@ function counters({ flows }: Conntrack, ct: number, dir: number): string {
   return `packets=${f[first]} bytes=${f[first + 1]} `;
 }
 
-/** Lines of `conntrack -L`: all flows in the table whose time is not over. */
+/**
+ * Lines of `conntrack -L`: all flows in the table whose time is not over. The table may be another process's, which goes
+ * on while it is read: a record that has gone to another flow under the reader's eyes is of neither.
+ */
 export function listFlows(conntrack: Conntrack, options: ListOptions = {}): string[] {
   const { flows } = conntrack, w = flows.words;
   const children = new Map<number, number>();
@@ -167,7 +171,9 @@ export function listFlows(conntrack: Conntrack, options: ListOptions = {}): stri
   const out: string[] = [];
   for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
     if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED || conntrack.expired(ct)) continue;
-    out.push(formatFlow(conntrack, ct, 1 + (children.get(ct) ?? 0), options));
+    const id = w[ct * FLOW_WORDS + CT_ID];
+    const line = formatFlow(conntrack, ct, 1 + (children.get(ct) ?? 0), options);
+    if (w[ct * FLOW_WORDS + CT_ID] === id && w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) out.push(line);
   }
   return out;
 }
@@ -197,17 +203,20 @@ export function formatExpect(conntrack: Conntrack, exp: number): string {
   if ((flags & EXPECT_USERSPACE) !== 0) names.push("USERSPACE");
   if (names.length !== 0) s += names.join(",") + " ";
   s += `class=${e[at + EXP_CLASS]} `;
-  if (helper !== 0) s += `helper=${conntrack.helpers[helper - 1].name} `;
+  if (helper !== 0) s += `helper=${conntrack.helpers[helper - 1]?.name} `;
   return s.trimEnd();
 }
 
-/** Lines of `conntrack -L expect`. */
+/** Lines of `conntrack -L expect`; see `listFlows`. */
 export function listExpects(conntrack: Conntrack): string[] {
   const e = conntrack.expects.words, out: string[] = [];
   for (let exp = 0; exp < conntrack.expects.high; exp++) {
     const at = exp * EXP_WORDS;
     if ((e[at + EXP_STATE] & EXP_LINKED) === 0) continue;
-    if (((e[at + EXP_EXPIRES] - conntrack.clock.now) | 0) > 0) out.push(formatExpect(conntrack, exp));
+    const id = e[at + EXP_ID];
+    if (((e[at + EXP_EXPIRES] - conntrack.clock.now) | 0) <= 0 || e[at + EXP_MASTER] === 0) continue;
+    const line = formatExpect(conntrack, exp);
+    if (e[at + EXP_ID] === id && (e[at + EXP_STATE] & EXP_LINKED) !== 0) out.push(line);
   }
   return out;
 }
