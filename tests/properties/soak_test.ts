@@ -12,14 +12,13 @@ import { validate } from "../../src/config/validate.ts";
 import { ftp } from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
 import { geometryOf, Router } from "../../src/router.ts";
-import { fragments, tcp, udp } from "../kit/mod.ts";
+import { OWN, type Step, TALKS } from "./conversations.ts";
 
 const FLOWS = 1_000_000, MINUTES = 60, MAX = 32_768, EXPECTS = 256;
 /** Milliseconds between two conversations' beginnings. */
 const STEP = MINUTES * 60_000 / FLOWS;
 /** Bytes of a block of earlier sequence corrections. */
 const CORRECTION_BYTES = 128;
-const SERVER = "198.51.100.7", OWN = "198.51.100.1";
 
 const CONFIG = validate(defineRouter({
   interfaces: { lan: { addresses: ["192.0.2.1/24"] }, wan: { addresses: [`${OWN}/24`] } },
@@ -61,54 +60,6 @@ class CountedArena extends HeapArena {
     return super.uint8(length);
   }
 }
-
-/** A packet of a conversation, and where the client's port stands in it; 0 where it stays. */
-type Step = readonly [iface: 1 | 2, bytes: Uint8Array, port: number];
-
-const LAN = { src: "192.0.2.2", sport: 0, dst: SERVER }, WAN = { src: SERVER, dst: OWN, dport: 0 };
-const up = (bytes: Uint8Array): Step => [1, bytes, 20], down = (bytes: Uint8Array): Step => [2, bytes, 22];
-
-function tcpTalk(dport: number, words: readonly string[], end: "FIN" | "RST"): Step[] {
-  const steps: Step[] = [
-    up(tcp({ ...LAN, dport, flags: "S", seq: 0 })),
-    down(tcp({ ...WAN, sport: dport, flags: "SA", seq: 0, ack: 1 })),
-    up(tcp({ ...LAN, dport, flags: "A", seq: 1, ack: 1 })),
-  ];
-  let seq = 1;
-  for (const payload of words) {
-    steps.push(up(tcp({ ...LAN, dport, flags: "PA", seq, ack: 1, payload })));
-    seq += payload.length;
-  }
-  if (end === "RST") return [...steps, up(tcp({ ...LAN, dport, flags: "RA", seq, ack: 1 }))];
-  return [
-    ...steps,
-    up(tcp({ ...LAN, dport, flags: "FA", seq, ack: 1 })),
-    down(tcp({ ...WAN, sport: dport, flags: "FA", seq: 1, ack: seq + 1 })),
-    up(tcp({ ...LAN, dport, flags: "A", seq: seq + 1, ack: 2 })),
-  ];
-}
-
-const pieces = fragments(
-  udp({ ...LAN, sport: 7, dport: 4000, payload: 900, df: false, checksum: 0 }),
-  456,
-  9,
-);
-
-/** What takes turns; of 1,000 conversations, each of `often`. */
-const TALKS: readonly (readonly [often: number, steps: readonly Step[]])[] = [
-  [600, [
-    up(udp({ ...LAN, dport: 53, payload: 30, checksum: 0 })),
-    down(udp({ ...WAN, sport: 53, payload: 90, checksum: 0 })),
-  ]],
-  [190, [up(udp({ ...LAN, dport: 9, payload: 30, checksum: 0 }))]],
-  [150, tcpTalk(443, ["hello"], "FIN")],
-  [50, tcpTalk(80, ["hello"], "RST")],
-  // Two announcements: an expectation that nobody answers, corrections of sequence numbers.
-  [6, tcpTalk(21, ["PORT 192,0,2,2,4,1\r\n", "PORT 192,0,2,2,16,1\r\n"], "RST")],
-  [2, pieces.map((bytes): Step => [1, bytes, 0])],
-  // Never whole.
-  [2, [[1, fragments(udp({ ...LAN, sport: 7, dport: 4000, payload: 900, df: false }), 456, 10)[0], 0]]],
-];
 
 Deno.test(`L12 ${FLOWS.toLocaleString("en")} flows in an hour come and go, and memory is as before`, () => {
   const geometry = geometryOf(CONFIG), arena = new CountedArena();
