@@ -73,9 +73,17 @@ export const COMMAND_RUN = 0, COMMAND_STOP = 1;
 /**
  * Commands in the ring, each with its arguments and, in their place, what it answers:
  * helper → nothing; helper → flows and expectations let go of; nothing → nothing; bytes of a request in the mailbox → 1 if
- * it was carried out, and bytes of the answer there.
+ * it was carried out, and bytes of the answer there; handle and id of up to DELETED_TOGETHER flows → how many it deleted;
+ * handle + 1 to begin behind → how many it deleted, and where to go on, 0 at the end.
  */
-export const LOAD_HELPER = 1, UNLOAD_HELPER = 2, ZERO_RULES = 3, CHANGE_SET = 4;
+export const LOAD_HELPER = 1,
+  UNLOAD_HELPER = 2,
+  ZERO_RULES = 3,
+  CHANGE_SET = 4,
+  DELETE_FLOWS = 5,
+  FLUSH_FLOWS = 6;
+/** Flows that one DELETE_FLOWS names. */
+export const DELETED_TOGETHER = 3;
 /** Values of CONTROL_STATUS. */
 export const STATUS_STARTING = 0, STATUS_RUNNING = 1, STATUS_STOPPED = 2;
 

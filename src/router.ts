@@ -32,7 +32,16 @@ import { postrouting } from "./hooks/postrouting.ts";
 import { prerouting, preroutingRefused } from "./hooks/prerouting.ts";
 import { type FamilyTables, type State, tablesOf } from "./hooks/state.ts";
 import { RateLimitedLog } from "./log.ts";
-import { type Geometry, LOAD_HELPER, type Memory, UNLOAD_HELPER, ZERO_RULES } from "./memory.ts";
+import {
+  DELETE_FLOWS,
+  DELETED_TOGETHER,
+  FLUSH_FLOWS,
+  type Geometry,
+  LOAD_HELPER,
+  type Memory,
+  UNLOAD_HELPER,
+  ZERO_RULES,
+} from "./memory.ts";
 import { Nat } from "./nat/core.ts";
 import { ACCEPT, DROP, ICMP, ICMPV6, Reason, TCP, type Verdict } from "./netfilter.ts";
 import { Defrag, firstFragmentCut, misfitAt } from "./packet/defrag.ts";
@@ -339,6 +348,20 @@ export class Router {
 
   /** Carries out a command of the control plane, and leaves the answer in its words. */
   command(words: Int32Array): void {
+    const { conntrack } = this;
+    if (words[0] === DELETE_FLOWS) {
+      let deleted = 0;
+      for (let i = 1; i <= 2 * DELETED_TOGETHER; i += 2) {
+        if (words[i + 1] !== 0 && conntrack.deleteSeen(words[i], words[i + 1])) deleted++;
+      }
+      words[1] = deleted;
+      return;
+    }
+    if (words[0] === FLUSH_FLOWS) {
+      words[1] = conntrack.flush(words[1] - 1);
+      words[2] = conntrack.flushed + 1;
+      return;
+    }
     const helper = words[1];
     words.fill(0, 1);
     if (words[0] === ZERO_RULES) {

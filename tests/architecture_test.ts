@@ -84,6 +84,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   control: [...VOCABULARY, "packet", "conntrack", "config", "memory", "dataplane", "ffi"],
   cli: [
     ...VOCABULARY,
+    "packet",
     "conntrack",
     "tables",
     "config",

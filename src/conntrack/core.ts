@@ -55,6 +55,7 @@ import {
   CT_EXPECTING,
   CT_EXPIRES,
   CT_HELPER,
+  CT_ID,
   CT_MASTER,
   CT_MUTED,
   CT_ORIGINAL,
@@ -165,6 +166,8 @@ export class Conntrack extends HelperHost {
   #madeAt = 0;
   readonly #foresight: Foresight;
   /** Flows whose time is over, and the hashes of their tuples; see `#sweepSome`. */
+  /** Where `flush` stopped: the handle to go on behind, -1 at the end. */
+  flushed = -1;
   readonly #due = new Int32Array(SWEEP_TOGETHER);
   readonly #dueHashes = new Int32Array(SWEEP_TOGETHER * 2);
   /** The hash of `#reply`, and whether and when no flow had it. */
@@ -738,6 +741,29 @@ export class Conntrack extends HelperHost {
     this.#foresight.end(due, hashes, expired);
     for (let i = 0; i < expired; i++) this.deleteHashed(due[i], hashes[2 * i], hashes[2 * i + 1]);
     return n;
+  }
+
+  /** Deletes a flow that somebody has seen in the table: false when it is not there any more. */
+  deleteSeen(ct: number, id: number): boolean {
+    const { words, capacity } = this.flows, at = ct * FLOW_WORDS;
+    if (ct < 0 || ct >= capacity || words[at + CT_STATE] !== FLOW_CONFIRMED || words[at + CT_ID] !== id) {
+      return false;
+    }
+    this.delete(ct);
+    return true;
+  }
+
+  /** Deletes all flows of the slice behind `last` (-1 to begin): how many. `flushed` says where to go on. */
+  flush(last: number): number {
+    const { flows } = this, w = flows.words;
+    let deleted = 0, ct = last;
+    for (let n = 0; n < SWEEP_MOST && (ct = flows.next(ct)) >= 0; n++) {
+      if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
+      this.delete(ct);
+      deleted++;
+    }
+    this.flushed = ct;
+    return deleted;
   }
 
   /** A slice of the way once through the table, that makes room. */

@@ -157,10 +157,15 @@ function counters({ flows }: Conntrack, ct: number, dir: number): string {
 }
 
 /**
- * Lines of `conntrack -L`: all flows in the table whose time is not over. The table may be another process's, which goes
- * on while it is read: a record that has gone to another flow under the reader's eyes is of neither.
+ * Lines of `conntrack -L`: flows in the table whose time is not over, those that `isMeant` or all. The table may be
+ * another process's, which goes on while it is read: a record that has gone to another flow under the reader's eyes is
+ * of neither.
  */
-export function listFlows(conntrack: Conntrack, options: ListOptions = {}): string[] {
+export function listFlows(
+  conntrack: Conntrack,
+  options: ListOptions = {},
+  isMeant: (ct: number) => boolean = () => true,
+): string[] {
   const { flows } = conntrack, w = flows.words;
   const children = new Map<number, number>();
   for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
@@ -170,7 +175,7 @@ export function listFlows(conntrack: Conntrack, options: ListOptions = {}): stri
   }
   const out: string[] = [];
   for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
-    if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED || conntrack.expired(ct)) continue;
+    if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED || conntrack.expired(ct) || !isMeant(ct)) continue;
     const id = w[ct * FLOW_WORDS + CT_ID];
     const line = formatFlow(conntrack, ct, 1 + (children.get(ct) ?? 0), options);
     if (w[ct * FLOW_WORDS + CT_ID] === id && w[ct * FLOW_WORDS + CT_STATE] === FLOW_CONFIRMED) out.push(line);

@@ -1,5 +1,14 @@
 /** What a running router does when it is asked through its control socket. */
-import { CHANGE_SET, LOAD_HELPER, type Memory, UNLOAD_HELPER, ZERO_RULES } from "../memory.ts";
+import {
+  CHANGE_SET,
+  DELETE_FLOWS,
+  DELETED_TOGETHER,
+  FLUSH_FLOWS,
+  LOAD_HELPER,
+  type Memory,
+  UNLOAD_HELPER,
+  ZERO_RULES,
+} from "../memory.ts";
 import { CommandError, type Handlers, type Request, type Result } from "./socket.ts";
 
 /** The data plane, as commands see it. */
@@ -20,6 +29,8 @@ export function commandsOf(plane: Commanded): Handlers {
       await plane.command(ZERO_RULES, []);
       return {};
     },
+    "delete-flows": (request) => deleteFlows(plane, request),
+    "flush-flows": () => flushFlows(plane),
     // The request is the data plane's own: see dataplane/set_commands.ts.
     "set": async (request) => JSON.parse(await plane.exchange(CHANGE_SET, JSON.stringify(request))),
   };
@@ -43,4 +54,27 @@ async function helper(plane: Commanded, request: Request, command: number): Prom
     expectations += answer[2];
   }
   return { changed, flows, expectations };
+}
+
+/** Deletes flows by handle and id, which the asker has read from the state file. */
+async function deleteFlows(plane: Commanded, { flows }: Request): Promise<Result> {
+  if (!Array.isArray(flows) || flows.length % 2 !== 0 || !flows.every((n) => Number.isInteger(n))) {
+    throw new CommandError("flows is a list of handles and ids");
+  }
+  let deleted = 0;
+  for (let at = 0; at < flows.length; at += 2 * DELETED_TOGETHER) {
+    deleted += (await plane.command(DELETE_FLOWS, flows.slice(at, at + 2 * DELETED_TOGETHER)))[1];
+  }
+  return { deleted };
+}
+
+/** Deletes all flows, a slice at a time, so that packets go on. */
+async function flushFlows(plane: Commanded): Promise<Result> {
+  let deleted = 0, next = 0;
+  do {
+    const answer = await plane.command(FLUSH_FLOWS, [next]);
+    deleted += answer[1];
+    next = answer[2];
+  } while (next !== 0);
+  return { deleted };
 }
