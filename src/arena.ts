@@ -11,6 +11,11 @@
 
 /** Gives out memory that starts as zeros. Nothing is ever given back. */
 export interface Arena {
+  /**
+   * The same memory for something that has a name: when the router gets another configuration, what has the same name
+   * there goes on with what it has here.
+   */
+  named(name: string): Arena;
   /** Nobody has used it before: what is taken has to be initialized. */
   readonly fresh: boolean;
   /** `soon`: so many words in front are going to be used by packets, which must not wait until there is memory for them. */
@@ -29,6 +34,10 @@ export function agreed(arena: Arena, value: number): number {
 /** Memory of this JavaScript heap. */
 export class HeapArena implements Arena {
   readonly fresh = true;
+
+  named(): Arena {
+    return this;
+  }
 
   int32(length: number): Int32Array<ArrayBuffer> {
     return new Int32Array(length);
@@ -54,6 +63,10 @@ export class MappedArena implements Arena {
   /** `fresh`: the buffer is all zero, and whoever takes a piece first is this one. */
   constructor(buffer: ArrayBuffer, readonly fresh: boolean) {
     this.#buffer = buffer;
+  }
+
+  named(): Arena {
+    return this;
   }
 
   /** Bytes taken so far. */

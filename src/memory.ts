@@ -5,9 +5,9 @@
  * ```
  *  page 0      header: WEIRSTAT, layout version, geometry, whose it is and since when
  *  page 1      control: command, status, heartbeat, command ring, totals     written by both threads, by Atomics
- *  then        names of interfaces, drop counters, interface counters, rule counters, what conntrack has counted
- *  then        the helpers, and the newest pinholes that they have opened
+ *  then        drop counters, what conntrack has counted, the newest pinholes that helpers have opened
  *  then        flows, expectations                                           read and written by their tables
+ *  then        what belongs to one configuration (generation.ts), at the place that the header names
  * ```
  *
  * Life-cycle: `create` lays it out in zeroed memory and writes the magic last, so whoever finds the magic finds a
@@ -22,36 +22,33 @@ import { EXP_WORDS, ExpectTable } from "./conntrack/expect.ts";
 import { FLOW_WORDS } from "./conntrack/flow.ts";
 import type { ConntrackHelper } from "./conntrack/helper.ts";
 import { Pinholes } from "./conntrack/pinholes.ts";
-import { HelperRoster } from "./conntrack/roster.ts";
+import type { HelperRoster } from "./conntrack/roster.ts";
 import { FlowTable } from "./conntrack/table.ts";
 import { STATS } from "./conntrack/tracker.ts";
+import { Generation, type GenerationGeometry, INTERFACE_COUNTERS } from "./generation.ts";
 import { REASONS } from "./netfilter.ts";
 
 /** Grows with every change of the layout, flow and expectation records included. */
-export const LAYOUT_VERSION = 6;
+export const LAYOUT_VERSION = 7;
 
 const PAGE = 4096;
 const LINE = 64;
-/** Bytes of an interface's name (IFNAMSIZ). */
-const NAME_SIZE = 16;
 
 /** "WEIRSTAT" as two little-endian words. */
 const MAGIC_0 = 0x52494557, MAGIC_1 = 0x54415453;
 
 // ── header words ────────────────────────────────────────────────────────────────────────────────────────────────
-const MAGIC = 0, VERSION = 2, INTERFACES = 3, REASON_COUNT = 4, RULES = 5, FLOWS = 6, EXPECTS = 7;
+const MAGIC = 0, VERSION = 2, REASON_COUNT = 4, FLOWS = 6, EXPECTS = 7;
 const FLOW_SIZE = 8, EXPECT_SIZE = 9, PID = 10, RESTARTS = 11;
-/** Float64 index: milliseconds since 1970 when it began, total bytes, ticks since boot when the process began. */
+/** Float64 index: milliseconds since 1970 when it began, bytes in front of the generations, ticks since boot when the process began. */
 const STARTED = 8, BYTES = 9, PROCESS_STARTED = 10;
 /** Four words that differ from boot to boot. */
 const BOOT = 24;
-/** Bits of what the flows carry: FLAG_*. */
-const FLAGS = 28;
-/** Flows count their packets and bytes. */
-const FLAG_ACCOUNTING = 1;
+/** Page at which the generation in force begins. */
+const GENERATION = 28;
 
 // ── control words ───────────────────────────────────────────────────────────────────────────────────────────────
-/** What the control plane wants: COMMAND_RUN or COMMAND_STOP. */
+/** What the control plane wants: the data planes of a generation to route (from COMMAND_RUN on), or COMMAND_STOP. */
 export const CONTROL_COMMAND = 0;
 /** What the data plane does: STATUS_*. */
 export const CONTROL_STATUS = 1;
@@ -59,6 +56,8 @@ export const CONTROL_STATUS = 1;
 export const CONTROL_HEARTBEAT = 512, HEARTBEAT_STRIDE = 8;
 /** Flows and expectations in the tables, as of the last batch. */
 export const CONTROL_FLOWS = 3, CONTROL_EXPECTS = 4;
+/** Workers of the data plane that are still to leave, and whether the next ones have taken over: `Handover`'s. */
+export const CONTROL_HANDED = 16, CONTROL_TAKEN = 32;
 /** Entries ever put into the ring, and ever carried out. */
 const RING_HEAD = 6, RING_TAIL = 7;
 /** The ring. */
@@ -69,7 +68,7 @@ export const COMMAND_WORDS = 8;
 const TOTALS = (RING + RING_ENTRIES * COMMAND_WORDS) / 2;
 
 /** Values of CONTROL_COMMAND. */
-export const COMMAND_RUN = 0, COMMAND_STOP = 1;
+export const COMMAND_RUN = 0, COMMAND_STOP = -1;
 /**
  * Commands in the ring, each with its arguments and, in their place, what it answers:
  * helper → nothing; helper → flows and expectations let go of; nothing → nothing; bytes of a request in the mailbox → 1 if
@@ -90,17 +89,12 @@ export const STATUS_STARTING = 0, STATUS_RUNNING = 1, STATUS_STOPPED = 2;
 /** Index in `Memory.totals`: packets and bytes read from the devices, packets and bytes written to them. */
 export const TOTAL_RX_PACKETS = 0, TOTAL_RX_BYTES = 1, TOTAL_TX_PACKETS = 2, TOTAL_TX_BYTES = 3;
 
-/** Float64 counters per interface: `interfaces[index * INTERFACE_COUNTERS + RX_PACKETS]`. Index 0 is the host device. */
-export const INTERFACE_COUNTERS = 8;
+export { INTERFACE_COUNTERS };
 /** What they count. A packet that the device handed over or took in one piece is one, whatever its size. */
 export const RX_PACKETS = 0, RX_BYTES = 1, RX_DROPS = 2, TX_PACKETS = 3, TX_BYTES = 4, TX_DROPS = 5;
 
 /** How much room there is. */
-export interface Geometry {
-  /** Interfaces, the host device not counted; their indices are 1 … n. */
-  readonly interfaces: number;
-  /** Rules whose packets and bytes are counted. */
-  readonly rules: number;
+export interface Geometry extends GenerationGeometry {
   /** Flows (net.netfilter.nf_conntrack_max). */
   readonly flows: number;
   /** Expectations (net.netfilter.nf_conntrack_expect_max). */
@@ -121,12 +115,8 @@ export interface Owner {
 
 /** Byte offsets of the sections. */
 interface Layout {
-  readonly names: number;
   readonly drops: number;
-  readonly interfaces: number;
-  readonly rules: number;
   readonly stats: number;
-  readonly roster: number;
   readonly pinholes: number;
   readonly flows: number;
   readonly expects: number;
@@ -135,23 +125,15 @@ interface Layout {
 
 const align = (at: number, to: number) => Math.ceil(at / to) * to;
 
-function layoutOf(g: Geometry, reasons: number): Layout {
-  const names = 2 * PAGE;
-  const drops = align(names + (g.interfaces + 1) * NAME_SIZE, LINE);
-  const interfaces = align(drops + reasons * 16, LINE);
-  const rules = align(interfaces + (g.interfaces + 1) * INTERFACE_COUNTERS * 8, LINE);
-  const stats = align(rules + g.rules * 16, LINE);
-  const roster = align(stats + STATS.length * 8, LINE);
-  const pinholes = align(roster + HelperRoster.BYTES, PAGE);
+function layoutOf(g: Pick<Geometry, "flows" | "expects">, reasons: number): Layout {
+  const drops = 2 * PAGE;
+  const stats = align(drops + reasons * 16, LINE);
+  const pinholes = align(stats + STATS.length * 8, PAGE);
   const flows = align(pinholes + Pinholes.BYTES, PAGE);
   const expects = align(flows + FlowTable.bytes(g.flows), PAGE);
   return {
-    names,
     drops,
-    interfaces,
-    rules,
     stats,
-    roster,
     pinholes,
     flows,
     expects,
@@ -197,28 +179,32 @@ export class Memory {
   /** Where the expectation table's memory begins. */
   readonly expectsOffset: number;
 
+  /** What belongs to one configuration: the one in force, or the one that is to be. */
+  readonly generation: Generation;
+
   readonly #header: Int32Array<ArrayBuffer>;
   readonly #times: Float64Array<ArrayBuffer>;
-  readonly #names: Uint8Array<ArrayBuffer>;
 
-  private constructor(readonly buffer: ArrayBuffer, geometry: Geometry, reasons: number) {
-    const layout = layoutOf(geometry, reasons);
-    this.geometry = geometry;
+  private constructor(
+    readonly buffer: ArrayBuffer,
+    flows: number,
+    expects: number,
+    reasons: number,
+    generation: Generation,
+  ) {
+    const layout = layoutOf({ flows, expects }, reasons);
+    this.geometry = { ...generation.geometry, flows, expects };
+    this.generation = generation;
     this.reasons = reasons;
     this.#header = new Int32Array(buffer, 0, PAGE / 4);
     this.#times = new Float64Array(buffer, 0, PAGE / 8);
     this.control = new Int32Array(buffer, PAGE, PAGE / 4);
     this.totals = new Float64Array(buffer, PAGE + TOTALS * 8, 4);
-    this.#names = new Uint8Array(buffer, layout.names, (geometry.interfaces + 1) * NAME_SIZE);
     this.drops = new Float64Array(buffer, layout.drops, reasons * 2);
-    this.interfaces = new Float64Array(
-      buffer,
-      layout.interfaces,
-      (geometry.interfaces + 1) * INTERFACE_COUNTERS,
-    );
-    this.rules = new Float64Array(buffer, layout.rules, geometry.rules * 2);
+    this.interfaces = generation.interfaces;
+    this.rules = generation.rules;
     this.stats = new Float64Array(buffer, layout.stats, STATS.length);
-    this.roster = new HelperRoster(buffer, layout.roster);
+    this.roster = generation.roster;
     this.pinholes = new Pinholes(buffer, layout.pinholes);
     this.flowsOffset = layout.flows;
     this.expectsOffset = layout.expects;
@@ -230,7 +216,7 @@ export class Memory {
     checkCount("rules", geometry.rules, 0);
     checkCount("flows", geometry.flows, 1);
     checkCount("expects", geometry.expects, 1);
-    return layoutOf(geometry, REASONS.length).bytes;
+    return layoutOf(geometry, REASONS.length).bytes + Generation.bytes(geometry);
   }
 
   /** Lays out memory that is all zero. */
@@ -239,26 +225,29 @@ export class Memory {
     if (buffer.byteLength < bytes) {
       throw new RangeError(`state takes ${bytes} bytes, there are ${buffer.byteLength}`);
     }
-    const memory = new Memory(buffer, { ...geometry }, REASONS.length);
-    const h = memory.#header;
+    const h = new Int32Array(buffer, 0, PAGE / 4), at = layoutOf(geometry, REASONS.length).bytes;
     if (h[MAGIC] !== 0) throw new MemoryError("the memory holds state already");
+    const generation = Generation.create(buffer, at, geometry);
+    const memory = new Memory(buffer, geometry.flows, geometry.expects, REASONS.length, generation);
     h[VERSION] = LAYOUT_VERSION;
-    h[INTERFACES] = geometry.interfaces;
     h[REASON_COUNT] = REASONS.length;
-    h[RULES] = geometry.rules;
     h[FLOWS] = geometry.flows;
     h[EXPECTS] = geometry.expects;
     h[FLOW_SIZE] = FLOW_WORDS;
     h[EXPECT_SIZE] = EXP_WORDS;
-    memory.#times[BYTES] = bytes;
+    memory.#times[BYTES] = at;
+    memory.publish();
     if (owner !== undefined) memory.adopt(owner);
     h[MAGIC + 1] = MAGIC_1;
     Atomics.store(h, MAGIC, MAGIC_0);
     return memory;
   }
 
-  /** Memory that `create` laid out, perhaps in another process. Throws a `MemoryError` with the reason. */
-  static open(buffer: ArrayBuffer): Memory {
+  /**
+   * Memory that `create` laid out, perhaps in another process. Throws a `MemoryError` with the reason. With `at` that
+   * generation of it, whichever is in force.
+   */
+  static open(buffer: ArrayBuffer, at?: number): Memory {
     if (buffer.byteLength < 2 * PAGE) {
       throw new MemoryError(`not a Weir state: ${buffer.byteLength} bytes are too few for its header`);
     }
@@ -278,22 +267,51 @@ export class Memory {
           `this Weir reads ${FLOW_WORDS} and ${EXP_WORDS}`,
       );
     }
-    const geometry = { interfaces: h[INTERFACES], rules: h[RULES], flows: h[FLOWS], expects: h[EXPECTS] };
-    const reasons = h[REASON_COUNT];
-    if (
-      geometry.interfaces < 0 || geometry.rules < 0 || geometry.flows < 1 || geometry.expects < 1 ||
-      reasons < 1
-    ) {
+    const flows = h[FLOWS], expects = h[EXPECTS], reasons = h[REASON_COUNT];
+    if (flows < 1 || expects < 1 || reasons < 1) {
       throw new MemoryError("the state's header is damaged: its geometry makes no sense");
     }
-    const { bytes } = layoutOf(geometry, reasons);
+    const { bytes } = layoutOf({ flows, expects }, reasons);
     if (bytes !== new Float64Array(buffer, 0, PAGE / 8)[BYTES]) {
       throw new MemoryError("the state's header is damaged: its size and its geometry disagree");
     }
     if (buffer.byteLength < bytes) {
       throw new MemoryError(`the state is cut short: ${buffer.byteLength} of ${bytes} bytes`);
     }
-    return new Memory(buffer, geometry, reasons);
+    const generation = Generation.open(buffer, at ?? Atomics.load(h, GENERATION) * PAGE);
+    if (generation === null) {
+      throw new MemoryError("the state is damaged: what its header names is not there");
+    }
+    return new Memory(buffer, flows, expects, reasons, generation);
+  }
+
+  /** Where another generation can be laid out, beside the one in force. */
+  place(geometry: GenerationGeometry): number {
+    const first = this.#times[BYTES], { at, bytes } = this.generation;
+    return first + Generation.bytes(geometry) <= at ? first : at + bytes;
+  }
+
+  /** Lays out another generation at a place, over what was there; `publish` puts it in force. */
+  successor(geometry: GenerationGeometry, at = this.place(geometry)): Memory {
+    new Uint8Array(this.buffer, at, Generation.bytes(geometry)).fill(0);
+    const { flows, expects } = this.geometry;
+    return new Memory(
+      this.buffer,
+      flows,
+      expects,
+      this.reasons,
+      Generation.create(this.buffer, at, geometry),
+    );
+  }
+
+  /** Puts its generation in force: from now on `open` finds that one. */
+  publish(): void {
+    Atomics.store(this.#header, GENERATION, this.generation.at / PAGE);
+  }
+
+  /** Bytes up to the end of its generation. */
+  get end(): number {
+    return this.generation.at + this.generation.bytes;
   }
 
   /** Takes the state over for a process; the flows stay. The control area and its totals begin anew. */
@@ -326,29 +344,22 @@ export class Memory {
 
   /** Gives interface `index` its name. */
   setInterfaceName(index: number, name: string): void {
-    const at = index * NAME_SIZE;
-    const room = this.#names.subarray(at, at + NAME_SIZE);
-    room.fill(0);
-    new TextEncoder().encodeInto(name, room.subarray(0, NAME_SIZE - 1));
+    this.generation.setInterfaceName(index, name);
   }
 
   /** The name of interface `index`, "" when it has none. */
   interfaceName(index: number): string {
-    const at = index * NAME_SIZE;
-    const room = this.#names.slice(at, at + NAME_SIZE);
-    const end = room.indexOf(0);
-    return new TextDecoder().decode(room.subarray(0, end < 0 ? NAME_SIZE : end));
+    return this.generation.interfaceName(index);
   }
 
   /** Says what a reader outside needs to understand the flows: the helpers by index, and whether they are counted. */
   describe(helpers: readonly ConntrackHelper[], accounting: boolean, goesOn = false): void {
-    this.roster.list(helpers, goesOn);
-    this.#header[FLAGS] = accounting ? FLAG_ACCOUNTING : 0;
+    this.generation.describe(helpers, accounting, goesOn);
   }
 
   /** Flows count their packets and bytes. */
   get accounting(): boolean {
-    return (this.#header[FLAGS] & FLAG_ACCOUNTING) !== 0;
+    return this.generation.accounting;
   }
 
   /** Counts a packet that died of `reason`. */

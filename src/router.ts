@@ -20,6 +20,7 @@
  */
 import { agreed, type Arena, HeapArena } from "./arena.ts";
 import type { Clock, Random } from "./clock.ts";
+import { writeKey } from "./config/key.ts";
 import type { ValidConfig } from "./config/valid.ts";
 import { Conntrack } from "./conntrack/core.ts";
 import { ExpectTable, HELD_EXPECTS } from "./conntrack/expect.ts";
@@ -81,6 +82,7 @@ import { writeInitialCounters } from "./tables/entry.ts";
 import { Sets } from "./sets/mod.ts";
 import { REJECT_TCP_RESET, type Services } from "./tables/services.ts";
 import { changedSets } from "./targets/set.ts";
+import { secondsByPlace } from "./tables/timeouts.ts";
 
 /** Ends of packets whose flow found no room. */
 const NO_ROOM: readonly number[] = [Reason["table-full"], Reason["nat-no-port"], Reason["insert-failed"]];
@@ -101,6 +103,17 @@ export interface RouterOptions {
   readonly recovered?: boolean;
   /** What changes and is not in the memory; shared with the other data planes of this router, or the heap. */
   readonly arena?: Arena;
+  /**
+   * What of that belongs to the configuration, when the rest is a predecessor's, too, or a successor's; the same by
+   * default.
+   */
+  readonly own?: Arena;
+  /** Where fragments wait; `own` by default. */
+  readonly gathering?: Arena;
+  /** The state with the generation of a predecessor, which may still route; see `takeOver`. */
+  readonly before?: Memory;
+  /** What each rule is called by which a predecessor knew it, by counter slot (`ruleNames`). */
+  readonly names?: readonly string[];
   /** Takes a packet that leaves by interface `iface`. It is reused as soon as this returns. */
   readonly emit: (iface: number, p: Packet) => void;
   /** Takes a packet for Weir's own addresses, when a host device carries them. */
@@ -134,6 +147,19 @@ export function geometryOf(config: ValidConfig): Geometry {
     flows: config.sysctl.get("net.netfilter.nf_conntrack_max"),
     expects: config.sysctl.get("net.netfilter.nf_conntrack_expect_max") + HELD_EXPECTS,
   };
+}
+
+/** What a configuration does not have any more that its predecessor had, by interface. */
+export interface Gone {
+  readonly interfaces: readonly number[];
+  readonly addresses: readonly { readonly iface: number; readonly words: Int32Array }[];
+}
+
+/** What a router has let go of that took over from another: flows that go on without helper, expectations, flows. */
+export interface TakenOver {
+  readonly unhelped: number;
+  readonly expectations: number;
+  readonly ended: number;
 }
 
 /** One router. */
@@ -178,7 +204,17 @@ export class Router {
   readonly #takeFragment = (piece: Packet) => this.#emit(piece.outInterface, piece);
 
   constructor(o: RouterOptions) {
-    const { config, clock, random, memory, arena = new HeapArena(), log } = o;
+    const {
+      config,
+      clock,
+      random,
+      memory,
+      arena = new HeapArena(),
+      own = arena,
+      gathering = own,
+      before,
+      log,
+    } = o;
     const sysctl = config.sysctl;
     this.#memory = memory;
     this.#random = random;
@@ -218,8 +254,21 @@ export class Router {
       stats: memory.stats,
       roster: memory.roster,
       pinholes: memory.pinholes,
+      ruleTexts: memory.generation.ruleTexts,
+      policies: memory.generation.policies,
+      own,
     });
-    if (arena.fresh) memory.describe(config.helpers, this.conntrack.accounting, o.recovered);
+    if (own.fresh) {
+      memory.describe(config.helpers, this.conntrack.accounting, o.recovered);
+      if (before !== undefined) {
+        const named = config.timeouts.map(({ name, protocol, seconds }) => ({
+          name,
+          protocol,
+          seconds: secondsByPlace(seconds, protocol),
+        }));
+        this.conntrack.adoptNumbers(before.generation.ruleTexts, before.generation.policies, named);
+      }
+    }
     let nat4: CompiledTables["nat"] = null, nat6: CompiledTables["nat"] = null;
     const nat = new Nat(this.conntrack, this.interfaces, {
       nat: (p) => {
@@ -232,15 +281,15 @@ export class Router {
       sysctl,
       tracking6: config.tracking.ipv6,
       seed: agreed(arena, random.next()),
-      arena,
+      arena: gathering,
       expired: (p) => this.#reassemblyExceeded(p),
     });
 
-    const { interfaces } = this, seed = config.sets.size === 0 ? 0 : agreed(arena, random.next());
+    const { interfaces } = this, seed = config.sets.size === 0 ? 0 : agreed(own, random.next());
     const sets = this.sets = new Sets(
       config.sets,
       changedSets([config.rules.ipv4, config.rules.ipv6]),
-      { clock, arena, interfaces, seed, roomy: o.changeable === true },
+      { clock, arena: own, interfaces, seed, roomy: o.changeable === true },
     );
     const services: Services = {
       conntrack: this.conntrack,
@@ -249,25 +298,30 @@ export class Router {
       sets,
       clock,
       random,
-      arena,
+      arena: own,
       reject: (p, how) => this.#reject(p, how),
       parameterProblem: (p, pointer) => this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, pointer),
       log: (line) => log(line),
     };
-    const binding = { services, counters: memory.rules };
+    const binding = { services, counters: memory.rules, names: o.names };
     this.ipv4 = compileRules(config.rules.ipv4, binding);
     this.ipv6 = compileRules(config.rules.ipv6, binding);
     nat4 = this.ipv4.nat;
     nat6 = this.ipv6.nat;
+    this.conntrack.learnPolicies();
     // The first data plane finds or lays out what all of them share.
     if (arena.fresh && o.recovered) {
       this.conntrack.recover((ct) => nat.adopt(ct));
       nat.rebuild();
-    } else if (arena.fresh) {
+    }
+    if (own.fresh && (!o.recovered || before !== undefined)) {
       writeInitialCounters(config.rules.ipv4, memory.rules);
       writeInitialCounters(config.rules.ipv6, memory.rules);
     }
-    this.conntrack.settleRules();
+    if (own.fresh) {
+      o.names?.forEach((name, slot) => writeKey(memory.generation.keys, 2 * slot, name));
+      if (before !== undefined) memory.generation.follow(before.generation);
+    }
     const tables = (c: CompiledTables, tracking: boolean): FamilyTables => ({
       raw: c.raw,
       mangle: c.mangle,
@@ -376,6 +430,29 @@ export class Router {
       words[1] = flows;
       words[2] = expectations;
     }
+  }
+
+  /**
+   * Goes on where a predecessor with another configuration has stopped, before the first packet: counters of rules that
+   * are the same go on, or begin anew with `zero`; helpers that are not listed any more let go of their flows, and flows
+   * masqueraded behind an interface or address that is gone end. What it has let go of.
+   */
+  takeOver(before: Memory, gone: Gone, zero: boolean): TakenOver {
+    const { conntrack } = this, { generation } = this.#memory;
+    generation.adoptCounters(before.generation, zero);
+    this.#memory.publish();
+    this.sets.takeOver();
+    const from = conntrack.flows.count;
+    let unhelped = 0, expectations = 0;
+    for (const index of generation.roster.gone(before.roster)) {
+      const released = conntrack.releaseHelper(index);
+      unhelped += released.flows;
+      expectations += released.expectations;
+    }
+    const { nat } = this.#state;
+    for (const iface of gone.interfaces) nat.interfaceDown(iface);
+    for (const { iface, words } of gone.addresses) nat.addressRemoved(iface, words, 0);
+    return { unhelped, expectations, ended: from - conntrack.flows.count };
   }
 
   /** Behind PREROUTING: to Weir, through Weir, or nowhere. */

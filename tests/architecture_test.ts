@@ -36,7 +36,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "targets",
     "helpers",
   ],
-  memory: [...VOCABULARY, "conntrack"],
+  generation: [...VOCABULARY, "conntrack"],
+  memory: [...VOCABULARY, "conntrack", "generation"],
   hooks: [...VOCABULARY, "packet", "conntrack", "nat", "routing", "tables", "memory"],
   fastpath: [...VOCABULARY, "packet", "conntrack", "routing", "tables"],
   router: [
@@ -81,7 +82,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "router",
     "ffi",
   ],
-  control: [...VOCABULARY, "packet", "conntrack", "config", "memory", "dataplane", "ffi"],
+  control: [...VOCABULARY, "packet", "conntrack", "config", "generation", "memory", "dataplane", "ffi"],
   cli: [
     ...VOCABULARY,
     "packet",
@@ -109,6 +110,7 @@ const PURE = [
   "sysctl",
   "log",
   "arena",
+  "generation",
   "memory",
   "router",
   "packet",

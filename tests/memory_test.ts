@@ -4,6 +4,9 @@ import { ExpectTable } from "../src/conntrack/expect.ts";
 import { Pinholes } from "../src/conntrack/pinholes.ts";
 import { HelperRoster } from "../src/conntrack/roster.ts";
 import { Xoshiro } from "../src/clock.ts";
+import { writeKey } from "../src/config/key.ts";
+import type { Generation } from "../src/generation.ts";
+import { ftp, tftp } from "../src/helpers/mod.ts";
 import {
   COMMAND_WORDS,
   CONTROL_HEARTBEAT,
@@ -49,16 +52,19 @@ Deno.test("Memory sections do not overlap", () => {
   const { buffer, memory } = make();
   const flows = new FlowTable(buffer, memory.flowsOffset, geometry.flows, new Xoshiro(1));
   const expects = new ExpectTable(buffer, memory.expectsOffset, geometry.expects, new Xoshiro(1));
+  const { generation } = memory;
   const sections: [name: string, from: number, to: number][] = [
     ["control", memory.control.byteOffset, memory.control.byteOffset + memory.control.byteLength],
     ["drops", memory.drops.byteOffset, memory.drops.byteOffset + memory.drops.byteLength],
-    ["interfaces", memory.interfaces.byteOffset, memory.interfaces.byteOffset + memory.interfaces.byteLength],
-    ["rules", memory.rules.byteOffset, memory.rules.byteOffset + memory.rules.byteLength],
     ["stats", memory.stats.byteOffset, memory.stats.byteOffset + memory.stats.byteLength],
-    ["roster", memory.roster.byteOffset, memory.roster.byteOffset + HelperRoster.BYTES],
     ["pinholes", memory.pinholes.byteOffset, memory.pinholes.byteOffset + Pinholes.BYTES],
     ["flows", memory.flowsOffset, flows.words.byteOffset + flows.words.byteLength],
     ["expects", memory.expectsOffset, expects.words.byteOffset + expects.words.byteLength],
+    ["generation", memory.generation.at, memory.generation.at],
+    ["interfaces", memory.interfaces.byteOffset, memory.interfaces.byteOffset + memory.interfaces.byteLength],
+    ["rules", memory.rules.byteOffset, memory.rules.byteOffset + memory.rules.byteLength],
+    ["keys", generation.keys.byteOffset, generation.keys.byteOffset + generation.keys.byteLength],
+    ["roster", memory.roster.byteOffset, memory.roster.byteOffset + HelperRoster.BYTES],
     ["end", buffer.byteLength, buffer.byteLength],
   ];
   for (let i = 1; i < sections.length; i++) {
@@ -78,7 +84,8 @@ Deno.test("Memory.open refuses what it does not understand, with the reason", ()
       (w) => w[2] = LAYOUT_VERSION + 1,
     ],
     ["geometry makes no sense", (w) => w[6] = 0],
-    ["geometry makes no sense", (w) => w[5] = -1],
+    ["what its header names is not there", (w) => w[28]++],
+    ["what its header names is not there", (w) => w[28] = 1 << 20],
     ["size and its geometry disagree", (w) => w[6] = 99999],
     ["records of 79", (w) => w[8] = 79],
     ["size and its geometry disagree", (_w, f) => f[9] = NaN],
@@ -139,5 +146,62 @@ Deno.test("Memory.send, take and answer pass commands in order and answers back,
       assertEquals(Array.from(memory.answered(first + i)!).slice(0, 4), [7, i, i * 2, 0]);
     }
     assertEquals(dataPlane.take(out), false);
+  }
+});
+
+/** Memory with room behind it, its first generation named. */
+function roomy(names: readonly string[]): { buffer: ArrayBuffer; memory: Memory } {
+  const buffer = new ArrayBuffer(Memory.bytes(geometry) * 4), memory = Memory.create(buffer, geometry, owner);
+  names.forEach((name, i) => memory.setInterfaceName(i + 1, name));
+  return { buffer, memory };
+}
+
+Deno.test("Memory.successor lays out another generation beside the one in force, until it is published", () => {
+  const { buffer, memory } = roomy(["lan", "wan"]);
+  const places: number[] = [];
+  let now = memory;
+  for (const rules of [12, 10, 400, 10]) {
+    now.rules[0] = 7;
+    const next = now.successor({ interfaces: 2, rules });
+    next.setInterfaceName(1, `lan${rules}`);
+    // Nothing of the one in force is another, and whoever opens the state finds that one.
+    assertEquals([now.rules[0], Memory.open(buffer).interfaceName(1)], [7, now.interfaceName(1)]);
+    assert(next.end <= buffer.byteLength);
+    next.publish();
+    const found = Memory.open(buffer);
+    assertEquals([found.interfaceName(1), found.geometry.rules, found.rules[0]], [`lan${rules}`, rules, 0]);
+    places.push(next.generation.at - memory.generation.at);
+    now = next;
+  }
+  assertEquals(places.map((place) => place === 0), [false, true, false, true], "two places take turns");
+});
+
+Deno.test("Generation.adoptCounters: what is the same goes on, by its name and not by its place", () => {
+  const { memory } = roomy(["lan", "wan", "dmz"]);
+  const before = memory.generation;
+  const name = (generation: Generation, names: readonly string[]) =>
+    names.forEach((rule, slot) => writeKey(generation.keys, 2 * slot, rule));
+  name(before, ["a", "b", "c"]);
+  for (let i = 0; i < 6; i++) before.rules[i] = 10 + i;
+  before.interfaces[2 * INTERFACE_COUNTERS + RX_PACKETS] = 5;
+  before.interfaces[3 * INTERFACE_COUNTERS + RX_PACKETS] = 6;
+  before.roster.list([ftp(), tftp()], false);
+  before.roster.counts[0] = 3;
+  before.roster.setLoaded(1, false);
+  for (const zero of [false, true]) {
+    const next = memory.successor({ interfaces: 3, rules: 5 }).generation;
+    ["lan", "wan", "guest"].forEach((text, i) => next.setInterfaceName(i + 1, text));
+    name(next, ["c", "new", "a"]);
+    next.roster.list([ftp(), tftp()], false);
+    next.adoptCounters(before, zero);
+    assertEquals(
+      Array.from(next.rules.subarray(0, 8)),
+      zero ? Array(8).fill(0) : [14, 15, 0, 0, 10, 11, 0, 0],
+    );
+    assertEquals([2, 3].map((i) => next.interfaces[i * INTERFACE_COUNTERS + RX_PACKETS]), [5, 0]);
+    assertEquals(next.roster.entries.map(({ loaded, counts }) => [loaded, counts[0]]), [[true, 3], [
+      false,
+      0,
+    ]]);
   }
 });

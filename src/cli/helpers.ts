@@ -68,7 +68,7 @@ export function listHelpers(name?: string, directory = stateDirectory()): Listed
   const { view } = openRunning(name, directory);
   try {
     const entries = view.memory.roster.entries, now = flowsByHelper(tablesOf(view.memory));
-    return entries.map(({ counts, protocol, ...entry }, i) => ({
+    const listed = entries.map(({ counts, protocol, ...entry }, i) => ({
       ...entry,
       protocol: protocolName(protocol),
       flows: now.flows[i],
@@ -78,6 +78,7 @@ export function listHelpers(name?: string, directory = stateDirectory()): Listed
         number
       >,
     }));
+    return listed.filter(({ name }) => name !== "");
   } finally {
     view.close();
   }

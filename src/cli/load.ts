@@ -1,10 +1,11 @@
-/** Loads a configuration module, and says in one message what is wrong with one that cannot be loaded. */
+/** Loads a configuration module that a user names, for the commands. */
 
-import { type DefinedRouter, isDefinedRouter } from "../config/define.ts";
+import type { DefinedRouter } from "../config/define.ts";
 import type { ValidConfig } from "../config/valid.ts";
-import { ConfigError, type Problem } from "../config/problems.ts";
-import { validate } from "../config/validate.ts";
+import { importConfig, LoadError, validated as validatedOrThrow } from "../dataplane/loading.ts";
 import { Refused } from "./command.ts";
+
+export { counted, judge, listed } from "../dataplane/loading.ts";
 
 /** A configuration and where it came from: the data plane imports it again, because functions cannot be sent. */
 export interface Loaded {
@@ -15,25 +16,15 @@ export interface Loaded {
 /** Imports the module at `path`, whose default export has to be made by `defineRouter`. */
 export async function load(path: string): Promise<Loaded> {
   const url = locate(path);
-  let module: { default?: unknown };
   try {
-    module = await import(url.href);
+    return { config: await importConfig(url, path), url };
   } catch (error) {
-    throw new Refused(`${path}: ${reason(error, url)}`);
+    throw refusal(error);
   }
-  if (!("default" in module)) {
-    throw new Refused(`${path}: it has no default export; write: export default defineRouter({ … })`);
-  }
-  const config = module.default;
-  if (!isDefinedRouter(config)) {
-    throw new Refused(
-      `${path}: its default export was not made by defineRouter; write: export default defineRouter({ … })`,
-    );
-  }
-  return { config, url };
 }
 
-function locate(path: string): URL {
+/** The file that a user calls `path`. */
+export function locate(path: string): URL {
   // `deno task start` runs in the project's folder; INIT_CWD is where the user stands.
   for (const folder of [Deno.cwd(), Deno.env.get("INIT_CWD")]) {
     if (folder === undefined) continue;
@@ -50,51 +41,15 @@ function locate(path: string): URL {
   throw new Refused(`${path}: there is no such file`);
 }
 
-/** The loader's message without its own error name, the stack, and the file's address in front of every line. */
-function reason(error: unknown, url: URL): string {
-  if (!(error instanceof Error)) return `it threw ${Deno.inspect(error)} while it was loaded`;
-  const own = place(error, url);
-  const syntax = /^(?:The module's source code could not be parsed: |SyntaxError: )/.exec(error.message);
-  if (syntax) {
-    const message = error.message.slice(syntax[0].length).replaceAll(`${url.href}:`, "line ");
-    return `syntax error: ${message.trimEnd()}`;
-  }
-  if (/^(Module not found|Import |Relative import path|Unable to load)/.test(error.message)) {
-    return `it imports what is not there: ${error.message}`;
-  }
-  return `it threw ${error.name} while it was loaded${own}: ${error.message}`;
-}
-
-/** " (line 3)" if the error was thrown in the module itself. */
-function place(error: Error, url: URL): string {
-  const at = error.stack?.split("\n").find((line) => line.includes(`${url.href}:`));
-  const line = at && /:(\d+):\d+\)?$/.exec(at)?.[1];
-  return line ? ` (line ${line})` : "";
-}
-
-/** The validated configuration, or all its mistakes. */
-export function judge(config: DefinedRouter): { valid: ValidConfig } | { problems: readonly Problem[] } {
-  try {
-    return { valid: validate(config) };
-  } catch (error) {
-    if (error instanceof ConfigError) return { problems: error.problems };
-    throw error;
-  }
-}
-
 /** The validated configuration; `Refused` with all its mistakes, one a line, below a line that counts them. */
 export function validated(file: string, config: DefinedRouter): ValidConfig {
-  const result = judge(config);
-  if ("valid" in result) return result.valid;
-  throw new Refused(listed(`${file}: ${counted(result.problems.length, "mistake")}`, result.problems));
+  try {
+    return validatedOrThrow(file, config);
+  } catch (error) {
+    throw refusal(error);
+  }
 }
 
-/** A line, and below it one for each problem. */
-export function listed(head: string, problems: readonly Problem[]): string {
-  return [head, ...problems.map(({ path, message }) => `  ${path}: ${message}`)].join("\n");
-}
-
-/** "1 mistake", "10 mistakes". */
-export function counted(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? "" : "s"}`;
+function refusal(error: unknown): unknown {
+  return error instanceof LoadError ? new Refused(error.message) : error;
 }

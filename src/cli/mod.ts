@@ -15,6 +15,7 @@ import { importCommand } from "./import.ts";
 import { metrics } from "./metrics.ts";
 import { complain, print } from "./output.ts";
 import { pinholes } from "./pinholes.ts";
+import { reload } from "./reload.ts";
 import { replay } from "./replay.ts";
 import { rules } from "./rules.ts";
 import { run } from "./run.ts";
@@ -25,6 +26,7 @@ import { set } from "./set.ts";
 export const COMMANDS: readonly Command[] = [
   check,
   run,
+  reload,
   conntrack,
   helpers,
   set,

@@ -1,12 +1,11 @@
 /** `weir run CONFIG`: routes until it is stopped. */
 
 import { parseArgs } from "@std/cli/parse-args";
+import { summarize } from "../config/summary.ts";
 import { planDevices } from "../control/plan.ts";
 import { supervise } from "../control/supervisor.ts";
 import { listRules } from "../config/rule_listing.ts";
-import type { ValidConfig } from "../config/valid.ts";
 import { isWorkers, WORKERS_MAX } from "../config/validate.ts";
-import type { Memory } from "../memory.ts";
 import { geometryOf } from "../router.ts";
 import { type Command, onlyArgument, unknownOption, Usage } from "./command.ts";
 import { counted, listed, load, validated } from "./load.ts";
@@ -19,10 +18,12 @@ export const run: Command = {
   help: `
 Runs the router that the configuration module CONFIG describes. It makes the TUN devices, gives the other side of each
 what its \`peer\` asks for, and says "ready" when packets pass. In a terminal one line shows packets and bits per
-second, flows and drops. SIGTERM and SIGINT end it; devices, addresses and routes go with it.
+second, flows and drops. SIGTERM and SIGINT end it; devices, addresses and routes go with it. SIGHUP has it read its
+configuration anew, as \`weir reload\` does; when the terminal that it was started in has gone, SIGHUP ends it.
 
 Killed in the middle (kill -9) and started again, it goes on with the connections that it had: flows, translations and
-expectations are in its state file, which a clean end removes.
+expectations are in its state file, which a clean end removes. The configuration may be another by then, but not the
+numbers of flows and expectations.
 
 It needs root (CAP_NET_ADMIN, and CAP_SYS_ADMIN for namespaces) and /dev/net/tun.
 
@@ -55,17 +56,12 @@ Example:
       geometry: geometryOf(valid),
       rules: () => ({ slots: valid.counters, tables: listRules(valid.rules) }),
       workers: asked ?? valid.workers,
-      keep: (memory) => isOf(memory, valid),
+      workersAsked: asked !== undefined,
+      summary: () => summarize(valid),
+      keep: () => true,
     });
   },
 };
-
-/** True if flows in the memory speak of the interfaces and helpers of this configuration, by the same numbers. */
-export function isOf(memory: Memory, config: ValidConfig): boolean {
-  const helpers = memory.roster.entries;
-  return config.interfaces.every((i) => memory.interfaceName(i.index) === i.name) &&
-    config.helpers.length === helpers.length && config.helpers.every((h, i) => h.name === helpers[i].name);
-}
 
 /** The file's name without folder and extension, in the letters that a router's name may have. */
 function nameOf(path: string): string {

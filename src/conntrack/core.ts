@@ -212,16 +212,17 @@ export class Conntrack extends HelperHost {
   /**
    * Goes on with the memory that another process has left, before the first packet: the indices are made anew, and what
    * the records say of helpers, timeouts and expectations must fit this one's. Helpers and functions go by their
-   * number, so they must be listed in the same order as before; rules and timeout policies, too, and `settleRules`
-   * sees to it that they were. `adopt` sees each flow that goes on.
+   * number, so each must have the one that it had; rules and timeout policies, too (`adoptNumbers`). `adopt` sees each
+   * flow that goes on.
    */
   recover(adopt?: (ct: number) => void): void {
     const flows = this.flows, w = flows.words;
-    const helpers = this.helpers.length, policies = this.timeoutPolicies.length;
+    const helpers = this.helpers.length, policies = this.timeoutPolicies;
     flows.rebuild(this.clock.now, (ct) => {
       const at = ct * FLOW_WORDS;
       if (w[at + CT_HELPER] > helpers) w[at + CT_HELPER] = 0;
-      if (w[at + CT_TIMEOUT_POLICY] > policies) w[at + CT_TIMEOUT_POLICY] = 0;
+      const policy = w[at + CT_TIMEOUT_POLICY];
+      if (policy !== 0 && policies[policy - 1] === undefined) w[at + CT_TIMEOUT_POLICY] = 0;
       if ((w[at + CT_STATUS] & IPS_SIDE) !== 0) w[flows.side(ct) + CT_EXPECTING] = 0;
       if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
       if (!flows.corrections.exact) flows.releaseCorrections(ct);
@@ -529,14 +530,27 @@ export class Conntrack extends HelperHost {
 
   /**
    * Makes a timeout policy for flows of a protocol: seconds by state, where 0 leaves the default. Returns its number for
-   * templates. Whoever compiles the same rules in the same order gets the same numbers.
+   * templates: that of the same timeouts, or of the same name.
    */
-  timeoutPolicy(seconds: ArrayLike<number>, protocol: number): number {
-    const policy = Int32Array.from(this.#defaults(protocol));
+  timeoutPolicy(seconds: ArrayLike<number>, protocol: number, name = ""): number {
+    const number = this.policies.give(seconds, protocol, name);
+    this.#learnPolicy(number);
+    return number;
+  }
+
+  /** Reads all policies, those of earlier rules included, which flows may still have. */
+  learnPolicies(): void {
+    for (let number = this.policies.count; number > 0; number--) this.#learnPolicy(number);
+  }
+
+  #learnPolicy(number: number): void {
+    const given = this.policies.get(number);
+    if (given === null) return;
+    const policy = Int32Array.from(this.#defaults(given.protocol)), { seconds } = given;
     for (let i = 0; i < policy.length && i < seconds.length; i++) {
       if (seconds[i] > 0) policy[i] = seconds[i] * 1000;
     }
-    return this.timeoutPolicies.push(policy);
+    this.timeoutPolicies[number - 1] = policy;
   }
 
   #defaults(protocol: number): Int32Array {

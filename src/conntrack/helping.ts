@@ -9,6 +9,7 @@
  * Limits (`HelperLimits`) hold for any helper. One that asks `expectAllowed` can let the packet pass when it may not
  * open anything; of one that does not ask, `expectRelated` refuses the expectation.
  */
+import type { Arena } from "../arena.ts";
 import { ACCEPT, DROP, ESTABLISHED, ORIGINAL, Reason, REPLY, TCP, type Verdict } from "../netfilter.ts";
 import { MAX_PACKET, type Packet } from "../packet/packet.ts";
 import { tcpPayload } from "../packet/tcp.ts";
@@ -54,7 +55,8 @@ import {
   HELPER_REFUSED,
   HelperRoster,
 } from "./roster.ts";
-import { RuleTexts } from "./rule_texts.ts";
+import { MOST_RULES, RuleTexts } from "./rule_texts.ts";
+import { type NamedPolicy, TimeoutPolicies } from "./timeout_policies.ts";
 import type { TrackerOptions } from "./tracker.ts";
 import { DST, PORTS, SRC, tupleFamily } from "./tuple.ts";
 
@@ -67,7 +69,7 @@ export const HELP_WORDS = 6;
  * are the number of the rule that gave the flow its helper, 0 when none did.
  */
 const HELP_MINUTE = CT_HELP + HELP_WORDS, HELP_COUNT = HELP_MINUTE + 1;
-const COUNT_MASK = (1 << 20) - 1, RULE_SHIFT = 20, MOST_RULES = 0xfff;
+const COUNT_MASK = (1 << 20) - 1, RULE_SHIFT = 20;
 const MINUTE = 60_000;
 
 /** Expectations that a helper may ask for on one packet; Amanda, which asks for most, needs four. */
@@ -87,6 +89,11 @@ export interface HelperHostOptions extends TrackerOptions {
   /** Where the helpers are listed already, and where their pinholes are noted; memory of its own by default. */
   roster?: HelperRoster;
   pinholes?: Pinholes;
+  /** Where rules and timeout policies have their numbers. */
+  ruleTexts?: RuleTexts;
+  policies?: TimeoutPolicies;
+  /** Where helpers keep what they have to remember, when that is not the tracker's arena. */
+  own?: Arena;
 }
 
 /** A tracker whose flows may have helpers. */
@@ -96,7 +103,9 @@ export abstract class HelperHost extends Expector {
   /** Counts of what helpers did: `helperCounts[index * HELPER_COUNTS.length + HELPER_OPENED]`. */
   readonly helperCounts: Float64Array;
   /** Rules that give helpers to flows. */
-  readonly ruleTexts: RuleTexts = new RuleTexts(MOST_RULES);
+  readonly ruleTexts: RuleTexts;
+  /** Timeouts that rules give to flows. */
+  readonly policies: TimeoutPolicies;
 
   readonly #roster: HelperRoster;
   readonly #pinholes: Pinholes;
@@ -110,7 +119,15 @@ export abstract class HelperHost extends Expector {
     this.#roster = o.roster ?? HelperRoster.of(o.helpers);
     this.helperCounts = this.#roster.counts;
     this.#pinholes = o.pinholes ?? new Pinholes(new ArrayBuffer(Pinholes.BYTES), 0);
-    for (const helper of o.helpers) helper.attach?.(this);
+    this.ruleTexts = o.ruleTexts ?? new RuleTexts(MOST_RULES);
+    this.policies = o.policies ?? new TimeoutPolicies();
+    // What a helper takes goes by its name, so that the order of the list may change.
+    const { arena } = this;
+    for (const helper of o.helpers) {
+      this.arena = (o.own ?? arena).named(`helper ${helper.name} ${helper.protocol}`);
+      helper.attach?.(this);
+    }
+    this.arena = arena;
   }
 
   /** The newest pinholes, oldest first. */
@@ -220,21 +237,20 @@ export abstract class HelperHost extends Expector {
   }
 
   /**
-   * Once all rules are known: what the flows that another process has left say of rules and timeout policies holds
-   * only if these were the same.
+   * Numbers of rules and policies go on meaning what they meant to a predecessor, before the rules ask for theirs; of
+   * policies with names only `named` ones. The predecessor may still route: a flow that it makes gets a number that it
+   * gives now.
    */
-  settleRules(): void {
-    const fingerprint = this.ruleTexts.fingerprint(this.timeoutPolicies);
-    if (this.#roster.fingerprint !== fingerprint) { // Never so when the state is new: then there are no flows.
-      const table = this.flows, w = table.words;
-      for (let ct = table.next(-1); ct >= 0; ct = table.next(ct)) {
-        const at = ct * FLOW_WORDS;
-        if (w[at + CT_STATE] === FLOW_FREE) continue;
-        w[at + CT_TIMEOUT_POLICY] = 0;
-        if ((w[at + CT_STATUS] & IPS_SIDE) !== 0) w[table.side(ct) + HELP_COUNT] &= COUNT_MASK;
-      }
+  adoptNumbers(ruleTexts: RuleTexts, policies: TimeoutPolicies, named: readonly NamedPolicy[]): void {
+    const table = this.flows, w = table.words, rules = new Set<number>(), given = new Set<number>();
+    for (let ct = table.next(-1); ct >= 0; ct = table.next(ct)) {
+      const at = ct * FLOW_WORDS;
+      if (w[at + CT_STATE] === FLOW_FREE) continue;
+      if (w[at + CT_TIMEOUT_POLICY] !== 0) given.add(w[at + CT_TIMEOUT_POLICY]);
+      if ((w[at + CT_STATUS] & IPS_SIDE) !== 0) rules.add(this.#ruleOf(ct));
     }
-    this.#roster.fingerprint = fingerprint;
+    this.ruleTexts.adopt(ruleTexts, rules);
+    this.policies.adopt(policies, given, named);
   }
 
   // ── loading and unloading ─────────────────────────────────────────────────────────────────────────────────────
@@ -257,6 +273,11 @@ export abstract class HelperHost extends Expector {
   unloadHelper(index: number): Unloaded {
     this.#check(index);
     this.#roster.setLoaded(index, false);
+    return this.releaseHelper(index);
+  }
+
+  /** Nobody has the helper of this index any more. */
+  releaseHelper(index: number): Unloaded {
     const table = this.flows, w = table.words, e = this.expects.words, mine = index + 1;
     let flows = 0, expectations = 0;
     for (let exp = 0, high = this.expects.high; exp < high; exp++) {

@@ -15,14 +15,12 @@ export const HELPER_COUNTS = ["opened", "refused", "failed", "blind"] as const;
 /** Expectations made; refused by the helper's limits; failures contained; flows whose payload it can no longer read. */
 export const HELPER_OPENED = 0, HELPER_REFUSED = 1, HELPER_FAILED = 2, HELPER_BLIND = 3;
 
-/** Words before the first entry: what the rules were that the flows' numbers speak of. */
-const HEAD_WORDS = 16, HEAD_FINGERPRINT = 0;
 /** An entry: FLAG_* bits, protocol, families, how many ports, the name's 16 bytes, the ports. */
 const ENTRY_WORDS = 32;
 const FLAGS = 0, PROTOCOL = 1, FAMILIES = 2, PORT_COUNT = 3, NAME = 4, PORTS = 8;
 const NAME_BYTES = 16, MOST_PORTS = 16;
 const FLAG_LISTED = 1, FLAG_LOADED = 2, FLAG_AUTO = 4, FLAG_RECORDS = 8;
-const COUNTS = (HEAD_WORDS + MOST_HELPERS * ENTRY_WORDS) * 4;
+const COUNTS = (MOST_HELPERS * ENTRY_WORDS) * 4;
 
 /** One helper, for people. */
 export interface HelperEntry {
@@ -62,17 +60,20 @@ export class HelperRoster {
     return roster;
   }
 
-  /** Enters the helpers, by their index in the configuration; `goesOn`: those that were unloaded stay so. */
+  /**
+   * Enters the helpers, by their index in the configuration; `goesOn`: those that were unloaded stay so. One without a
+   * name only keeps a place free.
+   */
   list(helpers: readonly ConntrackHelper[], goesOn: boolean): void {
     if (helpers.length > MOST_HELPERS) {
       throw new RangeError(`${helpers.length} helpers, of ${MOST_HELPERS} at most`);
     }
     const w = this.#words;
     for (let i = 0; i < MOST_HELPERS; i++) {
-      const at = HEAD_WORDS + i * ENTRY_WORDS, helper = helpers[i];
+      const at = i * ENTRY_WORDS, helper = helpers[i];
       const unloaded = goesOn && (w[at + FLAGS] & (FLAG_LISTED | FLAG_LOADED)) === FLAG_LISTED;
       w.fill(0, at, at + ENTRY_WORDS);
-      if (helper === undefined) continue;
+      if (helper === undefined || helper.name === "") continue;
       const ports = helper.ports.slice(0, MOST_PORTS), name = this.#name(i);
       w[at + PROTOCOL] = helper.protocol;
       for (const family of helper.families) w[at + FAMILIES] |= 1 << family;
@@ -84,12 +85,13 @@ export class HelperRoster {
     }
   }
 
-  /** Helpers that are listed, in their order. */
+  /** Helpers by their index; where none is listed there is one without a name. */
   get entries(): HelperEntry[] {
     const entries: HelperEntry[] = [];
-    for (let i = 0; i < MOST_HELPERS; i++) {
-      const at = HEAD_WORDS + i * ENTRY_WORDS, e = this.#words.slice(at, at + ENTRY_WORDS), flags = e[FLAGS];
-      if ((flags & FLAG_LISTED) === 0) break;
+    let count = MOST_HELPERS;
+    while (count > 0 && (this.#words[(count - 1) * ENTRY_WORDS + FLAGS] & FLAG_LISTED) === 0) count--;
+    for (let i = 0; i < count; i++) {
+      const at = i * ENTRY_WORDS, e = this.#words.slice(at, at + ENTRY_WORDS), flags = e[FLAGS];
       const name = this.#name(i).slice(), end = name.indexOf(0), first = i * HELPER_COUNTS.length;
       entries.push({
         name: new TextDecoder().decode(name.subarray(0, end < 0 ? NAME_BYTES : end)),
@@ -107,25 +109,47 @@ export class HelperRoster {
 
   /** False once a helper has been unloaded: flows are not given to it. */
   isLoaded(index: number): boolean {
-    return (this.#words[HEAD_WORDS + index * ENTRY_WORDS + FLAGS] & FLAG_LOADED) !== 0;
+    return (this.#words[index * ENTRY_WORDS + FLAGS] & FLAG_LOADED) !== 0;
   }
 
   setLoaded(index: number, loaded: boolean): void {
-    const at = HEAD_WORDS + index * ENTRY_WORDS + FLAGS;
+    const at = index * ENTRY_WORDS + FLAGS;
     this.#words[at] = loaded ? this.#words[at] | FLAG_LOADED : this.#words[at] & ~FLAG_LOADED;
   }
 
-  /** Stands for the rules and timeout policies whose numbers the flows carry: other ones, other numbers. */
-  get fingerprint(): number {
-    return this.#words[HEAD_FINGERPRINT];
+  /** True if both list the same helper at an index. */
+  #agrees(before: HelperRoster, index: number): boolean {
+    const at = index * ENTRY_WORDS, w = this.#words, v = before.#words;
+    if ((w[at + FLAGS] & v[at + FLAGS] & FLAG_LISTED) === 0 || w[at + PROTOCOL] !== v[at + PROTOCOL]) {
+      return false;
+    }
+    for (let i = at + NAME; i < at + NAME + NAME_BYTES / 4; i++) if (w[i] !== v[i]) return false;
+    return true;
   }
 
-  set fingerprint(value: number) {
-    this.#words[HEAD_FINGERPRINT] = value;
+  /** Helpers that were listed before have done what they have done, and stay unloaded when they were. */
+  adopt(before: HelperRoster): void {
+    for (let i = 0; i < MOST_HELPERS; i++) {
+      if (!this.#agrees(before, i)) continue;
+      const from = i * HELPER_COUNTS.length;
+      this.counts.set(before.counts.subarray(from, from + HELPER_COUNTS.length), from);
+      if (!before.isLoaded(i)) this.setLoaded(i, false);
+    }
+  }
+
+  /** Indices of helpers that were listed before and are not any more. */
+  gone(before: HelperRoster): number[] {
+    const gone: number[] = [];
+    for (let i = 0; i < MOST_HELPERS; i++) {
+      if ((before.#words[i * ENTRY_WORDS + FLAGS] & FLAG_LISTED) !== 0 && !this.#agrees(before, i)) {
+        gone.push(i);
+      }
+    }
+    return gone;
   }
 
   #name(index: number): Uint8Array<ArrayBuffer> {
-    const at = (HEAD_WORDS + index * ENTRY_WORDS + NAME) * 4;
+    const at = (index * ENTRY_WORDS + NAME) * 4;
     return this.#bytes.subarray(at, at + NAME_BYTES);
   }
 }

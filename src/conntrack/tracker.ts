@@ -85,11 +85,11 @@ export class Tracker {
   readonly clock: Clock;
   readonly sysctl: Sysctl;
   readonly log: (line: string) => void;
-  readonly arena: Arena;
+  arena: Arena;
   /** Counts of what happened, by STAT_*. */
   readonly stats: Float64Array;
   /** Per-flow timeouts in milliseconds by the protocol's state; CT_TIMEOUT_POLICY is index + 1. */
-  readonly timeoutPolicies: Int32Array[] = [];
+  readonly timeoutPolicies: (Int32Array | undefined)[] = [];
 
   /** Verify transport checksums (nf_conntrack_checksum). */
   readonly checksum: boolean;
@@ -134,7 +134,7 @@ export class Tracker {
   /** The timeouts in force for a flow: its own policy's, or else the protocol's. */
   timeouts(ct: number, defaults: Int32Array): Int32Array {
     const policy = this.flows.words[ct * FLOW_WORDS + CT_TIMEOUT_POLICY];
-    return policy === 0 ? defaults : this.timeoutPolicies[policy - 1];
+    return policy === 0 ? defaults : this.timeoutPolicies[policy - 1] ?? defaults;
   }
 
   /** True when a confirmed flow's time is over. */

@@ -9,15 +9,19 @@ import {
   UNLOAD_HELPER,
   ZERO_RULES,
 } from "../memory.ts";
+import type { Reloaded, ReloadOptions } from "./reload.ts";
 import { CommandError, type Handlers, type Request, type Result } from "./socket.ts";
 
-/** The data plane, as commands see it. */
+/** The router, as commands see it. */
 export interface Commanded {
+  /** In the generation that is in force. */
   readonly memory: Memory;
   /** Has the data plane carry out a command of the ring: the words of its answer. Throws `CommandError`. */
   command(command: number, args: readonly number[]): Promise<Int32Array>;
   /** The same with texts: what it answers. Throws `CommandError` for what it refuses, too. */
   exchange(command: number, text: string): Promise<string>;
+  /** Another configuration. Throws `CommandError`, and then nothing has changed. */
+  reload(options: ReloadOptions): Promise<Reloaded>;
 }
 
 /** All commands, by name. */
@@ -33,15 +37,25 @@ export function commandsOf(plane: Commanded): Handlers {
     "flush-flows": () => flushFlows(plane),
     // The request is the data plane's own: see dataplane/set_commands.ts.
     "set": async (request) => JSON.parse(await plane.exchange(CHANGE_SET, JSON.stringify(request))),
+    "reload": (request) => reload(plane, request),
   };
+}
+
+async function reload(plane: Commanded, { config, check, zero }: Request): Promise<Result> {
+  if (config !== undefined && !(typeof config === "string" && URL.canParse(config))) {
+    throw new CommandError(`${JSON.stringify(config)} is not the address of a configuration`);
+  }
+  return { ...await plane.reload({ config, check: check === true, zero: zero === true }) };
 }
 
 /** Loads or unloads all helpers of a name: one, unless it reads several protocols. */
 async function helper(plane: Commanded, request: Request, command: number): Promise<Result> {
   const entries = plane.memory.roster.entries, name = request.helper;
-  const named = entries.flatMap((entry, index) => entry.name === name ? [{ ...entry, index }] : []);
+  const named = name === ""
+    ? []
+    : entries.flatMap((entry, index) => entry.name === name ? [{ ...entry, index }] : []);
   if (named.length === 0) {
-    const known = [...new Set(entries.map((entry) => entry.name))].join(", ");
+    const known = [...new Set(entries.map((entry) => entry.name))].filter((name) => name !== "").join(", ");
     throw new CommandError(
       `there is no helper ${JSON.stringify(name)}; ${known === "" ? "none is listed" : `there are ${known}`}`,
     );

@@ -12,6 +12,9 @@
  *
  * Everything hangs on the devices and the devices hang on their descriptors: closing these undoes all of it, and so
  * does the kernel when the process is killed. Nothing else is made, so nothing else has to be taken back.
+ *
+ * Another plan is made beside the one in force: what is new comes first, and what is not wanted any more goes when the
+ * new plan is in force. So it can be taken back until then, and what both want is never touched.
  */
 import { openTun, type Tun } from "deno_tun";
 import type { PortSpec } from "../dataplane/ports.ts";
@@ -47,70 +50,264 @@ export interface InterfacePlan {
   } | null;
 }
 
+/** One device, with a descriptor for each worker. */
+interface Device {
+  /** Other ones cannot be made of this one: device, namespace, offload. */
+  readonly key: string;
+  readonly tuns: readonly Tun[];
+  /** What was set up by `ip`, in which namespace. */
+  readonly netns: string | null;
+  readonly commands: readonly IpCommand[];
+}
+
+/** What a plan asks for, by the interface's name; the host device's is "". */
+interface Wanted {
+  readonly index: number;
+  readonly name: string;
+  readonly device: string;
+  readonly netns: string | null;
+  readonly offload: boolean;
+  readonly commands: readonly IpCommand[];
+}
+
+/** Another plan, prepared: `commit` or `undo` ends it. */
+export interface DeviceChange {
+  /** What the data plane has to know of the devices then, by worker. */
+  readonly queues: readonly PortSpec[][];
+  /** Removes what is not wanted any more. What could not be removed, for people. */
+  commit(): Promise<string[]>;
+  /** Takes back what was prepared. */
+  undo(): Promise<void>;
+}
+
 /** Opened and configured devices. */
 export class Devices {
-  readonly #tuns: Tun[] = [];
+  #devices: ReadonlyMap<string, Device> = new Map();
+  readonly #workers: number;
   /** What the data plane has to know of them: by worker, each of which has a queue of every device. */
-  readonly queues: readonly PortSpec[][];
+  queues: readonly PortSpec[][] = [];
 
   private constructor(workers: number) {
-    this.queues = Array.from({ length: workers }, () => []);
+    this.#workers = workers;
   }
 
   /** Makes all devices, or none: a failure undoes what was done and throws an error of one line. */
   static async open(plan: DevicePlan, workers = 1): Promise<Devices> {
     const devices = new Devices(workers);
+    const change = await devices.change(plan);
+    await change.commit();
+    return devices;
+  }
+
+  /**
+   * Makes what another plan asks for beside what there is: new devices, addresses and routes. A failure undoes what was
+   * done and throws an error of one line.
+   */
+  async change(plan: DevicePlan): Promise<DeviceChange> {
+    const before = this.#devices, now = new Map<string, Device>(), opened: Device[] = [];
+    const steps: Steps = { first: [], undo: [], last: [] };
+    const close = () => opened.forEach(({ tuns }) => tuns.forEach((tun) => tun.close()));
+    const undo = async () => {
+      close();
+      await attempt(steps.undo.filter(({ device }) => !opened.some((own) => own === device)));
+    };
+    const queues: PortSpec[][] = Array.from({ length: this.#workers }, () => []);
+    const list = wantedBy(plan), taken = routesOf(before.values()), wantedRoutes = routesOf(list);
     try {
-      for (const i of plan.interfaces) {
-        devices.#open(i.index, i.name, i.device, i.peer?.netns ?? null, i.offload);
+      for (const wanted of list) {
+        const key = `${wanted.device} ${wanted.netns} ${wanted.offload}`, there = before.get(wanted.name);
+        const { netns, commands } = wanted;
+        let device: Device;
+        if (there?.key === key) {
+          device = { ...there, commands };
+          compare(there, device, steps, taken, wantedRoutes);
+        } else {
+          device = { key, netns, commands, tuns: this.#open(wanted) };
+          opened.push(device);
+          for (const command of commands) add(device, command, steps, taken);
+        }
+        now.set(wanted.name, device);
+        device.tuns.forEach(({ fd, vnetHdr }, worker) =>
+          queues[worker].push({ index: wanted.index, name: wanted.name || wanted.device, fd, vnet: vnetHdr })
+        );
       }
-      if (plan.host) devices.#open(0, plan.host.device, plan.host.device, plan.host.netns, true);
-      await devices.#configure(plan);
-      return devices;
+      await this.#run(steps.first);
     } catch (error) {
-      devices.close();
+      await undo();
       throw error;
     }
+    return {
+      queues,
+      undo,
+      commit: async () => {
+        this.#devices = now;
+        this.queues = queues;
+        for (const [name, { key, tuns }] of before) {
+          if (now.get(name)?.key !== key) tuns.forEach((tun) => tun.close());
+        }
+        return await attempt(steps.last);
+      },
+    };
   }
 
   /** Closes the descriptors, and with them the devices, their addresses and routes go. */
   close(): void {
-    for (const tun of this.#tuns) tun.close();
-    this.#tuns.length = 0;
+    for (const { tuns } of this.#devices.values()) for (const tun of tuns) tun.close();
+    this.#devices = new Map();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
 
-  #open(index: number, name: string, device: string, netns: string | null, offload: boolean): void {
-    this.queues.forEach((ports, number) => {
-      // The first queue makes the device.
-      const tun = openTun({
-        name: device,
-        netns: netns ?? undefined,
-        vnetHdr: offload,
-        multiQueue: this.queues.length > 1,
-        attach: number > 0,
-      });
-      this.#tuns.push(tun);
-      ports.push({ index, name, fd: tun.fd, vnet: tun.vnetHdr });
-    });
+  #open({ device, netns, offload }: Wanted): Tun[] {
+    const tuns: Tun[] = [];
+    try {
+      for (let worker = 0; worker < this.#workers; worker++) {
+        // The first queue makes the device.
+        tuns.push(openTun({
+          name: device,
+          netns: netns ?? undefined,
+          vnetHdr: offload,
+          multiQueue: this.#workers > 1,
+          attach: worker > 0,
+        }));
+      }
+      return tuns;
+    } catch (error) {
+      for (const tun of tuns) tun.close();
+      throw error;
+    }
   }
 
   /** One run of `ip` per namespace, side by side. All of them end before an error is told, so that none works on. */
-  async #configure(plan: DevicePlan): Promise<void> {
-    const byNetns = new Map<string | null, IpCommand[]>();
-    const add = (netns: string | null, commands: IpCommand[]) => {
-      const list = byNetns.get(netns);
-      if (list === undefined) byNetns.set(netns, commands);
-      else list.push(...commands);
-    };
-    for (const i of plan.interfaces) add(i.peer?.netns ?? null, peerCommands(i));
-    if (plan.host) add(plan.host.netns, hostCommands(plan, plan.host.device));
-    const runs = await Promise.allSettled([...byNetns].map(([netns, commands]) => ip(netns, commands)));
+  async #run(steps: readonly Step[]): Promise<void> {
+    const byNetns = Map.groupBy(steps, ({ device }) => device.netns);
+    const runs = await Promise.allSettled(
+      [...byNetns].map(([netns, list]) => ip(netns, list.map(({ command }) => command))),
+    );
     for (const run of runs) if (run.status === "rejected") throw run.reason;
   }
+}
+
+/** One command for one device. */
+interface Step {
+  readonly device: Omit<Device, "key" | "tuns">;
+  readonly command: IpCommand;
+}
+
+/** What is done before a plan is in force, how that is undone, and what is done when it is. */
+interface Steps {
+  readonly first: Step[];
+  readonly undo: Step[];
+  readonly last: Step[];
+}
+
+/** Runs commands, device by device, to the end of the list, whatever becomes of some: what was refused. */
+async function attempt(steps: readonly Step[]): Promise<string[]> {
+  const refused: string[] = [];
+  for (const [device, list] of Map.groupBy(steps, ({ device }) => device)) {
+    const commands = list.map(({ command }) => command);
+    try {
+      await ip(device.netns, commands);
+    } catch {
+      for (const command of commands) {
+        await ip(device.netns, [command]).catch((error: Error) => refused.push(error.message));
+      }
+    }
+  }
+  return refused;
+}
+
+function wantedBy(plan: DevicePlan): Wanted[] {
+  const list: Wanted[] = plan.interfaces.map((i) => ({
+    index: i.index,
+    name: i.name,
+    device: i.device,
+    netns: i.peer?.netns ?? null,
+    offload: i.offload,
+    commands: peerCommands(i),
+  }));
+  const { host } = plan;
+  if (host) {
+    const { device, netns } = host;
+    list.push({ index: 0, name: "", device, netns, offload: true, commands: hostCommands(plan, device) });
+  }
+  return list;
+}
+
+/** What a command sets: all that stands in front of its value. */
+function subject({ args }: IpCommand): string {
+  return args.slice(0, args[0] === "link" ? 5 : 3).join(" ");
+}
+
+/** Who has a route, by namespace and destination: a namespace has each once. */
+type Routes = ReadonlyMap<string, Step>;
+
+function routesOf(devices: Iterable<Omit<Device, "key" | "tuns">>): Routes {
+  const routes = new Map<string, Step>();
+  for (const device of devices) {
+    for (const command of device.commands) {
+      if (command.args[0] === "route") routes.set(`${device.netns} ${subject(command)}`, { device, command });
+    }
+  }
+  return routes;
+}
+
+/** Steps to what a device does not have. A route that another device has is taken over from it. */
+function add(device: Device, command: IpCommand, steps: Steps, taken: Routes): void {
+  const other = taken.get(`${device.netns} ${subject(command)}`);
+  if (other === undefined) {
+    steps.first.push({ device, command });
+    if (command.args[0] !== "link") steps.undo.unshift({ device, command: removal(command) });
+  } else {
+    steps.first.push({ device, command: replacement(command) });
+    steps.undo.unshift({ device: other.device, command: replacement(other.command) });
+  }
+}
+
+/**
+ * Steps from what a device has to what it is to have. Addresses and routes come before others go; a smaller MTU holds
+ * when those who are to keep to it know of it.
+ */
+function compare(before: Device, now: Device, steps: Steps, taken: Routes, wanted: Routes): void {
+  const had = new Map(before.commands.map((command) => [subject(command), command]));
+  const has = new Map(now.commands.map((command) => [subject(command), command]));
+  for (const [what, command] of has) {
+    const old = had.get(what);
+    if (old === undefined) add(now, command, steps, taken);
+    else if (old.args.join(" ") !== command.args.join(" ")) {
+      const shrinks = command.args[0] === "link" && Number(command.args.at(-1)) < Number(old.args.at(-1));
+      if (shrinks) steps.last.push({ device: now, command });
+      else {
+        steps.first.push({ device: now, command: replacement(command) });
+        steps.undo.unshift({ device: now, command: replacement(old) });
+      }
+    }
+  }
+  // Routes before the addresses that they may name.
+  const gone = [...had].reverse().flatMap(([what, command]) =>
+    has.has(what) || wanted.has(`${now.netns} ${what}`) ? [] : [removal(command)]
+  );
+  for (const command of gone) steps.last.push({ device: now, command });
+  // With the first address of a subnet Linux takes away the others of it, and with an address the routes that name it.
+  if (gone.some(({ args }) => args[0] === "address")) {
+    for (const command of now.commands) {
+      if (command.args[0] !== "link") steps.last.push({ device: now, command: replacement(command) });
+    }
+  }
+}
+
+function removal({ args, what }: IpCommand): IpCommand {
+  const [object, , value, ...rest] = args;
+  return {
+    args: [object, "del", value, ...rest.slice(0, 2)],
+    what: what.replace("cannot add", "cannot remove"),
+  };
+}
+
+function replacement({ args, what }: IpCommand): IpCommand {
+  return args[0] === "link" ? { args, what } : { args: [args[0], "replace", ...args.slice(2)], what };
 }
 
 const isIpv6 = (address: string) => address.includes(":");

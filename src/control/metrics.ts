@@ -146,7 +146,7 @@ export function metrics(name: string, memory: Memory, tables: Conntrack): string
   const helpers = (value: (index: number) => number) =>
     entries.map((entry, i) =>
       [{ helper: entry.name, protocol: protocolName(entry.protocol) }, value(i)] as const
-    );
+    ).filter(([{ helper }]) => helper !== "");
   const counted = (what: number) => helpers((i) => entries[i].counts[what]);
   text.add(
     "weir_helper_loaded",

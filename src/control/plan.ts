@@ -7,7 +7,7 @@ import type { DevicePlan, InterfacePlan } from "./devices.ts";
 
 /** The part of a validated configuration that devices are made from. */
 export interface DeviceConfig {
-  /** In the order of their indices, which begin at 1. */
+  /** In the order of their indices, which begin at 1; one without a name keeps an index free. */
   readonly interfaces: readonly {
     readonly name: string;
     /** Device name, when it is not the interface's. */
@@ -32,17 +32,19 @@ export interface DeviceConfig {
 
 /** What `Devices.open` is to make. */
 export function planDevices(config: DeviceConfig): DevicePlan {
-  const interfaces = config.interfaces.map((i, at): InterfacePlan => ({
-    index: at + 1,
-    name: i.name,
-    device: i.device ?? i.name,
-    mtu: i.mtu,
-    addresses: i.addresses,
-    offload: i.offload ?? true,
-    peer: i.peer
-      ? { netns: i.peer.netns, addresses: i.peer.addresses ?? [], routes: i.peer.routes ?? [] }
-      : null,
-  }));
+  const interfaces = config.interfaces.flatMap((i, at): InterfacePlan[] =>
+    i.name === "" ? [] : [{
+      index: at + 1,
+      name: i.name,
+      device: i.device ?? i.name,
+      mtu: i.mtu,
+      addresses: i.addresses,
+      offload: i.offload ?? true,
+      peer: i.peer
+        ? { netns: i.peer.netns, addresses: i.peer.addresses ?? [], routes: i.peer.routes ?? [] }
+        : null,
+    }]
+  );
   const routes = config.routes.flatMap(({ destination, interface: name, via }) => {
     const to = interfaces.find((i) => i.name === name);
     return to === undefined

@@ -10,7 +10,7 @@
  * Life-cycle: who holds the lock of the state file owns the socket beside it, so one that is there already is a dead
  * process's and goes. It is removed at every end but kill -9. Only its owner can reach it (mode 0600).
  *
- * Limits: a line of 64 KiB. What can be read from the state file is not asked here.
+ * Limits: a question of 64 KiB. What can be read from the state file is not asked here.
  */
 
 /** What is asked: a command by its name, and its arguments. */
@@ -27,7 +27,8 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-const LONGEST_LINE = 65536;
+/** Bytes of a question, and of an answer, which may list the mistakes of a long configuration. */
+const LONGEST_LINE = 65536, LONGEST_ANSWER = 1 << 26;
 /** What sockaddr_un holds, without its final zero. */
 const LONGEST_PATH = 107;
 const SUFFIX = /\.state$/;
@@ -134,7 +135,7 @@ export async function ask(path: string, request: Request): Promise<Result> {
   }
   try {
     await send(connection, request);
-    for await (const line of lines(connection)) {
+    for await (const line of lines(connection, LONGEST_ANSWER)) {
       const answer = parse(line) as unknown as Answer;
       if (!answer.ok) throw new CommandError(answer.error);
       return answer;
@@ -161,7 +162,7 @@ async function send(connection: Deno.UnixConn, value: object): Promise<void> {
 }
 
 /** The lines that come in, up to the end; one without a line end at the end is not one. */
-async function* lines(connection: Deno.UnixConn): AsyncGenerator<string> {
+async function* lines(connection: Deno.UnixConn, longest = LONGEST_LINE): AsyncGenerator<string> {
   const decoder = new TextDecoder(), chunk = new Uint8Array(4096);
   let text = "";
   for (;;) {
@@ -172,7 +173,7 @@ async function* lines(connection: Deno.UnixConn): AsyncGenerator<string> {
       yield text.slice(0, end);
       text = text.slice(end + 1);
     }
-    if (text.length > LONGEST_LINE) throw new CommandError(`a line is longer than ${LONGEST_LINE} bytes`);
+    if (text.length > longest) throw new CommandError(`a line is longer than ${longest} bytes`);
   }
 }
 

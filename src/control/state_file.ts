@@ -8,13 +8,15 @@
  * ```
  *
  * Life-cycle: the process that routes holds the file's lock (flock), which ends with the process, however that ends. So
- * a file whose lock can be had is nobody's: its process is gone, and its flows are either kept (same layout, same
- * geometry, same boot) or thrown away. The file is removed at a clean end, and stays after kill -9.
+ * a file whose lock can be had is nobody's: its process is gone, and its flows are either kept (same layout, as many
+ * flows, same boot) or thrown away. The file is removed at a clean end, and stays after kill -9. For another
+ * configuration it grows; what is mapped is longer than the file, so that it is mapped once.
  *
  * Limits: a directory on a tmpfs is what makes it as fast as plain memory; on a disk the kernel writes it back. With
  * hundreds of thousands of flows a tmpfs mounted with `huge=within_size` spares a fifth of what finding one of them costs.
  */
 import { MappedFile } from "deno_tun";
+import { Generation, type GenerationGeometry } from "../generation.ts";
 import { type Geometry, Memory, MemoryError, type Owner } from "../memory.ts";
 
 /** How to open a state file. */
@@ -31,15 +33,21 @@ export interface StateOptions {
 /** A state file that this process owns. */
 export interface State {
   readonly path: string;
+  /** In the generation in force; that of the earlier process when there was one. */
   readonly memory: Memory;
   /** The flows of an earlier process are in it. */
   readonly recovered: boolean;
   /** Where it is mapped, for the worker. */
   readonly address: bigint;
   readonly length: number;
+  /** Lays out another generation of `memory`, which is the one in force, and gives it room in the file. */
+  extend(memory: Memory, geometry: GenerationGeometry): Memory;
   /** Gives it up; `remove` deletes the file first. No thread may touch the memory any more. */
   close(remove: boolean): void;
 }
+
+/** Bytes mapped behind what is used at first. They take no memory; generations are to find room there. */
+const RESERVE = 256 * 1024 * 1024;
 
 /** Another process routes under this name, or the name cannot be one. */
 export class StateError extends Error {
@@ -77,6 +85,14 @@ export function openState(options: StateOptions): State {
       recovered: kept !== null,
       address: file.address,
       length: file.length,
+      extend(memory, geometry) {
+        const at = memory.place(geometry), end = at + Generation.bytes(geometry);
+        if (end > file.length) {
+          throw new StateError("these are more rules than the state has room for while it runs");
+        }
+        if (end > file.size) file.resize(end);
+        return memory.successor(geometry, at);
+      },
       close(remove) {
         // While the lock is held, so that it is not the next process's file that goes.
         if (remove) removeIfThere(path);
@@ -138,8 +154,9 @@ function lockedFile(path: string, name: string): MappedFile {
 function create(file: MappedFile, geometry: Geometry, owner: Owner): Memory {
   // To nothing first: what is added then reads as zero and takes no memory until it is touched.
   file.resize(0);
-  file.resize(Memory.bytes(geometry));
-  return Memory.create(file.map(), geometry, owner);
+  const bytes = Memory.bytes(geometry);
+  file.resize(bytes);
+  return Memory.create(file.map(bytes + RESERVE), geometry, owner);
 }
 
 /** The memory of a process that is gone, when it can be gone on with; null when not. */
@@ -149,23 +166,21 @@ function keep(
   owner: Owner,
   wanted: (memory: Memory) => boolean,
 ): Memory | null {
-  if (file.size !== Memory.bytes(geometry)) return null;
-  let memory: Memory;
+  const bytes = file.size;
+  if (bytes === 0) return null;
+  let fits = false;
   try {
-    memory = Memory.open(file.map());
+    // What lies behind the file's end must not be read, so it is judged before more is mapped.
+    const memory = Memory.open(file.map()), g = memory.geometry, boot = memory.owner.boot!;
+    fits = g.flows === geometry.flows && g.expects === geometry.expects &&
+      boot.every((word, i) => word === owner.boot![i]) && wanted(memory);
   } catch (error) {
     if (!(error instanceof MemoryError)) throw error;
+  } finally {
     file.unmap();
-    return null;
   }
-  const g = memory.geometry, boot = memory.owner.boot!;
-  const fits = g.interfaces === geometry.interfaces && g.rules === geometry.rules &&
-    g.flows === geometry.flows &&
-    g.expects === geometry.expects && boot.every((word, i) => word === owner.boot![i]) && wanted(memory);
-  if (!fits) {
-    file.unmap();
-    return null;
-  }
+  if (!fits) return null;
+  const memory = Memory.open(file.map(bytes + RESERVE));
   memory.adopt(owner);
   return memory;
 }

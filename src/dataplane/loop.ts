@@ -14,7 +14,7 @@
  */
 import { type EventFd, POLL_BROKEN, POLLIN, PollSet } from "deno_tun";
 import {
-  COMMAND_STOP,
+  COMMAND_RUN,
   COMMAND_WORDS,
   CONTROL_COMMAND,
   CONTROL_STATUS,
@@ -42,16 +42,26 @@ export class Loop {
   readonly #wake: EventFd;
   readonly #clock: BatchClock;
   readonly #crew: Crew;
+  readonly #generation: number;
 
-  constructor(ports: Ports, memory: Memory, wake: EventFd, clock: BatchClock, crew: Crew) {
+  /** It routes while the control plane names its `generation`. */
+  constructor(
+    ports: Ports,
+    memory: Memory,
+    wake: EventFd,
+    clock: BatchClock,
+    crew: Crew,
+    generation = COMMAND_RUN,
+  ) {
     this.#crew = crew;
+    this.#generation = generation;
     this.#ports = ports;
     this.#memory = memory;
     this.#wake = wake;
     this.#clock = clock;
   }
 
-  /** Routes until the control plane says stop. Blocks the thread. */
+  /** Routes until the control plane says stop, or that another generation is to route. Blocks the thread. */
   run(router: Routing): void {
     const ports = this.#ports, wake = this.#wake, clock = this.#clock, fds = ports.fds, count = fds.length;
     const control = this.#memory.control, crew = this.#crew;
@@ -69,7 +79,7 @@ export class Loop {
     set.set(count, wake.fd);
     const vigil = new Vigil(set, router.busyPoll ?? 0);
     Atomics.store(control, CONTROL_STATUS, STATUS_RUNNING);
-    while (Atomics.load(control, CONTROL_COMMAND) !== COMMAND_STOP) {
+    while (Atomics.load(control, CONTROL_COMMAND) === this.#generation) {
       ready = vigil.wait(idle, ready > 0);
       clock.read();
       if (ready > 0) {

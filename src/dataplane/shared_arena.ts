@@ -54,9 +54,21 @@ export class Share {
   }
 }
 
+/** A piece of an arena that was taken under a name. */
+export interface Piece {
+  readonly name: string;
+  /** Where it stands in this process. */
+  readonly address: number;
+  readonly bytes: number;
+}
+
 /** One data plane's view of what they share. */
 export class SharedArena implements Arena {
   readonly fresh: boolean;
+  /** Pieces that have names, in the order in which they were taken. */
+  readonly pieces: Piece[] = [];
+  /** Sizes of all pieces, in their order, as one number: who finds the same pieces has the same one. */
+  layout = 0x811c9dc5 | 0;
   readonly #chunks: Float64Array;
   #chunk: MappedArena | null = null;
   #next = 0;
@@ -83,8 +95,24 @@ export class SharedArena implements Arena {
     return this.#room(length).uint8(length);
   }
 
+  named(name: string): Arena {
+    const note = <T extends ArrayBufferView>(piece: T): T => {
+      const address = this.#chunks[this.#next - 2] + piece.byteOffset;
+      this.pieces.push({ name, address, bytes: piece.byteLength });
+      return piece;
+    };
+    return {
+      fresh: this.fresh,
+      named: (inner) => this.named(`${name} ${inner}`),
+      int32: (length, soon) => note(this.int32(length, soon)),
+      float64: (length) => note(this.float64(length)),
+      uint8: (length) => note(this.uint8(length)),
+    };
+  }
+
   /** A chunk with room for so many bytes. */
   #room(bytes: number): MappedArena {
+    this.layout = Math.imul(this.layout ^ bytes, 0x01000193);
     if (this.#chunk !== null && this.#chunk.hasRoom(bytes)) return this.#chunk;
     const chunks = this.#chunks, at = this.#next;
     if (at + 1 >= chunks.length) throw new RangeError("the list of shared memory is full");
@@ -93,10 +121,27 @@ export class SharedArena implements Arena {
       const length = Math.ceil(Math.max(bytes, CHUNK) / CHUNK) * CHUNK;
       chunks[at] = Number(mapMemory(length));
       chunks[at + 1] = length;
-    }
+    } else if (chunks[at] === 0) throw new RangeError("there is less shared memory than is asked for");
     return this.#chunk = new MappedArena(
       MappedFile.view(BigInt(chunks[at]), chunks[at + 1]),
       this.fresh,
     );
   }
+}
+
+/**
+ * Copies what stands in pieces of `before` to the pieces that have the same names. A name that has other pieces now
+ * keeps what they begin with.
+ */
+export function copyPieces(before: readonly Piece[], now: readonly Piece[]): void {
+  const from = Map.groupBy(before, ({ name }) => name);
+  for (const [name, pieces] of Map.groupBy(now, (piece) => piece.name)) {
+    const there = from.get(name) ?? [];
+    if (there.length !== pieces.length || pieces.some(({ bytes }, i) => bytes !== there[i].bytes)) continue;
+    pieces.forEach((piece, i) => bytesOf(piece).set(bytesOf(there[i])));
+  }
+}
+
+function bytesOf({ address, bytes }: Piece): Uint8Array {
+  return new Uint8Array(MappedFile.view(BigInt(address), bytes));
 }

@@ -4,9 +4,11 @@
  *
  * @module
  */
-import { validate } from "../config/validate.ts";
+import { arrange } from "../config/order.ts";
+import { ruleNames, summarize } from "../config/summary.ts";
 import { CHANGE_SET, CONTROL_EXPECTS, CONTROL_FLOWS, type Memory } from "../memory.ts";
 import { Router, type RouterOptions } from "../router.ts";
+import { importConfig, validated } from "./loading.ts";
 import { serve } from "./serve.ts";
 import { SetCommands } from "./set_commands.ts";
 
@@ -46,8 +48,17 @@ class ShownRouter extends Router {
   }
 }
 
-serve(async (url) => {
-  const module = await import(url);
-  const config = validate(module.default);
-  return (parts) => new ShownRouter({ config, ...parts });
+serve(async (url, path) => {
+  const written = await importConfig(new URL(url), path), config = validated(path, written);
+  return {
+    summary: () => summarize(config),
+    build(parts) {
+      const { order } = parts;
+      return new ShownRouter({
+        config: order === null ? config : arrange(config, order),
+        names: ruleNames(config),
+        ...parts,
+      });
+    },
+  };
 });

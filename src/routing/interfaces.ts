@@ -3,7 +3,7 @@
  * source of a packet that goes there.
  *
  * Everything is filled from the configuration when the router is made; lookups allocate nothing. Interfaces are
- * numbered from 1 in the order of the configuration, 0 is none. Addresses travel as four words (IPv4 in word 0).
+ * numbered from 1 in the order of the configuration, 0 is none; one without a name keeps a number free. Addresses travel as four words (IPv4 in word 0).
  *
  * Linux details kept, since their outcome shows in packets:
  * - An IPv4 address in the subnet of an earlier one of the same interface is secondary: ours, never a chosen source.
@@ -100,7 +100,7 @@ export class Interfaces {
       const iface = i + 1;
       if (this.#byName.has(spec.name)) throw new RangeError(`interface ${spec.name} is there twice`);
       this.#names.push(spec.name);
-      this.#byName.set(spec.name, iface);
+      if (spec.name !== "") this.#byName.set(spec.name, iface);
       this.#mtu[iface] = spec.mtu;
       this.#up[iface] = spec.up === false ? 0 : 1;
       this.#first[iface] = record;

@@ -349,6 +349,29 @@ export class Elements {
     this.#words[e * this.#stride + this.#comment] = text === "" ? 0 : this.comments.length;
   }
 
+  /** Elements whose comment is not among the texts have none. */
+  forgetComments(): void {
+    if (this.#comment < 0) return;
+    for (let e = 0; e < this.#state[HIGH]; e++) {
+      const at = e * this.#stride + this.#comment;
+      if (this.#words[at] > this.comments.length) this.#words[at] = 0;
+    }
+  }
+
+  /** Two numbers that differ when the elements, as the configuration has filled them, do. */
+  digest(): string {
+    const mix = (hash: number, word: number) => Math.imul(hash ^ word ^ word >>> 15, 0x01000193);
+    let forth = 0x811c9dc5 | 0, back = 0x1b873593 | 0;
+    for (let i = 0, end = this.#state[HIGH] * this.#stride; i < end; i++) {
+      forth = mix(forth, this.#words[i]);
+      back = mix(back, this.#words[end - 1 - i]);
+    }
+    for (const value of [...this.counters.subarray(0, 2 * this.#state[HIGH]), ...this.comments]) {
+      for (const char of `${value} `) forth = mix(forth, char.charCodeAt(0));
+    }
+    return `${this.#state[HIGH]} ${forth} ${back}`;
+  }
+
   comment(e: number): string {
     const number = this.#words[e * this.#stride + this.#comment];
     return number === 0 ? "" : this.comments[number - 1];

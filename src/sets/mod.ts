@@ -19,7 +19,7 @@ import type { Packet } from "../packet/packet.ts";
 import { HashSet, type SetBinding } from "./hash_set.ts";
 import { ListSet } from "./list_set.ts";
 import type { Question } from "./question.ts";
-import type { SetSpec } from "./spec.ts";
+import { type SetSpec, textOfSet } from "./spec.ts";
 
 export type { SetBinding } from "./hash_set.ts";
 
@@ -106,7 +106,10 @@ export class Sets {
     const make = (name: string): NamedSet => {
       let made = this.#sets.get(name);
       if (made === undefined) {
-        made = new NamedSet(specs.get(name)!, binding, changes.has(name), make);
+        const spec = specs.get(name)!;
+        // With the same text in another configuration it goes on with the members that it has.
+        const arena = binding.arena.named(`set ${name} ${textOfSet(spec)}`);
+        made = new NamedSet(spec, { ...binding, arena }, changes.has(name), make);
         this.#sets.set(name, made);
       }
       return made;
@@ -142,6 +145,13 @@ export class Sets {
       if (set.fixed && set.count !== before) this.version[0]++;
     }
     return more;
+  }
+
+  /** Members of a predecessor's sets have come: comments that commands gave them were texts of its own. */
+  takeOver(): void {
+    for (const { ipv4, ipv6 } of this.#sets.values()) {
+      for (const set of [ipv4, ipv6]) set?.elements.forgetComments();
+    }
   }
 
   /** A set has been changed by command. */

@@ -25,6 +25,12 @@ export interface SetSpec {
   readonly list: ListSpec | null;
 }
 
+/** A text that differs when a set's header or its members, as the configuration says them, do. */
+export function textOfSet({ ipv4, ipv6, list }: SetSpec): string {
+  const part = (spec: HashSpec | null) => spec && [spec.header, spec.elements.digest()];
+  return JSON.stringify([part(ipv4), ipv4 === ipv6 ? null : part(ipv6), part(list), list?.members]);
+}
+
 /** True when rules of a family can ask for a set. */
 export function hasFamily(spec: SetSpec, family: Family): boolean {
   return spec.list !== null || (family === 4 ? spec.ipv4 : spec.ipv6) !== null;

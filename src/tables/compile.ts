@@ -35,6 +35,8 @@ export interface Binding {
   readonly services: Services;
   /** All rule counters of the router: two numbers per slot. */
   readonly counters: Float64Array;
+  /** What each counter slot is called: a rule's matches and targets keep what they remember under its name. */
+  readonly names?: readonly string[];
   /** Rules that a chain must have to be indexed, for tests: `Infinity` makes tables that are walked row by row. */
   readonly indexFrom?: number;
 }
@@ -80,6 +82,7 @@ export function compileTable(table: TableSpec, binding: Binding): T.Table {
   }
 
   const ends: number[] = [];
+  const { services, names } = binding;
   row = 0;
   for (const chain of table.chains) {
     if (chain.hook !== null) {
@@ -87,12 +90,12 @@ export function compileTable(table: TableSpec, binding: Binding): T.Table {
       underflows[chain.hook] = row + chain.rules.length;
     }
     for (const rule of chain.rules) {
-      const at = row++ * T.ROW_WORDS;
+      const name = names?.[table.counters + row], at = row++ * T.ROW_WORDS;
       const context: CreateContext = {
         family: table.family,
         protocol: rule.protocolInvert ? 0 : rule.protocol,
         table: table.name,
-        services: binding.services,
+        services: name === undefined ? services : { ...services, arena: services.arena.named(name) },
         rule: describeRule(rule),
       };
       basicPart(rows, at, rule, table.family, sets);

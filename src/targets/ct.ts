@@ -201,9 +201,11 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
   create(o, c) {
     if (o.notrack !== undefined) return new NotrackTarget();
     const { conntrack } = c.services;
-    const timeoutPolicy = o.timeout === undefined
-      ? 0
-      : conntrack.timeoutPolicy(secondsByPlace(o.timeout.value.seconds, c.protocol), c.protocol);
+    const timeoutPolicy = o.timeout === undefined ? 0 : conntrack.timeoutPolicy(
+      secondsByPlace(o.timeout.value.seconds, c.protocol),
+      trackerOf(c.protocol),
+      o.timeout.value.name ?? "",
+    );
     return new CtTarget({
       ...zones(o),
       helper: o.helper === undefined

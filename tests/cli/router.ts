@@ -60,6 +60,7 @@ export class OwnRouter implements Disposable {
           const { done, text: answer } = new SetCommands(this.router.sets, new BatchClock()).answer(text);
           return done ? Promise.resolve(answer) : Promise.reject(new CommandError(answer));
         },
+        reload: () => Promise.reject(new CommandError("this router takes no other configuration")),
       }),
     );
   }

@@ -4,6 +4,8 @@
  */
 import { ftp, tftp } from "../../src/helpers/mod.ts";
 import { CONTROL_FLOWS } from "../../src/memory.ts";
+import { LoadError } from "../../src/dataplane/loading.ts";
+import type { TakenOver } from "../../src/dataplane/messages.ts";
 import type { Routing } from "../../src/dataplane/routing.ts";
 import { type Parts, serve } from "../../src/dataplane/serve.ts";
 import { Packet } from "../../src/packet/packet.ts";
@@ -39,6 +41,12 @@ class Forwarder implements Routing {
     this.parts.memory.control[CONTROL_FLOWS] = this.#received;
   }
 
+  takeOver(): TakenOver {
+    if (this.options.get("take") === "throw") throw new Error("it cannot take over");
+    this.parts.memory.publish();
+    return { unhelped: 0, expectations: 0, ended: 0 };
+  }
+
   command(words: Int32Array): void {
     this.parts.log(`command ${words[0]} ${words[1]}`);
     words[2] = words[1] * 10;
@@ -49,8 +57,16 @@ class Forwarder implements Routing {
 serve((config) => {
   const options = new URL(config).searchParams;
   if (options.has("broken")) return Promise.reject(new Error("the module is broken"));
-  return Promise.resolve((parts) => {
-    parts.log(`recovered ${parts.recovered}`);
-    return new Forwarder(parts, options);
+  if (options.get("load") === "refused") return Promise.reject(new LoadError("gw.ts: 2 mistakes"));
+  if (options.get("load") === "hang") { for (;;); }
+  return Promise.resolve({
+    summary: () => JSON.parse(options.get("summary")!),
+    build(parts) {
+      parts.log(`recovered ${parts.recovered}`);
+      if (options.get("build") === "throw") throw new Error("it cannot be built");
+      if (options.get("build") === "hang") { for (;;); }
+      if (options.get("build") === "more") parts.arena.int32(1);
+      return new Forwarder(parts, options);
+    },
   });
 });

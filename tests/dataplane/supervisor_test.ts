@@ -1,4 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { summarize } from "../../src/config/summary.ts";
+import type { RouterConfig } from "../../src/config/types.ts";
+import { validate } from "../../src/config/validate.ts";
 import type { DevicePlan } from "../../src/control/devices.ts";
 import { ask, CommandError } from "../../src/control/socket.ts";
 import { viewState } from "../../src/control/state_file.ts";
@@ -406,6 +409,53 @@ for (const [signal, misbehave, workers] of SIGNALS) {
     assertEquals([await links(lan), await links(wan)], [1, 1]);
     await Deno.remove(directory, { recursive: true });
   });
+}
+
+for (const workers of [1, 2]) {
+  deviceTest(
+    `a reload that fails anywhere leaves ${workers} as they were, and the next one is done`,
+    async () => {
+      await using ns = await Namespaces.make(2);
+      const [lan, wan] = ns.names, plan = planOf(lan, wan);
+      const written: RouterConfig = { interfaces: { lan: {}, wan: {} }, workers };
+      const summary = {
+        ...summarize(validate(written), written),
+        interfaces: plan.interfaces,
+      };
+      const given = `summary=${encodeURIComponent(JSON.stringify(summary))}`;
+      await using weir = new Run(plan, given, { summary: () => summary, loadTime: 400, workers });
+      await weir.said("ready");
+      const path = `${weir.directory}/test.sock`,
+        ping = () => inNs(lan, "ping", "-c", "1", "-W", "2", "198.51.100.2");
+      const reload = (how: string) =>
+        ask(path, { command: "reload", config: `weir:forwarder?${how}&${given}` });
+      const failures: [how: string, why: string][] = [
+        ["load=refused", "gw.ts: 2 mistakes"],
+        ["broken", "the module is broken"],
+        ["load=hang", "it was not loaded within 0.4 s"],
+        ["build=throw", "it cannot be built"],
+        ["build=more", "less shared memory than is asked for"],
+        ["take=throw", "it cannot take over"],
+      ];
+      const devices = await inNs(lan, "ip", "-o", "address");
+      for (const [how, why] of failures) {
+        const error = await assertRejects(() => reload(how), CommandError);
+        assertStringIncludes(error.message, why);
+        await ping();
+        assertEquals(await inNs(lan, "ip", "-o", "address"), devices, how);
+      }
+      for (let i = 0; i < 3; i++) {
+        const { gap } = await reload(`n=${i}`);
+        assert(typeof gap === "number" && gap >= 0);
+        await ping();
+      }
+      // While a module hangs the router is stopped.
+      const hanging = assertRejects(() => reload("load=hang"), CommandError);
+      await new Promise((done) => setTimeout(done, 100));
+      assertEquals(await weir.stop(), 0);
+      await hanging;
+    },
+  );
 }
 
 deviceTest("a process that is killed leaves its flows to the next one, and no devices", async () => {

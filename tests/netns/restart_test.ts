@@ -59,23 +59,34 @@ for (const workers of ["1", "2"]) {
   });
 }
 
-labTest("a router whose interfaces are others begins anew after kill -9", [], async () => {
+labTest("after kill -9 another configuration goes on with the flows that it can have", ["ping"], async () => {
   await using lab = await Lab.private("lan", "wan");
-  const config = (first: string) => `
+  const config = (inside: string, outside: string, max: number) => `
     import { defineRouter } from "${ROOT}mod.ts";
     export default defineRouter({
       interfaces: {
-        ${first}: { addresses: ["192.0.2.1/24"], peer: { netns: "lan", addresses: ["192.0.2.2/24"], routes: ["default"] } },
-        wan: { addresses: ["198.51.100.1/24"], peer: { netns: "wan", addresses: ["198.51.100.2/24"] } },
+        ${inside}: { addresses: ["192.0.2.1/24"], peer: { netns: "lan", addresses: ["192.0.2.2/24"], routes: ["default"] } },
+        ${outside}: { addresses: ["198.51.100.1/24"], peer: { netns: "wan", addresses: ["198.51.100.2/24"] } },
       },
-      tables: { nat: { POSTROUTING: [{ outInterface: "wan", jump: "MASQUERADE" }] } },
+      tables: { nat: { POSTROUTING: [{ source: "192.0.2.0/24", jump: "MASQUERADE" }] } },
+      sysctl: { "net.netfilter.nf_conntrack_max": ${max} },
     });`;
-  const path = lab.write("gw.ts", config("lan"));
-  const weir = await lab.weir(path);
-  weir.kill();
-  await weir.ended;
-  assertMatch(await lab.ok(HERE, "find", "/run/weir", "-name", "gw.state"), /gw\.state/);
-  lab.write("gw.ts", config("dmz"));
-  const next = await lab.weir(path);
-  assert(!next.text.includes("the process before"), next.text);
+  const cases: [what: string, text: string, goesOn: boolean, flows: number][] = [
+    ["another interface inside", config("dmz", "wan", 4096), true, 1],
+    ["another one outside, where the flow was masqueraded", config("lan", "out", 4096), true, 0],
+    ["another number of flows", config("lan", "wan", 8192), false, 0],
+  ];
+  for (const [what, text, goesOn, flows] of cases) {
+    const path = lab.write("gw.ts", config("lan", "wan", 4096));
+    const weir = await lab.weir(path);
+    await lab.ok("lan", "ping", "-c", "1", "-W", "2", "198.51.100.2");
+    weir.kill();
+    await weir.ended;
+    assertMatch(await lab.ok(HERE, "find", "/run/weir", "-name", "gw.state"), /gw\.state/);
+    lab.write("gw.ts", text);
+    const next = await lab.weir(path), { stdout } = await lab.command(["conntrack", "-L"]);
+    assertEquals(next.text.includes("the process before"), goesOn, `${what}: ${next.text}`);
+    assertEquals(stdout.match(/^icmp /gm)?.length ?? 0, flows, `${what}: ${stdout}`);
+    await next.stop();
+  }
 });

@@ -169,7 +169,7 @@ Deno.test("CT sets the template, and the first one stays", () => {
   rig.run("raw", tcp({ ...A, sport: 1, dport: 21, flags: "S" }), { hook: PREROUTING });
   const template = rig.p.template!;
   assertEquals([template.helper, template.zoneOriginal, template.zoneReply, template.events], [0, 3, 0, 1]);
-  const policy = rig.conntrack.timeoutPolicies[template.timeoutPolicy - 1];
+  const policy = rig.conntrack.timeoutPolicies[template.timeoutPolicy - 1]!;
   assertEquals([policy[3], policy[8], policy[1]], [60_000, 2_000, 120_000]);
   assertEquals(
     new TextDecoder().decode(rig.conntrack.ruleTexts.bytes(template.rule)),

@@ -1,0 +1,38 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { copyPieces, Share, SharedArena } from "../../src/dataplane/shared_arena.ts";
+import { test } from "../ffi/netns.ts";
+
+test("SharedArena: what has a name goes on in another arena, wherever it stands there", () => {
+  const before = new Share(), now = new Share();
+  const first = new SharedArena(before, true), second = new SharedArena(now, true);
+  first.int32(100)[0] = 1; // nameless
+  const a = first.named("a").int32(3), b = first.named("b").float64(1), c = first.named("c").uint8(5);
+  a.set([1, 2, 3]);
+  b[0] = Math.PI;
+  c.fill(7);
+  const again = new SharedArena(before, false);
+  again.int32(100);
+  assertEquals(Array.from(again.named("a").int32(3)), [1, 2, 3], "another thread finds it");
+  const c2 = second.named("c").uint8(6), b2 = second.named("b").float64(1), d2 = second.named("d").int32(1);
+  const a2 = second.named("a").int32(3), nameless = second.int32(100);
+  a2.fill(9);
+  copyPieces(first.pieces, second.pieces);
+  assertEquals([...a2, ...b2, ...d2, nameless[0]], [1, 2, 3, Math.PI, 0, 0]);
+  assertEquals(Array.from(c2), Array(6).fill(0), "another size is another thing");
+  before.close();
+  now.close();
+});
+
+test("SharedArena.layout tells whether two ask for the same, and nobody finds what is not there", () => {
+  const share = new Share(), first = new SharedArena(share, true);
+  first.int32(3);
+  first.float64(1000);
+  const same = new SharedArena(share, false), other = new SharedArena(share, false);
+  same.int32(3);
+  same.float64(1000);
+  other.int32(4);
+  other.float64(1000);
+  assertEquals([same.layout === first.layout, other.layout === first.layout], [true, false]);
+  assertThrows(() => other.int32(1 << 20), RangeError, "less shared memory");
+  share.close();
+});
