@@ -423,7 +423,7 @@ for (const workers of [1, 2]) {
         interfaces: plan.interfaces,
       };
       const given = `summary=${encodeURIComponent(JSON.stringify(summary))}`;
-      await using weir = new Run(plan, given, { summary: () => summary, loadTime: 400, workers });
+      await using weir = new Run(plan, given, { summary: () => summary, loadTime: 2000, workers });
       await weir.said("ready");
       const path = `${weir.directory}/test.sock`,
         ping = () => inNs(lan, "ping", "-c", "1", "-W", "2", "198.51.100.2");
@@ -432,7 +432,7 @@ for (const workers of [1, 2]) {
       const failures: [how: string, why: string][] = [
         ["load=refused", "gw.ts: 2 mistakes"],
         ["broken", "the module is broken"],
-        ["load=hang", "it was not loaded within 0.4 s"],
+        ["load=hang", "it was not loaded within 2 s"],
         ["build=throw", "it cannot be built"],
         ["build=more", "less shared memory than is asked for"],
         ["take=throw", "it cannot take over"],

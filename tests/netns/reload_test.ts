@@ -157,7 +157,9 @@ labTest(
       args = ["run", "--no-config", "-A", "--unstable-net", script];
     const receiver = lab.spawn("wan", Deno.execPath(), [...args, "receive", "198.51.100.2", "9000"]);
     await receiver.waitFor(/^receiving/m);
-    const sender = lab.spawn("lan", Deno.execPath(), [...args, "send", "198.51.100.2", "9000", "15000", "1"]);
+    // Nothing is to be lost on the way where the machine has other work, neither before the router nor behind it.
+    await lab.ok("lan", "ip", "link", "set", "dev", "lan", "txqueuelen", "5000");
+    const sender = lab.spawn("lan", Deno.execPath(), [...args, "send", "198.51.100.2", "9000", "9000", "1"]);
     let reloads = 0, judged = 0;
     for (; !sender.over; reloads++) {
       await r.reload(only(reloads % 2 === 0 ? 1002 : 1001));
@@ -177,11 +179,11 @@ labTest(
     });
     // A pair between whose packets the rules changed may have lost or kept both.
     let odd = 0;
-    for (let n = 0; n < 15_000; n++) if (pairs.get(n) !== 1) odd++;
+    for (let n = 0; n < 9_000; n++) if (pairs.get(n) !== 1) odd++;
     assertGreater(judged, 0);
     assertGreater(reloads, 3);
     assertLess(runs, reloads + 2, `the streams took turns ${runs} times in ${reloads} reloads`);
-    assertLess(odd, reloads + 1, `${odd} of 15,000 pairs passed twice or not at all in ${reloads} reloads`);
+    assertLess(odd, reloads + 1, `${odd} of 9,000 pairs passed twice or not at all in ${reloads} reloads`);
   },
 );
 
@@ -363,7 +365,7 @@ labTest("interfaces, addresses, routes and MTUs come and go", ["ping"], async ()
   await ping("lan", "198.51.100.2");
 
   // Killed, it goes on with the same numbers.
-  const before = (await r.flows()).match(/^icmp .*dst=203\.0\.113\.2 /m)?.[0];
+  const before = (await r.flows()).match(/src=192\.0\.2\.2 dst=203\.0\.113\.2 type=8 code=0 id=\d+/)?.[0];
   assert(before !== undefined);
   r.weir.kill();
   await r.weir.ended;

@@ -1,7 +1,7 @@
 /**
  * Two UDP streams whose packets take turns, for the tests of reloading. `two_streams.ts send ADDRESS PORT COUNT PAUSE`
  * sends COUNT pairs, the first packet of each from port 1001 and the second from 1002, each with its number, and sleeps
- * PAUSE milliseconds after every tenth pair. `two_streams.ts receive ADDRESS PORT` says at the end, a second after the
+ * PAUSE milliseconds after every third pair. `two_streams.ts receive ADDRESS PORT` says at the end, a second after the
  * last packet, what came: `PORT NUMBER` a line.
  */
 const [what, hostname, port, count, pause] = Deno.args;
@@ -15,7 +15,7 @@ if (what === "send") {
   for (let n = 0; n < Number(count); n++) {
     view.setUint32(0, n);
     for (const socket of sockets) await socket.send(packet, address);
-    if (n % 10 === 9) await new Promise((done) => setTimeout(done, Number(pause)));
+    if (n % 3 === 2) await new Promise((done) => setTimeout(done, Number(pause)));
   }
 } else {
   const socket = Deno.listenDatagram(address), came: string[] = [];
