@@ -100,10 +100,10 @@ export class Devices {
   }
 
   /**
-   * Makes what another plan asks for beside what there is: new devices, addresses and routes. A failure undoes what was
-   * done and throws an error of one line.
+   * Makes what another plan asks for beside what there is: new devices, addresses and routes. Those of `lost` interfaces,
+   * by index, were deleted and are made again. A failure undoes what was done and throws an error of one line.
    */
-  async change(plan: DevicePlan): Promise<DeviceChange> {
+  async change(plan: DevicePlan, lost: ReadonlySet<number> = new Set()): Promise<DeviceChange> {
     const before = this.#devices, now = new Map<string, Device>(), opened: Device[] = [];
     const steps: Steps = { first: [], undo: [], last: [] };
     const close = () => opened.forEach(({ tuns }) => tuns.forEach((tun) => tun.close()));
@@ -118,7 +118,7 @@ export class Devices {
         const key = `${wanted.device} ${wanted.netns} ${wanted.offload}`, there = before.get(wanted.name);
         const { netns, commands } = wanted;
         let device: Device;
-        if (there?.key === key) {
+        if (there?.key === key && !lost.has(wanted.index)) {
           device = { ...there, commands };
           compare(there, device, steps, taken, wantedRoutes);
         } else {
@@ -142,8 +142,8 @@ export class Devices {
       commit: async () => {
         this.#devices = now;
         this.queues = queues;
-        for (const [name, { key, tuns }] of before) {
-          if (now.get(name)?.key !== key) tuns.forEach((tun) => tun.close());
+        for (const [name, { tuns }] of before) {
+          if (now.get(name)?.tuns !== tuns) tuns.forEach((tun) => tun.close());
         }
         return await attempt(steps.last);
       },

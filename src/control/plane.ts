@@ -56,13 +56,15 @@ export class DataPlane {
   readonly ready: Promise<void>;
   /** One of them has ended, as told or not. */
   readonly dead: Promise<void>;
+  /** Told of interfaces whose device was deleted. */
+  onLost: (index: number) => void = () => {};
   readonly #workers: readonly PlaneWorker[];
   readonly #share = new Share();
 
   constructor(module: URL, status: Status, workers: number, readonly generation = 0) {
     this.#workers = Array.from(
       { length: workers },
-      (_, number) => new PlaneWorker(module, status, number, generation),
+      (_, number) => new PlaneWorker(module, status, number, generation, (index) => this.onLost(index)),
     );
     this.ready = Promise.all(this.#workers.map((worker) => worker.ready.promise)).then(() => {});
     this.dead = Promise.race(this.#workers.map((worker) => worker.dead.promise));
@@ -243,13 +245,21 @@ class PlaneWorker {
   #beat = -1;
   #still = 0;
 
-  constructor(module: URL, status: Status, readonly number: number, generation: number) {
+  constructor(
+    module: URL,
+    status: Status,
+    readonly number: number,
+    generation: number,
+    lost: (index: number) => void,
+  ) {
     const name = `weir data plane ${number}${generation === 0 ? "" : `, configuration ${generation + 1}`}`;
     this.#worker = new Worker(module, { type: "module", name });
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       switch (data.kind) {
         case "log":
           return status.log(data.line);
+        case "lost":
+          return lost(data.index);
         case "loaded":
           return this.loaded.resolve(data.summary);
         case "built":

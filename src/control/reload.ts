@@ -45,9 +45,12 @@ export interface Running {
   readonly config: string;
   /** Does one thing at a time with the data plane that routes. */
   exclusively<T>(act: () => Promise<T>): Promise<T>;
-  /** In force: */
+  /** In force: the configuration, and what is made of it. */
+  loaded: string;
   memory: Memory;
   plane: DataPlane;
+  /** Interfaces whose device was deleted. */
+  lost: Set<number>;
   /** Where fragments wait. */
   fragments: Share;
   summary: Summary;
@@ -62,6 +65,8 @@ export interface ReloadOptions {
   readonly check?: boolean;
   /** Counters of rules begin anew. */
   readonly zero?: boolean;
+  /** Only if nothing changes: devices that were deleted are made again. */
+  readonly same?: boolean;
 }
 
 /** What a reload has done. */
@@ -123,7 +128,7 @@ export class Reloader {
   #abandon: ((why: CommandError) => void) | null = null;
 
   async #reload(
-    { config = this.#running.config, check = false, zero = false }: ReloadOptions,
+    { config = this.#running.config, check = false, zero = false, same = false }: ReloadOptions,
   ): Promise<Reloaded> {
     const began = performance.now(), running = this.#running, { state, status, module, workers } = running;
     const path = pathOf(config);
@@ -138,6 +143,9 @@ export class Reloader {
         const head = `${path}: this cannot be changed while the router runs; stop it and start it again`;
         throw new CommandError([head, ...reasons.map((reason) => `  ${reason}`)].join("\n"));
       }
+      if (same && JSON.stringify(summary) !== JSON.stringify(running.summary)) {
+        throw new CommandError(`${path} is another by now`);
+      }
       const changes = changesBetween(running.summary, summary), lines = describeChanges(changes);
       const warnings = summary.warnings.map(({ path, message }) => `${path}: ${message}`);
       const took = () => Math.round(performance.now() - began);
@@ -147,9 +155,10 @@ export class Reloader {
       }
       const order = follow(namesOf(summary), running.order),
         arranged = arrangeInterfaces(summary.interfaces, order);
-      devices = await running.devices.change(planDevices({ ...summary, interfaces: arranged }));
+      const lost = new Set(running.lost);
+      devices = await running.devices.change(planDevices({ ...summary, interfaces: arranged }), lost);
       const memory = layOut(state, running.memory, summary, order);
-      const gone = goneBetween(running, arranged);
+      const gone = goneBetween(running, arranged, lost);
       // Fragments that wait are lost when they would have to be moved.
       room = summary.fragments === running.summary.fragments ? null : new Share();
       const fragments = room ?? running.fragments;
@@ -179,7 +188,8 @@ export class Reloader {
       const gap = await running.exclusively(async () => {
         const gap = await this.#change(next, gone, zero);
         const old = running.fragments;
-        Object.assign(running, { memory, plane: next, fragments, summary, order });
+        running.lost = running.lost.difference(lost);
+        Object.assign(running, { loaded: config, memory, plane: next, fragments, summary, order });
         if (room !== null) room = old; // to be closed
         return gap;
       });
@@ -278,12 +288,19 @@ export function layOut(state: State, memory: Memory, summary: Summary, order: Or
 }
 
 /** Interfaces whose device goes, and addresses that others lose. */
-function goneBetween({ order, summary }: Running, now: readonly Summary["interfaces"][number][]): GoneParts {
+function goneBetween(
+  { order, summary }: Running,
+  now: readonly Summary["interfaces"][number][],
+  lost: ReadonlySet<number>,
+): GoneParts {
   const interfaces: number[] = [], addresses: { iface: number; words: Int32Array }[] = [];
   for (const old of arrangeInterfaces(summary.interfaces, order)) {
     if (old.name === "") continue;
     const still = now.find(({ name }) => name === old.name);
-    if (still === undefined || still.device !== old.device || still.peer?.netns !== old.peer?.netns) {
+    if (
+      still === undefined || lost.has(old.index) || still.device !== old.device ||
+      still.peer?.netns !== old.peer?.netns
+    ) {
       interfaces.push(old.index);
       continue;
     }

@@ -62,6 +62,8 @@ export interface Job {
 
 /** Milliseconds between two looks at the heartbeats. */
 const WATCH = 1000;
+/** Milliseconds until a device that was deleted is made again, and between two attempts in the end. */
+const FIRST_RETRY = 100, LAST_RETRY = 30_000;
 
 /** Runs a router until it is told to stop: the exit code. */
 export async function supervise(job: Job): Promise<number> {
@@ -117,6 +119,9 @@ class Router {
   #devices: Devices | undefined;
   #running: Running | null = null;
   #reloader: Reloader | null = null;
+  /** Until deleted devices are made again. */
+  #reopening: ReturnType<typeof setTimeout> | null = null;
+  #stopping = false;
   /** What is done with the data plane now, done or not. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -192,9 +197,11 @@ class Router {
       workers: this.workers,
       workersAsked: this.#job.workersAsked ?? false,
       config,
+      loaded: config,
       exclusively: (act) => this.#exclusively(act),
       memory,
       plane,
+      lost: new Set(),
       fragments,
       summary: said,
       order: order ?? namesOf(said),
@@ -249,6 +256,8 @@ class Router {
 
   /** Takes everything back. */
   async stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#reopening ?? undefined);
     await this.#reloader?.end();
     const { memory } = this;
     const gone = await this.#now.stop(() => stopAll(memory));
@@ -259,8 +268,38 @@ class Router {
     this.#state.close(true);
   }
 
+  /** A device was deleted: it is made again, as soon as that can be. */
+  #lose(index: number): void {
+    const running = this.#running;
+    if (running === null) return;
+    running.lost.add(index);
+    if (this.#reopening === null) this.#reopen(running, FIRST_RETRY);
+  }
+
+  #reopen(running: Running, pause: number): void {
+    this.#reopening = setTimeout(async () => {
+      const names = [...running.lost].map((index) => running.memory.interfaceName(index)).join(", ");
+      try {
+        if (running.lost.size > 0) {
+          await this.reload({ config: running.loaded, same: true });
+          this.#status.log(`weir: ${names}: made again`);
+        }
+        this.#reopening = null;
+      } catch {
+        // Its namespace is gone, say, or the file is another; it is tried again, less and less often.
+        if (!this.#stopping) this.#reopen(running, Math.min(pause * 2, LAST_RETRY));
+      }
+      if (this.#reopening === null && running.lost.size > 0 && !this.#stopping) {
+        this.#reopen(running, FIRST_RETRY);
+      }
+    }, pause);
+  }
+
   /** The router is dead when the data plane that routes is. */
   #watchOver(plane: DataPlane): void {
+    plane.onLost = (index) => {
+      if (plane === this.#now) this.#lose(index);
+    };
     plane.dead.then(() => {
       if (plane === this.#now) this.#dead.resolve();
     });

@@ -102,6 +102,8 @@ export type FromWorker =
   | { readonly kind: "ready"; readonly taken: TakenOver | null; readonly at: number }
   /** Another configuration is to route; it has stopped in front of the next packet. */
   | { readonly kind: "paused"; readonly at: number }
+  /** The device of an interface was deleted. */
+  | { readonly kind: "lost"; readonly index: number }
   /** A line for people. */
   | { readonly kind: "log"; readonly line: string }
   /** It has stopped, as it was told. */

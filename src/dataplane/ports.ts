@@ -72,6 +72,7 @@ export class Ports {
   readonly #sent: Int32Array;
   readonly #clock: Clock;
   readonly #log: (line: string) => void;
+  readonly #lost: (index: number) => void;
   readonly #errno = errnoView();
   readonly #transfer: Libc["transfer"];
   /** Where segments are made for devices that take no large ones. */
@@ -79,7 +80,7 @@ export class Ports {
   readonly #writeSegment = (o: Packet): void => this.#writePlain(this.#segmentTo, o);
   #segmentTo = 0;
 
-  /** `queues`: the devices once for each data plane, of which this one is the `own`-th. */
+  /** `queues`: the devices once for each data plane, of which this one is the `own`-th. `lost` is told of one that goes. */
   constructor(
     queues: readonly (readonly PortSpec[])[],
     own: number,
@@ -87,6 +88,7 @@ export class Ports {
     counters: DeviceCounters,
     clock: Clock,
     log: (line: string) => void,
+    lost: (index: number) => void = () => {},
   ) {
     const specs = queues[own], count = specs.reduce((most, spec) => Math.max(most, spec.index), 0) + 1;
     this.fds = new Int32Array(count).fill(-1);
@@ -99,6 +101,7 @@ export class Ports {
     this.#sent = new Int32Array(count * 2);
     this.#clock = clock;
     this.#log = log;
+    this.#lost = lost;
     this.#out = queues.length === 1 ? this.fds : new Int32Array(count * queues.length).fill(-1);
     queues.forEach((ports, queue) => ports.forEach(({ index, fd }) => this.#out[queue * count + index] = fd));
     for (const spec of specs) {
@@ -152,6 +155,7 @@ export class Ports {
     if (Atomics.exchange(this.#told, index * TOLD_WORDS + TOLD_GONE, 1) !== 0) return;
     this.#drops.countDrop(DEVICE_DOWN, 0);
     this.#log(`interface ${this.#names[index]}: its device is gone (${why}); packets for it are lost`);
+    this.#lost(index);
   }
 
   /** For a device without a virtio-net header: everything that the header would have left to it is done here. */

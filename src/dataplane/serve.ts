@@ -92,7 +92,12 @@ export function serve(load: Loader): void {
         return true;
       case "start":
         if (loaded === undefined) throw new Error("started before it was loaded");
-        plane = new Plane(data, await loaded, (line) => post({ kind: "log", line }));
+        plane = new Plane(
+          data,
+          await loaded,
+          (line) => post({ kind: "log", line }),
+          (index) => post({ kind: "lost", index }),
+        );
         post({ kind: "built", pieces: plane.pieces, layout: plane.layout });
         if (data.waits) return true;
         return plane.run(post, data.recovered ? plane.takeOver(data.gone, false, []) : null);
@@ -131,7 +136,12 @@ class Plane {
   readonly #handover: Handover;
   readonly #clock = new SystemClock();
 
-  constructor(start: Start, loaded: LoadedConfig, log: (line: string) => void) {
+  constructor(
+    start: Start,
+    loaded: LoadedConfig,
+    log: (line: string) => void,
+    lost: (index: number) => void,
+  ) {
     const { queues, worker, generation, recovered, order } = start;
     const buffer = MappedFile.view(start.address, start.length);
     const memory = this.#memory = Memory.open(buffer, start.at);
@@ -162,7 +172,7 @@ class Plane {
     const shared = queues.length === 1
       ? null
       : { tally: new Tally(memory), lock: new Lock(share.words, clock, stopped) };
-    const ports = new Ports(queues, worker, own, shared?.tally ?? memory, clock, log);
+    const ports = new Ports(queues, worker, own, shared?.tally ?? memory, clock, log, lost);
     const crew = new Crew(worker, queues.length, ports, memory, shared);
     this.#router = loaded.build({
       ...parts,

@@ -413,3 +413,29 @@ labTest("the command goes to the only router, and by its name to one of several"
   );
   assertEquals(await lab.ok(HERE, "find", "/run/weir", "-type", "f"), "/run/weir/gw.state\n");
 });
+
+labTest("a device that is deleted is made again, and one that is down only waits", ["ping"], async () => {
+  await using r = await Reloading.start(config(SMALL + NAT));
+  const { lab } = r, ping = () => lab.ok("lan", "ping", "-c", "1", "-W", "2", "198.51.100.2");
+  await ping();
+  const id = /id=\d+/.exec(await r.flows())![0];
+  for (let i = 0; i < 3; i++) {
+    const made = r.weir.waitFor(new RegExp(`(?:weir: lan: made again[^]*){${i + 1}}`));
+    await lab.ok("lan", "ip", "link", "del", "dev", "lan");
+    await made;
+    await ping();
+  }
+  assertStringIncludes(await r.flows(), id);
+  await lab.ok("lan", "ip", "link", "set", "dev", "lan", "down");
+  await lab.ok("lan", "ip", "link", "set", "dev", "lan", "up");
+  await lab.ok("lan", "ip", "route", "replace", "default", "dev", "lan");
+  await ping();
+  // What was written meanwhile is for who asks for it; then the device comes back, too.
+  r.write(config(SMALL + rules(1)));
+  await lab.ok("lan", "ip", "link", "del", "dev", "lan");
+  await r.weir.waitFor(/(?:its device is gone[^]*){4}/);
+  const { lines } = await r.ask();
+  assertEquals(lines, ["iptables filter FORWARD: 1 rule added"]);
+  await ping();
+  assertStringIncludes(await r.flows(), id);
+});
