@@ -95,10 +95,13 @@ export class Reloader {
   #next: DataPlane | null = null;
   #under: Promise<unknown> | null = null;
   #ended = false;
+  /** The latest one that was tried: each has a number of its own. */
+  #generation: number;
 
   constructor(running: Running, loadTime = LOAD_TIME) {
     this.#running = running;
     this.#loadTime = loadTime;
+    this.#generation = running.plane.generation;
   }
 
   /** Reloads, or throws a `CommandError` with all reasons, and then nothing has changed. */
@@ -132,7 +135,7 @@ export class Reloader {
   ): Promise<Reloaded> {
     const began = performance.now(), running = this.#running, { state, status, module, workers } = running;
     const path = pathOf(config);
-    const next = this.#next = new DataPlane(module, status, workers, running.plane.generation + 1);
+    const next = this.#next = new DataPlane(module, status, workers, ++this.#generation);
     let devices: DeviceChange | null = null, room: Share | null = null;
     try {
       const summary = agreed(
@@ -227,6 +230,7 @@ export class Reloader {
       return ((await next.taking() - since) | 0) / 1000;
     } catch (error) {
       handover.cancel();
+      handover.abandon();
       if (
         Atomics.compareExchange(control, CONTROL_COMMAND, next.generation, plane.generation) ===
           next.generation

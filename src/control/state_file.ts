@@ -115,6 +115,16 @@ export interface StateView {
 
 /** Looks at the state of a router that runs in any process. */
 export function viewState(name: string, directory?: string): StateView {
+  try {
+    return view(name, directory);
+  } catch (error) {
+    // The file grew, and its header named what was added, between two looks at it.
+    if (error instanceof MemoryError) return view(name, directory);
+    throw error;
+  }
+}
+
+function view(name: string, directory?: string): StateView {
   const file = new MappedFile(statePath(name, directory), { readOnly: true });
   const close = () => {
     file.unmap();

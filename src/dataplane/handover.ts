@@ -50,6 +50,11 @@ export class Handover {
     return true;
   }
 
+  /** Control plane: the first new worker could not take over, so the others need not wait. */
+  abandon(): void {
+    Atomics.compareExchange(this.#words, CONTROL_TAKEN, 0, CANCELLED);
+  }
+
   /** An old worker has stopped. */
   left(): void {
     if (Atomics.sub(this.#words, CONTROL_HANDED, 1) === 1) this.#handed.wake();

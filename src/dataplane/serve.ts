@@ -193,8 +193,12 @@ class Plane {
 
   /** Routes when it is handed the router. False when it is the end, or nobody hands it over. */
   follow(post: (message: FromWorker) => void, { gone, zero, pieces }: Take): boolean {
-    if (!this.#first) return this.#handover.awaitTaken() && this.run(post, null);
-    if (!this.#handover.awaitTurn()) return false;
+    const awaited = this.#first ? this.#handover.awaitTurn() : this.#handover.awaitTaken();
+    if (!awaited) {
+      post({ kind: "stopped" });
+      return false;
+    }
+    if (!this.#first) return this.run(post, null);
     const taken = this.takeOver(gone, zero, pieces);
     this.#handover.taken();
     return this.run(post, taken);

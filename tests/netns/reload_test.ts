@@ -11,7 +11,7 @@ import {
 import type { Reloaded } from "../../src/control/reload.ts";
 import { ask } from "../../src/control/socket.ts";
 import { Memory, RX_PACKETS, TX_PACKETS } from "../../src/memory.ts";
-import { HERE, Lab, pathOf, ROOT, type Running } from "./lab.ts";
+import { HERE, Lab, pathOf, ROOT, type Running, weirArgs } from "./lab.ts";
 import { labTest } from "./lab_testing.ts";
 import { startWeb } from "./services.ts";
 
@@ -280,6 +280,25 @@ labTest("one reload at a time; SIGHUP is one, too", [], async () => {
   await r.weir.waitFor(/^weir: not reloaded, nothing has changed: .*defineRouter/m);
   const { code } = await r.weir.stop();
   assertEquals(code, 0);
+});
+
+labTest("SIGHUP ends the router when it comes of the terminal that was closed", ["script"], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  const path = lab.write("gw.ts", config(SMALL + NAT));
+  const command = [Deno.execPath(), ...weirArgs(["run", path])].join(" ");
+  const terminal = lab.spawn(HERE, "script", ["-qfc", command, "/dev/null"]);
+  await terminal.waitFor(/weir: ready/, 15_000);
+  const [weir] = Deno.readTextFileSync(`/proc/${terminal.pid}/task/${terminal.pid}/children`).trim().split(
+    " ",
+  );
+  Deno.kill(Number(weir), "SIGHUP");
+  await terminal.waitFor(/weir: reloaded/);
+  terminal.signal("SIGKILL");
+  await terminal.ended;
+  for (let i = 0; (await lab.ok("lan", "ip", "-br", "link")).includes("lan"); i++) {
+    assertLess(i, 100, "it runs on");
+    await new Promise((done) => setTimeout(done, 50));
+  }
 });
 
 labTest(
