@@ -2,6 +2,8 @@
 
 import type { Explainer, Explanation } from "../explain/mod.ts";
 import type { ValidConfig } from "../config/valid.ts";
+import { arrange, helperKey, type Order } from "../config/order.ts";
+import { namesIn } from "../control/reload.ts";
 import type { StateView } from "../control/state_file.ts";
 import { BatchClock } from "../dataplane/clock.ts";
 import { Memory } from "../memory.ts";
@@ -9,7 +11,6 @@ import type { VirtualState } from "../replay/virtual.ts";
 import { geometryOf } from "../router.ts";
 import { PcapngError, readPcapng } from "../replay/pcapng.ts";
 import { type Command, Refused, Usage } from "./command.ts";
-import { isOf } from "./run.ts";
 import { openRunning } from "./running.ts";
 import { load, validated } from "./load.ts";
 import { print, screen } from "./output.ts";
@@ -52,10 +53,12 @@ Example:
   dropped: policy-drop, by filter FORWARD policy`,
   async run(args) {
     const asked = read(args);
-    const valid = validated(asked.config, (await load(asked.config)).config);
+    const config = validated(asked.config, (await load(asked.config)).config);
     // Loaded when it is asked for: `run` starts without it.
     const explain = await import("../explain/mod.ts");
-    const state = asked.state === null ? undefined : stateOf(asked.state, valid);
+    const { valid, state } = asked.state === null
+      ? { valid: config, state: undefined }
+      : stateOf(asked.state, config);
     const explainer = new explain.Explainer(valid, { seed: asked.seed, state });
     const packet = (text: string) => {
       try {
@@ -161,18 +164,30 @@ function packetsOf(
   return [{ interface: given.interface!, ...read(given.packet), wait: 0 }];
 }
 
-/** A copy of the state of a running router, by its name or by the path of its state file. */
-function stateOf(name: string, valid: ValidConfig): VirtualState {
+/**
+ * A copy of the state of a running router, by its name or by the path of its state file, and the configuration with the
+ * numbers that its flows speak of: a reload keeps them.
+ */
+function stateOf(name: string, config: ValidConfig): { valid: ValidConfig; state: VirtualState } {
   const clock = new BatchClock();
   const buffer = name.includes("/")
     ? attempt(() => Deno.readFileSync(name).buffer, name)
     : copied(openRunning(name).view);
-  const memory = attempt(() => Memory.open(buffer), name), { geometry } = memory, wanted = geometryOf(valid);
+  const memory = attempt(() => Memory.open(buffer), name), { geometry } = memory;
+  const order = namesIn(memory), valid = arrange(config, order), wanted = geometryOf(valid);
   const sizes = ["interfaces", "rules", "flows", "expects"] as const;
-  if (!isOf(memory, valid) || sizes.some((size) => geometry[size] !== wanted[size])) {
+  if (!areOf(order, config) || sizes.some((size) => geometry[size] !== wanted[size])) {
     throw new Refused(`${name} is the state of a router with another configuration`);
   }
-  return { buffer, clock };
+  return { valid, state: { buffer, clock } };
+}
+
+/** True if these are the names of this configuration's interfaces and helpers, in whatever order. */
+function areOf({ interfaces, helpers }: Order, config: ValidConfig): boolean {
+  const same = (a: readonly string[], b: readonly string[]) =>
+    a.filter((name) => name !== "").sort().join("\n") === b.toSorted().join("\n");
+  return same(interfaces, config.interfaces.map(({ name }) => name)) &&
+    same(helpers, config.helpers.map(helperKey));
 }
 
 function copied(view: StateView): ArrayBuffer {

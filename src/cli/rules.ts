@@ -89,7 +89,7 @@ export function ofRunning(name?: string, directory = stateDirectory()): Counted 
   try {
     const { memory } = view, file = readRules(statePath(found, directory));
     if (file === null) throw new Refused(`router ${found} has left no rules beside its state file`);
-    if (file.slots !== memory.geometry.rules) {
+    if (file.generation !== memory.generation.at || file.slots !== memory.geometry.rules) {
       throw new Refused(`the rules of router ${found} are being replaced; ask once more`);
     }
     return { name: found, tables: file.tables, counters: memory.rules.slice() };

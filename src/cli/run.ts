@@ -4,7 +4,6 @@ import { parseArgs } from "@std/cli/parse-args";
 import { summarize } from "../config/summary.ts";
 import { planDevices } from "../control/plan.ts";
 import { supervise } from "../control/supervisor.ts";
-import { listRules } from "../config/rule_listing.ts";
 import { isWorkers, WORKERS_MAX } from "../config/validate.ts";
 import { geometryOf } from "../router.ts";
 import { type Command, onlyArgument, unknownOption, Usage } from "./command.ts";
@@ -54,7 +53,6 @@ Example:
       config: url.href,
       plan: planDevices(valid),
       geometry: geometryOf(valid),
-      rules: () => ({ slots: valid.counters, tables: listRules(valid.rules) }),
       workers: asked ?? valid.workers,
       workersAsked: asked !== undefined,
       summary: () => summarize(valid),

@@ -14,6 +14,7 @@ import { TABLE_NAMES } from "../tables/extension.ts";
 import { saveRule } from "./iptables_save.ts";
 import { helperKey } from "./order.ts";
 import type { Problem } from "./problems.ts";
+import { type ListedTable, listRules } from "./rule_listing.ts";
 import type { ValidConfig, ValidHost, ValidInterface } from "./valid.ts";
 
 /** A chain. */
@@ -41,8 +42,9 @@ export interface Summary {
   readonly chains: readonly ChainSummary[];
   /** Differs when fragments that wait take another kind of room. */
   readonly fragments: string;
-  /** Counter slots. */
+  /** Counter slots, and what they mean to people. */
   readonly counters: number;
+  readonly tables: readonly ListedTable[];
   readonly warnings: readonly Problem[];
 }
 
@@ -76,6 +78,7 @@ export function summarize(config: ValidConfig): Summary {
     sets: [...config.sets.values()].map((set) => ({ name: set.name, text: textOfSet(set) })),
     sysctl: Object.fromEntries(Object.keys(SYSCTLS).map((name) => [name, sysctl.get(name)])),
     chains: chainsOf(config),
+    tables: listRules(config.rules),
     fragments: `${sysctl.get("net.ipv4.ipfrag_high_thresh")} ${sysctl.get(high6)}`,
   };
 }

@@ -15,7 +15,7 @@
  *
  * Limits: one at a time. A module has some seconds to load, and then as many to build.
  */
-import { arrangeInterfaces, follow, type Order } from "../config/order.ts";
+import { arrangeInterfaces, follow, helperKey, type Order } from "../config/order.ts";
 import type { Summary } from "../config/summary.ts";
 import type { GoneParts, TakenOver } from "../dataplane/messages.ts";
 import { Handover } from "../dataplane/handover.ts";
@@ -26,6 +26,7 @@ import { type Changes, changesBetween, describeChanges, impossible } from "./cha
 import type { DeviceChange, Devices } from "./devices.ts";
 import { DataPlane } from "./plane.ts";
 import { planDevices } from "./plan.ts";
+import { writeRules } from "./rules_file.ts";
 import { CommandError } from "./socket.ts";
 import type { State } from "./state_file.ts";
 import type { Status } from "./status.ts";
@@ -91,8 +92,6 @@ const PAUSE_TIME = 5000;
 export class Reloader {
   readonly #running: Running;
   readonly #loadTime: number;
-  /** The data plane that is being made. */
-  #next: DataPlane | null = null;
   #under: Promise<unknown> | null = null;
   #ended = false;
   /** The latest one that was tried: each has a number of its own. */
@@ -135,7 +134,7 @@ export class Reloader {
   ): Promise<Reloaded> {
     const began = performance.now(), running = this.#running, { state, status, module, workers } = running;
     const path = pathOf(config);
-    const next = this.#next = new DataPlane(module, status, workers, ++this.#generation);
+    const next = new DataPlane(module, status, workers, ++this.#generation);
     let devices: DeviceChange | null = null, room: Share | null = null;
     try {
       const summary = agreed(
@@ -194,6 +193,11 @@ export class Reloader {
         running.lost = running.lost.difference(lost);
         Object.assign(running, { loaded: config, memory, plane: next, fragments, summary, order });
         if (room !== null) room = old; // to be closed
+        try {
+          leaveRules(state, memory, summary);
+        } catch (error) {
+          warnings.push(`weir rules cannot say what has been counted: ${(error as Error).message}`);
+        }
         return gap;
       });
       const changed = devices;
@@ -205,8 +209,6 @@ export class Reloader {
       await devices?.undo();
       if (await next.stop(() => {})) room?.close();
       throw error;
-    } finally {
-      this.#next = null;
     }
   }
 
@@ -281,6 +283,20 @@ export function namesOf(summary: Pick<Summary, "interfaces" | "helpers">): Order
     interfaces: summary.interfaces.map(({ name }) => name),
     helpers: summary.helpers.map(({ key }) => key),
   };
+}
+
+/** The numbers that flows in a state speak of. */
+export function namesIn(memory: Memory): Order {
+  const { interfaces } = memory.geometry;
+  return {
+    interfaces: Array.from({ length: interfaces }, (_, i) => memory.interfaceName(i + 1)),
+    helpers: memory.roster.entries.map(helperKey),
+  };
+}
+
+/** Says beside the state what the rule counters of a generation mean. */
+export function leaveRules(state: State, { generation }: Memory, { counters, tables }: Summary): void {
+  writeRules(state.path, { generation: generation.at, slots: counters, tables });
 }
 
 /** Another generation of the state, with the names of its interfaces. */

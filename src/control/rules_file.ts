@@ -7,11 +7,13 @@
 import type { ListedTable } from "../config/rule_listing.ts";
 
 /** Grows with every change of the form. */
-const VERSION = 1;
+const VERSION = 2;
 
 /** The file. */
 export interface RulesFile {
-  /** Counter slots of all rules: those of the state file, or this is about others. */
+  /** The generation of the state whose rules they are, by its place: that in force, or this is about others. */
+  readonly generation: number;
+  /** Its counter slots. */
   readonly slots: number;
   readonly tables: readonly ListedTable[];
 }

@@ -15,7 +15,7 @@
  * router when its terminal has gone.
  */
 import { SyscallError } from "deno_tun";
-import { follow, helperKey, type Order } from "../config/order.ts";
+import { follow, type Order } from "../config/order.ts";
 import type { Summary } from "../config/summary.ts";
 import { Share } from "../dataplane/shared_arena.ts";
 import type { Geometry, Memory } from "../memory.ts";
@@ -23,8 +23,17 @@ import { commandsOf } from "./commands.ts";
 import { type DevicePlan, Devices } from "./devices.ts";
 import { IpError } from "./ip.ts";
 import { DataPlane, PlaneError, stopAll } from "./plane.ts";
-import { layOut, namesOf, type Reloaded, Reloader, type ReloadOptions, type Running } from "./reload.ts";
-import { removeRules, writeRules } from "./rules_file.ts";
+import {
+  layOut,
+  leaveRules,
+  namesIn,
+  namesOf,
+  type Reloaded,
+  Reloader,
+  type ReloadOptions,
+  type Running,
+} from "./reload.ts";
+import { removeRules } from "./rules_file.ts";
 import { CommandError, ControlSocket, socketPath } from "./socket.ts";
 import { openState, type State, StateError } from "./state_file.ts";
 import { type Output, standardOutput, Status } from "./status.ts";
@@ -37,8 +46,6 @@ export interface Job {
   readonly config: string;
   readonly plan: DevicePlan;
   readonly geometry: Geometry;
-  /** What its rule counters mean, for other processes; asked when packets pass. */
-  readonly rules?: () => RulesFile;
   /** Says whether to go on with the flows of a process that was killed. Default: never. */
   readonly keep?: (memory: Memory) => boolean;
   /** Directory of the state file, when it is not the usual one. */
@@ -47,7 +54,7 @@ export interface Job {
   readonly workers?: number;
   /** That is what the command line says, whatever configurations say. */
   readonly workersAsked?: boolean;
-  /** What the configuration says; without it there is no other one. */
+  /** What the configuration says, asked when packets pass; without it there is no other one, and no file of rules. */
   readonly summary?: () => Summary;
   /** Milliseconds that another configuration has to load; some seconds by default. */
   readonly loadTime?: number;
@@ -78,7 +85,6 @@ export async function supervise(job: Job): Promise<number> {
     await router.start(stop);
     if (!stop.asked && router.failure === null) {
       socket = ControlSocket.open(socketPath(state.path), commandsOf(router));
-      router.writeRules();
       const places = job.plan.interfaces.map((i) => i.name);
       if (router.workers > 1) places.push(`${router.workers} workers`);
       if (job.plan.host) places.push(`host ${job.plan.host.device}`);
@@ -206,6 +212,7 @@ class Router {
       summary: said,
       order: order ?? namesOf(said),
     };
+    leaveRules(state, memory, said);
     this.#reloader = new Reloader(this.#running, this.#job.loadTime);
   }
 
@@ -265,6 +272,8 @@ class Router {
     if (!gone) return;
     this.#lasting.close();
     (this.#running?.fragments ?? this.#fragments).close();
+    // While the name is this process's.
+    if (this.#job.summary !== undefined) removeRules(this.#state.path);
     this.#state.close(true);
   }
 
@@ -304,15 +313,6 @@ class Router {
       if (plane === this.#now) this.#dead.resolve();
     });
   }
-}
-
-/** The numbers that flows in a state speak of. */
-function namesIn(memory: Memory): Order {
-  const { interfaces } = memory.geometry;
-  return {
-    interfaces: Array.from({ length: interfaces }, (_, i) => memory.interfaceName(i + 1)),
-    helpers: memory.roster.entries.map(helperKey),
-  };
 }
 
 /** Interfaces that a state knows, and the configuration does not; the loopback interface stands behind the last one. */

@@ -7,7 +7,7 @@ import { ofRunning, saved, zero } from "../../src/cli/rules.ts";
 import { listRules } from "../../src/config/rule_listing.ts";
 import { saveRules } from "../../src/config/iptables_save.ts";
 import { validate } from "../../src/config/validate.ts";
-import { readRules, removeRules, writeRules } from "../../src/control/rules_file.ts";
+import { readRules, removeRules, type RulesFile, writeRules } from "../../src/control/rules_file.ts";
 import { ftp, tftp } from "../../src/helpers/mod.ts";
 import { FIXTURES } from "../config/fixtures/legacy.ts";
 import { tcp } from "../kit/mod.ts";
@@ -139,7 +139,11 @@ function running(): { own: OwnRouter; save: () => string } {
     sysctl: { "net.netfilter.nf_conntrack_max": 100 },
   } as const;
   const own = new OwnRouter(config), valid = validate(config);
-  writeRules(own.state.path, { slots: valid.counters, tables: listRules(valid.rules) });
+  writeRules(own.state.path, {
+    generation: own.state.memory.generation.at,
+    slots: valid.counters,
+    tables: listRules(valid.rules),
+  });
   return {
     own,
     save: () => {
@@ -176,12 +180,15 @@ Deno.test("rules --zero begins anew, also for what the fast path keeps apart", a
 Deno.test("rules of a router that left none, or others, are refused", () => {
   const { own } = running();
   using _own = own;
-  const { slots, tables } = readRules(own.state.path)!, list = () => ofRunning("gateway", own.folder.path);
-  writeRules(own.state.path, { slots: slots + 1, tables });
-  assertEquals(
-    assertThrows(list, Refused).message,
-    "the rules of router gateway are being replaced; ask once more",
-  );
+  const { version: _, ...rules } = readRules(own.state.path)! as RulesFile & { version: number };
+  const list = () => ofRunning("gateway", own.folder.path);
+  for (const other of [{ slots: rules.slots + 1 }, { generation: rules.generation + 4096 }]) {
+    writeRules(own.state.path, { ...rules, ...other });
+    assertEquals(
+      assertThrows(list, Refused).message,
+      "the rules of router gateway are being replaced; ask once more",
+    );
+  }
   removeRules(own.state.path);
   removeRules(own.state.path);
   assertEquals(assertThrows(list, Refused).message, "router gateway has left no rules beside its state file");

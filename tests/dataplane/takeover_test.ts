@@ -9,7 +9,7 @@ import { saveRules } from "../../src/config/iptables_save.ts";
 import type { ValidConfig } from "../../src/config/valid.ts";
 import { namesOf } from "../../src/control/reload.ts";
 import { copyPieces, Share, SharedArena } from "../../src/dataplane/shared_arena.ts";
-import { CT_EXPIRES, CT_STATE, FLOW_CONFIRMED, FLOW_WORDS } from "../../src/conntrack/flow.ts";
+import { CT_EXPIRES, CT_HELPER, CT_STATE, FLOW_CONFIRMED, FLOW_WORDS } from "../../src/conntrack/flow.ts";
 import { ftp, tftp } from "../../src/helpers/mod.ts";
 import { geometryOf, type Gone, Router, type TakenOver } from "../../src/router.ts";
 import { Memory } from "../../src/memory.ts";
@@ -192,8 +192,8 @@ test("takeOver: timeouts hold from the next packet on; a flow keeps the policy t
   });
   using weir = new Changing(with_(30, 100, true));
   const left = () => {
-    const { words, high } = weir.router.conntrack.flows, all: number[] = [];
-    for (let ct = 0; ct < high; ct++) {
+    const { flows } = weir.router.conntrack, { words } = flows, all: number[] = [];
+    for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
       if (words[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
       all.push((words[ct * FLOW_WORDS + CT_EXPIRES] - weir.clock.now) / 1000);
     }
@@ -216,19 +216,19 @@ test("takeOver: helpers and interfaces that are gone let go of their flows; othe
   using weir = new Changing({ helpers: [tftp(), ftp()], tables: masquerade });
   assert(weir.send(LAN, syn()) && weir.send(LAN, ask()));
   const helperOf = (): (string | null)[] => {
-    const { conntrack } = weir.router, { words } = conntrack.flows;
-    return Array.from(
-      { length: conntrack.flows.high },
-      (_, ct) => conntrack.helpers[words[ct * FLOW_WORDS + 14] - 1]?.name ?? null,
-    );
+    const { flows, helpers } = weir.router.conntrack, { words } = flows, all: (string | null)[] = [];
+    for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) {
+      all.push(helpers[words[ct * FLOW_WORDS + CT_HELPER] - 1]?.name ?? null);
+    }
+    return all;
   };
-  assertEquals(helperOf(), ["ftp", null]);
+  assertEquals(helperOf(), [null, "ftp"], "TCP has the handles at the end");
   assertEquals(weir.change({ helpers: [ftp()], tables: masquerade }), {
     unhelped: 0,
     expectations: 0,
     ended: 0,
   });
-  assertEquals(helperOf(), ["ftp", null]);
+  assertEquals(helperOf(), [null, "ftp"], "TCP has the handles at the end");
   assertEquals(weir.change({ helpers: [tftp()], tables: masquerade })?.unhelped, 1);
   assertEquals(helperOf(), [null, null]);
   const other = { lan: { addresses: ["192.0.2.1/24"] }, out: { addresses: ["198.51.100.1/24"] } };
