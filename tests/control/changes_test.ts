@@ -11,7 +11,7 @@ const A = { source: "192.0.2.1", jump: "ACCEPT" } as const,
 
 const summaryOf = (more: Partial<RouterConfig>) => {
   const written = { ...BASE, ...more };
-  return summarize(validate(written), written);
+  return summarize(validate(written));
 };
 
 /** What two configurations differ in, and the lines that say so. */

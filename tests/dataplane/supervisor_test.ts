@@ -419,7 +419,7 @@ for (const workers of [1, 2]) {
       const [lan, wan] = ns.names, plan = planOf(lan, wan);
       const written: RouterConfig = { interfaces: { lan: {}, wan: {} }, workers };
       const summary = {
-        ...summarize(validate(written), written),
+        ...summarize(validate(written)),
         interfaces: plan.interfaces,
       };
       const given = `summary=${encodeURIComponent(JSON.stringify(summary))}`;

@@ -48,7 +48,7 @@ class Changing implements Disposable {
       ...more,
       sysctl: { "net.netfilter.nf_conntrack_max": 64, ...more.sysctl },
     };
-    const valid = validate(written), order = follow(namesOf(summarize(valid, written)), this.#order);
+    const valid = validate(written), order = follow(namesOf(summarize(valid)), this.#order);
     const config = arrange(valid, order),
       geometry = geometryOf(config),
       before = this.#own === null ? undefined : this.memory;
