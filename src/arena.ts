@@ -16,6 +16,10 @@ export interface Arena {
    * there goes on with what it has here.
    */
   named(name: string): Arena;
+  /** The same for what is large: it goes on only if somebody has set the word `changed`, else it begins anew. */
+  lazy(name: string): Arena;
+  /** What `lazy` has said, else absent. */
+  readonly changed?: Int32Array;
   /** Nobody has used it before: what is taken has to be initialized. */
   readonly fresh: boolean;
   /** `soon`: so many words in front are going to be used by packets, which must not wait until there is memory for them. */
@@ -36,6 +40,10 @@ export class HeapArena implements Arena {
   readonly fresh = true;
 
   named(): Arena {
+    return this;
+  }
+
+  lazy(): Arena {
     return this;
   }
 
@@ -66,6 +74,10 @@ export class MappedArena implements Arena {
   }
 
   named(): Arena {
+    return this;
+  }
+
+  lazy(): Arena {
     return this;
   }
 

@@ -60,6 +60,8 @@ export interface Piece {
   /** Where it stands in this process. */
   readonly address: number;
   readonly bytes: number;
+  /** Where the word stands that is 0 until it is changed; 0: it is always taken for changed. */
+  readonly changed: number;
 }
 
 /** One data plane's view of what they share. */
@@ -96,14 +98,28 @@ export class SharedArena implements Arena {
   }
 
   named(name: string): Arena {
+    return this.#named(name, 0);
+  }
+
+  lazy(name: string): Arena {
+    const changed = this.int32(1);
+    return { ...this.#named(name, this.#addressOf(changed)), changed };
+  }
+
+  /** Where a piece stands that was taken just now. */
+  #addressOf(piece: ArrayBufferView): number {
+    return this.#chunks[this.#next - 2] + piece.byteOffset;
+  }
+
+  #named(name: string, changed: number): Arena {
     const note = <T extends ArrayBufferView>(piece: T): T => {
-      const address = this.#chunks[this.#next - 2] + piece.byteOffset;
-      this.pieces.push({ name, address, bytes: piece.byteLength });
+      this.pieces.push({ name, address: this.#addressOf(piece), bytes: piece.byteLength, changed });
       return piece;
     };
     return {
       fresh: this.fresh,
-      named: (inner) => this.named(`${name} ${inner}`),
+      named: (inner) => this.#named(`${name} ${inner}`, changed),
+      lazy: (inner) => this.lazy(`${name} ${inner}`),
       int32: (length, soon) => note(this.int32(length, soon)),
       float64: (length) => note(this.float64(length)),
       uint8: (length) => note(this.uint8(length)),
@@ -138,6 +154,10 @@ export function copyPieces(before: readonly Piece[], now: readonly Piece[]): voi
   for (const [name, pieces] of Map.groupBy(now, (piece) => piece.name)) {
     const there = from.get(name) ?? [];
     if (there.length !== pieces.length || pieces.some(({ bytes }, i) => bytes !== there[i].bytes)) continue;
+    const { changed } = there[0];
+    if (changed !== 0 && new Int32Array(MappedFile.view(BigInt(changed), 4))[0] === 0) continue;
+    // And it is so for the next one.
+    if (pieces[0].changed !== 0) new Int32Array(MappedFile.view(BigInt(pieces[0].changed), 4))[0] = 1;
     pieces.forEach((piece, i) => bytesOf(piece).set(bytesOf(there[i])));
   }
 }

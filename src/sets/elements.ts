@@ -82,6 +82,8 @@ export class Elements {
   readonly #last: number;
   readonly #state: Int32Array;
   readonly #expiry: Expiry | null;
+  /** Not 0 once anything is not as the configuration has filled it. */
+  readonly #changed: Int32Array;
   /** Words of the end, of skbinfo, of the comment's number. */
   readonly #time: number;
   readonly #skbinfo: number;
@@ -96,6 +98,8 @@ export class Elements {
   ) {
     this.#size = size;
     this.extensions = extensions;
+    this.#changed = arena.changed ?? new Int32Array(1);
+    if (extensions.counters) this.#changed[0] = 1; // whoever counts does not say so
     this.comments = comments;
     this.capacity = Math.max(capacity, LEAST);
     let stride = KEY + size.words;
@@ -231,6 +235,7 @@ export class Elements {
   /** Puts in a key that is not there, without anything beside it; −1 when there is no room. */
   insert(key: Int32Array): number {
     const state = this.#state, stride = this.#stride, words = this.#words;
+    this.#changed[0] = 1;
     let e = state[FREE] - 1;
     if (e >= 0) state[FREE] = words[e * stride + NEXT];
     else if (state[HIGH] < this.capacity) e = state[HIGH]++;
@@ -255,6 +260,7 @@ export class Elements {
       while (words[before + NEXT] !== e + 1) before = (words[before + NEXT] - 1) * stride;
       words[before + NEXT] = words[at + NEXT];
     }
+    this.#changed[0] = 1;
     this.#expiry?.remove(e);
     words[at + FLAGS] = 0;
     words[at + NEXT] = this.#state[FREE];
@@ -264,6 +270,7 @@ export class Elements {
 
   /** Takes all out. */
   clear(): void {
+    this.#changed[0] = 1;
     this.#index.fill(0);
     this.#state.fill(0, COUNT, SEED);
     this.#expiry?.clear();
@@ -283,6 +290,7 @@ export class Elements {
   }
 
   setFlags(e: number, flags: number): void {
+    this.#changed[0] = 1;
     this.#words[e * this.#stride + FLAGS] = USED | flags;
   }
 
@@ -305,6 +313,7 @@ export class Elements {
   /** The element stays so many seconds from now on, 0 for ever. */
   setTimeout(e: number, seconds: number, now: number): void {
     const expiry = this.#expiry!;
+    this.#changed[0] = 1;
     if (seconds === 0) return expiry.remove(e);
     this.#words[e * this.#stride + this.#time] = (now + seconds * 1000) | 0;
     expiry.set(e);
@@ -333,6 +342,7 @@ export class Elements {
 
   setSkbinfo(e: number, mark: number, mask: number, prio: number, queue: number): void {
     const at = e * this.#stride + this.#skbinfo, words = this.#words;
+    this.#changed[0] = 1;
     words[at] = mark;
     words[at + 1] = mask;
     words[at + 2] = prio;
@@ -345,6 +355,7 @@ export class Elements {
   }
 
   setComment(e: number, text: string): void {
+    this.#changed[0] = 1;
     if (text !== "") this.comments.push(text);
     this.#words[e * this.#stride + this.#comment] = text === "" ? 0 : this.comments.length;
   }

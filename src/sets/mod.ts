@@ -108,7 +108,7 @@ export class Sets {
       if (made === undefined) {
         const spec = specs.get(name)!;
         // With the same text in another configuration it goes on with the members that it has.
-        const arena = binding.arena.named(`set ${name} ${textOfSet(spec)}`);
+        const arena = binding.arena.lazy(`set ${name} ${textOfSet(spec)}`);
         made = new NamedSet(spec, { ...binding, arena }, changes.has(name), make);
         this.#sets.set(name, made);
       }

@@ -23,6 +23,26 @@ test("SharedArena: what has a name goes on in another arena, wherever it stands 
   now.close();
 });
 
+test("SharedArena.lazy: what nobody has changed begins anew, and what was changed goes on for ever", () => {
+  const shares = [1, 2, 3].map(() => new Share());
+  const made = shares.map((share, n) => {
+    const all = new SharedArena(share, true);
+    const pieces = ["a", "b"].map((name) => {
+      const arena = all.lazy(name), piece = arena.int32(3);
+      piece.fill(n);
+      return { arena, piece };
+    });
+    return { all, pieces };
+  });
+  const [first, second, third] = made;
+  first.pieces[1].arena.changed![0] = 1;
+  copyPieces(first.all.pieces, second.all.pieces);
+  assertEquals(second.pieces.map(({ piece }) => piece[0]), [1, 0]);
+  copyPieces(second.all.pieces, third.all.pieces);
+  assertEquals(third.pieces.map(({ piece }) => piece[0]), [2, 0]);
+  for (const share of shares) share.close();
+});
+
 test("SharedArena.layout tells whether two ask for the same, and nobody finds what is not there", () => {
   const share = new Share(), first = new SharedArena(share, true);
   first.int32(3);

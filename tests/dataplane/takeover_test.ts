@@ -211,6 +211,39 @@ test("takeOver: timeouts hold from the next packet on; a flow keeps the policy t
   assertEquals(left(), [60, 60, 77], "a policy that has gone is nobody's any more");
 });
 
+test("takeOver: a set with the same text keeps its members, another one begins", () => {
+  const list = (entries: string[], more: string[] = []) => ({
+    sets: { seen: { type: "hash:ip", timeout: 60, comment: true, entries } as const },
+    iptables: [
+      "*filter",
+      ...more,
+      "-A FORWARD -p udp --dport 53 -j SET --add-set seen src",
+      "-A FORWARD -m set --match-set seen src -j ACCEPT",
+      "-A FORWARD -j DROP",
+      "COMMIT",
+      "",
+    ].join("\n"),
+  });
+  const passes = () => weir.send(LAN, udp({ src: C, dst: S, sport: 9, dport: 99, payload: 1 }));
+  using weir = new Changing(list(["192.0.2.9"]));
+  assertEquals(passes(), false);
+  weir.send(LAN, ask());
+  assertEquals(passes(), true);
+  const { elements } = weir.router.sets.get("seen").ipv4!;
+  elements.setComment(1, "of a command");
+  weir.change(list(["192.0.2.9"], ["-A FORWARD -s 203.0.113.9 -j DROP"]));
+  assertEquals(passes(), true, "what packets have added stays");
+  const now = weir.router.sets.get("seen").ipv4!.elements;
+  assertEquals([now.count, now.comment(1)], [2, ""]);
+  weir.clock.advance(59_000);
+  assertEquals(passes(), true);
+  weir.clock.advance(2_000);
+  assertEquals(passes(), false, "with the time that it had");
+  weir.send(LAN, ask());
+  weir.change(list(["192.0.2.8"]));
+  assertEquals([passes(), weir.router.sets.get("seen").count], [false, 1]);
+});
+
 test("takeOver: helpers and interfaces that are gone let go of their flows; others keep them by their numbers", () => {
   const masquerade = { ipv4: { nat: { POSTROUTING: [{ jump: "MASQUERADE" }] } } } as const;
   using weir = new Changing({ helpers: [tftp(), ftp()], tables: masquerade });
