@@ -94,9 +94,15 @@ export class DataPlane {
     for (const worker of this.#workers) worker.send({ kind: "load", config });
   }
 
-  /** Loads a configuration, which the user calls `path`, and says what each worker found in it. */
+  /**
+   * Loads a configuration, which the user calls `path`, and says what each worker found in it. One tries it first: of a
+   * worker whose module has to be broken off in the middle of a computation Deno does not give back all descriptors.
+   */
   async read(config: string, path: string): Promise<Summary[]> {
-    for (const worker of this.#workers) worker.send({ kind: "load", config, path });
+    const [first, ...others] = this.#workers;
+    first.send({ kind: "load", config, path });
+    await this.#either(first.loaded.promise);
+    for (const worker of others) worker.send({ kind: "load", config, path });
     return await this.#all((worker) => worker.loaded.promise);
   }
 

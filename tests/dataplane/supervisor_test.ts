@@ -1,5 +1,5 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { summarize } from "../../src/config/summary.ts";
+import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "@std/assert";
+import { summarize, type Summary } from "../../src/config/summary.ts";
 import type { RouterConfig } from "../../src/config/types.ts";
 import { validate } from "../../src/config/validate.ts";
 import type { DevicePlan } from "../../src/control/devices.ts";
@@ -362,6 +362,7 @@ async function spawn(
   directory: string,
   misbehave = "",
   workers = 1,
+  summary?: Summary,
 ): Promise<Deno.ChildProcess> {
   const source = `import { supervise } from ${
     JSON.stringify(import.meta.resolve("../../src/control/supervisor.ts"))
@@ -372,6 +373,7 @@ async function spawn(
   },
       plan: ${JSON.stringify(planOf(lan, wan))}, directory: ${JSON.stringify(directory)},
       worker: new URL(${JSON.stringify(import.meta.resolve("./forwarder.ts"))}),
+      ${summary === undefined ? "" : `summary: () => (${JSON.stringify(summary)}), loadTime: 2000,`}
     }));`;
   await Deno.writeTextFile(`${directory}/main.ts`, source);
   const config = new URL("../../deno.json", import.meta.url).pathname;
@@ -411,34 +413,38 @@ for (const [signal, misbehave, workers] of SIGNALS) {
   });
 }
 
+/** What a configuration of the forwarder's devices says, and how the forwarder is told. */
+function summaryOf(plan: DevicePlan, workers: number): Summary {
+  const written: RouterConfig = { interfaces: { lan: {}, wan: {} }, workers };
+  return { ...summarize(validate(written)), interfaces: plan.interfaces };
+}
+const givenBy = (summary: Summary) => `summary=${encodeURIComponent(JSON.stringify(summary))}`;
+
+/** Reloads that fail, and what is said of them. */
+const FAILURES: readonly (readonly [how: string, why: string])[] = [
+  ["load=refused", "gw.ts: 2 mistakes"],
+  ["broken", "the module is broken"],
+  ["load=hang", "it was not loaded within 2 s"],
+  ["build=throw", "it cannot be built"],
+  ["build=more", "less shared memory than is asked for"],
+  ["take=throw", "it cannot take over"],
+];
+
 for (const workers of [1, 2]) {
   deviceTest(
     `a reload that fails anywhere leaves ${workers} as they were, and the next one is done`,
     async () => {
       await using ns = await Namespaces.make(2);
       const [lan, wan] = ns.names, plan = planOf(lan, wan);
-      const written: RouterConfig = { interfaces: { lan: {}, wan: {} }, workers };
-      const summary = {
-        ...summarize(validate(written)),
-        interfaces: plan.interfaces,
-      };
-      const given = `summary=${encodeURIComponent(JSON.stringify(summary))}`;
+      const summary = summaryOf(plan, workers), given = givenBy(summary);
       await using weir = new Run(plan, given, { summary: () => summary, loadTime: 2000, workers });
       await weir.said("ready");
       const path = `${weir.directory}/test.sock`,
         ping = () => inNs(lan, "ping", "-c", "1", "-W", "2", "198.51.100.2");
       const reload = (how: string) =>
         ask(path, { command: "reload", config: `weir:forwarder?${how}&${given}` });
-      const failures: [how: string, why: string][] = [
-        ["load=refused", "gw.ts: 2 mistakes"],
-        ["broken", "the module is broken"],
-        ["load=hang", "it was not loaded within 2 s"],
-        ["build=throw", "it cannot be built"],
-        ["build=more", "less shared memory than is asked for"],
-        ["take=throw", "it cannot take over"],
-      ];
       const devices = await inNs(lan, "ip", "-o", "address");
-      for (const [how, why] of failures) {
+      for (const [how, why] of FAILURES) {
         const error = await assertRejects(() => reload(how), CommandError);
         assertStringIncludes(error.message, why);
         await ping();
@@ -456,6 +462,50 @@ for (const workers of [1, 2]) {
       await hanging;
     },
   );
+}
+
+for (const workers of [1, 2]) {
+  deviceTest(`reloads of ${workers} that fail leave no descriptors and no threads`, async () => {
+    await using ns = await Namespaces.make(2);
+    const [lan, wan] = ns.names, directory = await Deno.makeTempDir({ prefix: "weir-run-" });
+    const summary = summaryOf(planOf(lan, wan), workers), given = givenBy(summary);
+    // A process of its own: others leave theirs in this one.
+    const child = await spawn(lan, wan, directory, given, workers, summary);
+    try {
+      const open = () =>
+        ["fd", "task"].map((what) => [...Deno.readDirSync(`/proc/${child.pid}/${what}`)].length);
+      const fail = async ([how, why]: typeof FAILURES[number]) => {
+        const asked = ask(`${directory}/test.sock`, {
+          command: "reload",
+          config: `weir:forwarder?${how}&${given}`,
+        });
+        assertStringIncludes((await assertRejects(() => asked, CommandError)).message, why);
+      };
+      // A worker comes to its end some time after it has said so.
+      const settled = async (most: number[], what: string) => {
+        for (let i = 0; open().some((count, i) => count > most[i]); i++) {
+          assertLess(i, 50, `descriptors and threads: ${most} before, ${open()} after ${what}`);
+          await new Promise((done) => setTimeout(done, 100));
+        }
+      };
+      const [refused, broken, hanging, ...others] = FAILURES;
+      // What the first one needs stays for the next one.
+      for (const failure of [refused, broken, ...others]) await fail(failure);
+      await new Promise((done) => setTimeout(done, 1000));
+      const before = open();
+      for (const failure of [refused, broken, ...others]) {
+        for (let n = 0; n < 3; n++) await fail(failure);
+        await settled(before, failure[0]);
+      }
+      // Deno keeps some of a worker that is broken off while it computes: not for each worker, at least.
+      await fail(hanging);
+      await settled([before[0] + 9, before[1] + 1], hanging[0]);
+    } finally {
+      child.kill("SIGTERM");
+      await child.status;
+      await Deno.remove(directory, { recursive: true });
+    }
+  });
 }
 
 deviceTest("a process that is killed leaves its flows to the next one, and no devices", async () => {
