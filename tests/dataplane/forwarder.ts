@@ -54,17 +54,22 @@ class Forwarder implements Routing {
   }
 }
 
+/** Never comes back. It sleeps: no process can be rid of the thread, and other tests want the processor. */
+function hang(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+}
+
 serve((config) => {
   const options = new URL(config).searchParams;
   if (options.has("broken")) return Promise.reject(new Error("the module is broken"));
   if (options.get("load") === "refused") return Promise.reject(new LoadError("gw.ts: 2 mistakes"));
-  if (options.get("load") === "hang") { for (;;); }
+  if (options.get("load") === "hang") hang();
   return Promise.resolve({
     summary: () => JSON.parse(options.get("summary")!),
     build(parts) {
       parts.log(`recovered ${parts.recovered}`);
       if (options.get("build") === "throw") throw new Error("it cannot be built");
-      if (options.get("build") === "hang") { for (;;); }
+      if (options.get("build") === "hang") hang();
       if (options.get("build") === "more") parts.arena.int32(1);
       return new Forwarder(parts, options);
     },
