@@ -142,8 +142,11 @@ export class Judge {
       const a = read16(kernel, 4),
         b = read16(weir, 4),
         own = s === null || s.family !== 4 ? -1 : read16(sent, 4);
+      // Where no identification is needed, 0 is on purpose; otherwise it is one of 65,536.
+      const dontFragment = (kernel[6] & 0x40) !== 0;
       if (
-        a !== b && a !== own && b !== own && (a === 0) === (b === 0) && sumsRight(kernel) === sumsRight(weir)
+        a !== b && a !== own && b !== own && (!dontFragment || (a === 0) === (b === 0)) &&
+        sumsRight(kernel) === sumsRight(weir)
       ) {
         for (const x of [k, w]) x.fill(0, 4, 6), x.fill(0, 10, 12);
         this.#allow("router's id");
@@ -261,6 +264,10 @@ function plain(line: string, there: ReadonlyMap<string, number> | null): { text:
 
 /** A line without the port that NAT may have drawn for the reply's destination, and if `drawn` for its source. */
 function shapeOf(line: string, drawn: boolean): string {
+  // A TFTP server may answer from any port to the client's, which the expectation has as NAT has drawn it.
+  if (/^T proto=17 .* sport=0 dport=65535 .* helper=tftp$/.test(line)) {
+    return line.replace(/dport=(\d+)/, (_, port) => `dport=*${portClass(Number(port))}`);
+  }
   let n = 0;
   const shape = line.replace(
     /dport=(\d+)|\bid=(\d+)/g,

@@ -92,6 +92,15 @@ Deno.test("allowed random port: the same ports in quoted packets and in the list
   );
 });
 
+Deno.test("allowed random port: of a TFTP client in an expectation, where nothing else shows it", () => {
+  const line = (port: number, master = 2000) =>
+    `299 proto=17 src=${S} dst=${WAN} sport=0 dport=${port} mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535 master-src=${C} master-dst=${S} sport=${master} dport=69 class=0 helper=tftp`;
+  assertEquals(dumps({ expect: [line(40001)] }, { expect: [line(50001)] }), []);
+  assert(dumps({ expect: [line(40001)] }, { expect: [line(50)] }).length > 0);
+  assert(dumps({ expect: [line(40001)] }, { expect: [line(50001, 2001)] }).length > 0);
+  assert(dumps({ expect: [line(40001)] }, { expect: [] }).length > 0);
+});
+
 Deno.test("allowed router's id: of packets that nobody sent so", () => {
   const error = (id: number) => icmpError({ src: LAN, dst: C, type: 11, id, quoted: query() });
   agree("router's id", query(), [error(500)], [error(600)]);
