@@ -199,29 +199,22 @@ export class Elements {
 
   /** The element with a key, −1 when there is none. */
   find(key: Int32Array): number {
-    const words = this.#words, stride = this.#stride, size = this.#size.words;
-    for (let next = this.#index[this.#hash(key, 0)]; next !== 0;) {
-      const at = (next - 1) * stride, from = at + KEY;
-      let i = 0;
-      while (i < size && words[from + i] === key[i]) i++;
-      if (i === size) return next - 1;
-      next = words[at + NEXT];
-    }
-    return -1;
+    return this.#same(this.#index[this.#hash(key, 0)], key, this.#size.words);
   }
 
   /** The first of those whose hashed words are the key's, −1 when there is none. */
   first(key: Int32Array): number {
-    return this.#same(this.#index[this.#hash(key, 0)], key);
+    return this.#same(this.#index[this.#hash(key, 0)], key, this.#size.hashed);
   }
 
   /** The next of them. */
   next(e: number, key: Int32Array): number {
-    return this.#same(this.#words[e * this.#stride + NEXT], key);
+    return this.#same(this.#words[e * this.#stride + NEXT], key, this.#size.hashed);
   }
 
-  #same(next: number, key: Int32Array): number {
-    const words = this.#words, stride = this.#stride, size = this.#size.hashed;
+  /** The first from link `next` on whose first `size` words are the key's. */
+  #same(next: number, key: Int32Array, size: number): number {
+    const words = this.#words, stride = this.#stride;
     while (next !== 0) {
       const at = (next - 1) * stride, from = at + KEY;
       let i = 0;
