@@ -122,8 +122,6 @@ export interface RouterOptions {
   readonly batches?: boolean;
   /** Sets are changed by commands: there is room in them. */
   readonly changeable?: boolean;
-  /** The receive slot, one of its own by default. */
-  readonly packet?: Packet;
   /** A line for people. */
   readonly log: (line: string) => void;
 }
@@ -220,7 +218,7 @@ export class Router {
     this.#random = random;
     this.#emit = o.emit;
     this.#emitHost = o.emitHost;
-    this.packet = o.packet ?? new Packet();
+    this.packet = new Packet();
 
     this.interfaces = new Interfaces([...config.interfaces, LOOPBACK]);
     this.#loopback = this.interfaces.byName(LOOPBACK.name);
