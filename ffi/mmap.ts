@@ -164,19 +164,3 @@ export function unmapMemory(address: bigint, length: number): void {
   const result = libc().munmap(Deno.UnsafePointer.create(address), BigInt(length));
   check(result, errnoView()[0], "munmap", `cannot unmap ${length} bytes of memory`);
 }
-
-/** Bytes of a huge page of x86-64, and of arm64 with small pages of 4 KiB; with other sizes nothing is gained or lost. */
-const HUGE = 2 * 1024 * 1024;
-
-/**
- * Asks for huge pages under `length` bytes of a buffer that does not move (a WebAssembly memory, say): the offset of the
- * first byte, which is the beginning of a huge page. 0 when there is no room for them; a kernel that gives none to
- * who asks (/sys/kernel/mm/transparent_hugepage/enabled) leaves small ones. Nothing of it must have been touched before.
- */
-export function hugePages(buffer: ArrayBuffer, length: number): number {
-  const at = Deno.UnsafePointer.of(new Uint8Array(buffer)), address = Deno.UnsafePointer.value(at);
-  const offset = Number(-address & BigInt(HUGE - 1));
-  if (at === null || offset + length > buffer.byteLength) return 0;
-  libc().madvise(Deno.UnsafePointer.offset(at, offset), BigInt(length), MADV_HUGEPAGE);
-  return offset;
-}

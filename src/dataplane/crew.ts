@@ -18,7 +18,6 @@
  * written to the queue that its number in the table gives, whichever data plane has them: both directions then come to
  * one, in order. Were each to write to its own, two that have a direction each would pass the flow to and fro.
  */
-import { hugePages } from "deno_tun";
 import {
   CONTROL_HEARTBEAT,
   HEARTBEAT_STRIDE,
@@ -58,7 +57,7 @@ export class Crew {
   readonly #ports: Ports;
   readonly #counters: DeviceCounters;
   readonly #shared: Sharing | null;
-  readonly #slots: Packet[] = fastPackets(SLOTS, hugePages);
+  readonly #slots: Packet[] = fastPackets(SLOTS);
   /** By which interface the packet of each slot leaves, −1 for none. */
   readonly #leaves = new Int32Array(SLOTS).fill(-1);
   /** The slot that the router works on, and the first that has not been written. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { hugePages, mapMemory, MappedFile, SyscallError, unmapMemory } from "deno_tun";
+import { mapMemory, MappedFile, SyscallError, unmapMemory } from "deno_tun";
 import { test } from "./netns.ts";
 
 /** A directory for one test. */
@@ -117,14 +117,4 @@ test("mapMemory is zero, is written, and takes no space until it is", () => {
   assertEquals(new Int32Array(MappedFile.view(address, length)).at(-1), 7);
   assert(resident() - before < 64 * 1024, `${resident() - before} KB`);
   unmapMemory(address, length);
-});
-
-test("hugePages gives the beginning of a huge page with room behind it, or 0", () => {
-  const huge = 2 << 20, memory = new WebAssembly.Memory({ initial: 64, maximum: 64 }).buffer as ArrayBuffer;
-  const offset = hugePages(memory, huge);
-  const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(new Uint8Array(memory, offset)));
-  assertEquals(address % BigInt(huge), 0n);
-  const bytes = new Uint8Array(memory, offset, huge).fill(7);
-  assert(bytes.every((byte) => byte === 7));
-  assertEquals(hugePages(memory, 2 * huge), 0);
 });
