@@ -67,7 +67,10 @@ export const BLOCK = 64;
  */
 export type BlockSum = (from: number, to: number) => number;
 
-/** From one record's buffer to the next: not a multiple of a page, so that their beginnings do not share cache lines. */
+/**
+ * From one record's buffer to the next: no multiple of a page, so that headers do not contend for one part of the
+ * cache.
+ */
 const STRIDE = BUFFER_SIZE + 2 * 64;
 
 /** Packet records whose long checksums are summed by SIMD, or plain ones where there is none; side by side. */
