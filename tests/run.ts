@@ -39,7 +39,7 @@ async function runTests(args: readonly string[]): Promise<Count> {
   let text = "";
   for await (const chunk of child.stdout) {
     Deno.stdout.writeSync(chunk);
-    text = (text + decoder.decode(chunk, { stream: true })).slice(-100_000);
+    text += decoder.decode(chunk, { stream: true });
   }
   const { success } = await child.status;
   // deno-lint-ignore no-control-regex
@@ -49,13 +49,28 @@ async function runTests(args: readonly string[]): Promise<Count> {
   ].at(-1);
   // Without a line it did not come to its end: a type error, a crash.
   if (!line) return { passed: 0, failed: 1, skipped: 0, files: [] };
-  const failed = Number(line[2]), summary = plain.slice(plain.lastIndexOf("\n FAILURES"));
+  const failed = Number(line[2]);
   return {
-    files: [...new Set(Array.from(summary.matchAll(/ => \.\/(tests\/\S+?_test\.ts):\d+/g), (m) => m[1]))],
+    files: failedFiles(plain),
     passed: Number(line[1]),
     failed: success ? failed : Math.max(1, failed), // an error outside any test counts as one
     skipped: Number(/(\d+) ignored/.exec(line[4])?.[1] ?? 0),
   };
+}
+
+/**
+ * The files that a report names above a test that failed. Its summary at the end tells where `Deno.test` was called,
+ * which for the tests in a lab is the file that they all share.
+ */
+function failedFiles(report: string): string[] {
+  const files = new Set<string>();
+  let file = "";
+  for (const line of report.split("\n")) {
+    const heading = /^running \d+ tests? from \.\/(\S+)$/.exec(line);
+    if (heading) file = heading[1];
+    else if (/ \.\.\. FAILED( \(\S+\))?$/.test(line) && file !== "") files.add(file);
+  }
+  return [...files];
 }
 
 /** All test files under `folder`. */

@@ -347,7 +347,7 @@ labTest("SIGHUP ends the router when it comes of the terminal that was closed", 
   await using lab = await Lab.private("lan", "wan");
   const path = lab.write("gw.ts", config(SMALL + NAT));
   const command = [Deno.execPath(), ...weirArgs(["run", path])].join(" ");
-  const terminal = lab.spawn(HERE, "script", ["-qfc", command, "/dev/null"]);
+  const terminal = lab.spawn(HERE, "script", ["-qefc", command, "/dev/null"]);
   await terminal.waitFor(/weir: ready/, 15_000);
   const [weir] = Deno.readTextFileSync(`/proc/${terminal.pid}/task/${terminal.pid}/children`).trim().split(
     " ",

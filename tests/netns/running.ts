@@ -19,6 +19,8 @@ export class Running {
   /** Called whenever something was said, and at the end. */
   readonly #listeners = new Set<() => void>();
   #over = false;
+  /** The way it ended. */
+  #how = "";
 
   constructor(name: string, child: Deno.ChildProcess) {
     this.name = name;
@@ -41,7 +43,9 @@ export class Running {
       const look = () => {
         const match = pattern.exec(this.text);
         if (match) done(() => resolve(match));
-        else if (this.#over) done(() => reject(this.#error(`ended before it said ${pattern}`)));
+        else if (this.#over) {
+          done(() => reject(this.#error(`ended (${this.#how}) before it said ${pattern}`)));
+        }
       };
       const timer = setTimeout(
         () => done(() => reject(this.#error(`did not say ${pattern} within ${ms} ms`))),
@@ -96,12 +100,13 @@ export class Running {
         for (const listener of [...this.#listeners]) listener();
       }
     };
-    const [{ code }] = await Promise.all([
+    const [{ code, signal }] = await Promise.all([
       this.#child.status,
       read(this.#child.stdout, "stdout"),
       read(this.#child.stderr, "stderr"),
     ]);
     this.#over = true;
+    this.#how = signal ?? `exit code ${code}`;
     for (const listener of [...this.#listeners]) listener();
     return { code, stdout: this.stdout, stderr: this.stderr };
   }
