@@ -346,7 +346,8 @@ labTest("one reload at a time; SIGHUP is one, too", [], async () => {
 labTest("SIGHUP ends the router when it comes of the terminal that was closed", ["script"], async () => {
   await using lab = await Lab.private("lan", "wan");
   const path = lab.write("gw.ts", config(SMALL + NAT));
-  const command = [Deno.execPath(), ...weirArgs(["run", path])].join(" ");
+  // Not every shell becomes the last program that it is given.
+  const command = ["exec", Deno.execPath(), ...weirArgs(["run", path])].join(" ");
   const terminal = lab.spawn(HERE, "script", ["-qefc", command, "/dev/null"]);
   await terminal.waitFor(/weir: ready/, 15_000);
   const [weir] = Deno.readTextFileSync(`/proc/${terminal.pid}/task/${terminal.pid}/children`).trim().split(
