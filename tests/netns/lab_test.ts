@@ -76,7 +76,11 @@ labTest("Lab.run kills what takes too long and says so", [], async () => {
 labTest("Running.waitFor tells what was said instead", [], async () => {
   await using lab = await Lab.private();
   const running = lab.spawn(HERE, "sh", ["-c", "echo something else"]);
-  const error = await assertRejects(() => running.waitFor(/ready/), Error, "ended before it said /ready/");
+  const error = await assertRejects(
+    () => running.waitFor(/ready/),
+    Error,
+    "ended (exit code 0) before it said /ready/",
+  );
   assertStringIncludes(error.message, "something else");
 });
 
