@@ -82,7 +82,12 @@ labTest(
         "ftp:use-feat off",
         "ftp:passive-mode off",
       ];
-      const script = [...settings.map((setting) => `set ${setting}`), `open ftp://${SERVER}`, "cat document"]
+      const script = [
+        "debug 5",
+        ...settings.map((setting) => `set ${setting}`),
+        `open ftp://${SERVER}`,
+        "cat document",
+      ]
         .join("; ");
       const { code, stdout, stderr } = await lab.run("client", "lftp", ["-c", script], { timeout: 90_000 });
       assertEquals(code, 0, stderr);
