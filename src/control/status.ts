@@ -22,9 +22,8 @@ export function standardOutput(): Output {
       try {
         let bytes = encoder.encode(text);
         while (bytes.length > 0) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
-      } catch (error) {
-        // Whoever read it has gone; that is no reason to stop routing.
-        if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+      } catch {
+        // Whoever read it has gone, or its disk is full; that is no reason to stop routing.
       }
     },
     columns() {
