@@ -27,7 +27,7 @@ export const ENFILE = 23,
   EROFS = 30,
   ENOSYS = 38,
   EBADFD = 77;
-export const EMSGSIZE = 90, EOPNOTSUPP = 95, ENETDOWN = 100, ENOBUFS = 105;
+export const EMSGSIZE = 90, EOPNOTSUPP = 95, ENETDOWN = 100, ENOBUFS = 105, EDQUOT = 122;
 
 const ERRORS: Readonly<Record<number, readonly [code: string, text: string]>> = {
   [EPERM]: ["EPERM", "not permitted"],
@@ -58,6 +58,7 @@ const ERRORS: Readonly<Record<number, readonly [code: string, text: string]>> = 
   [EOPNOTSUPP]: ["EOPNOTSUPP", "this kernel does not support it"],
   [ENETDOWN]: ["ENETDOWN", "the network is down"],
   [ENOBUFS]: ["ENOBUFS", "no buffer space"],
+  [EDQUOT]: ["EDQUOT", "the quota is used up"],
 };
 
 /** The name of an error number: `errnoName(16)` is `"EBUSY"`. */

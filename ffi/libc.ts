@@ -44,6 +44,8 @@ const SYMBOLS = {
   close: { parameters: ["i32"], result: "i32" },
   // int ftruncate(int fd, off_t length);
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  // int posix_fallocate(int fd, off_t offset, off_t len); its result is the error
+  posix_fallocate: { parameters: ["i32", "i64", "i64"], result: "i32" },
   // off_t lseek(int fd, off_t offset, int whence);
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   // int fchmod(int fd, mode_t mode);

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { check, EACCES, EAGAIN, ENOENT, ENOSPC, EPERM, errnoView, SyscallError } from "./errno.ts";
+import { check, EACCES, EAGAIN, EINTR, ENOENT, ENOSPC, EPERM, errnoView, SyscallError } from "./errno.ts";
 import { cString, libc } from "./libc.ts";
 
 const O_RDONLY = 0, O_RDWR = 2, O_CREAT = 0o100, O_CLOEXEC = 0o2000000, O_NOFOLLOW = 0o400000;
@@ -87,6 +87,16 @@ export class MappedFile {
     );
   }
 
+  /**
+   * Has the file system give memory, or disk, to bytes that may have none yet. Throws a `SyscallError` when it has none
+   * left, where touching those bytes in the mapping would end the process (SIGBUS).
+   */
+  reserve(from: number, length: number): void {
+    const error = reserveFile(this.#fd, from, length);
+    if (error === 0) return;
+    throw new SyscallError("fallocate", error, `cannot reserve ${length} bytes for ${this.path}`);
+  }
+
   /** Sets the permission bits, whatever umask and earlier owners made of them. */
   chmod(mode: number): void {
     check(libc().fchmod(this.#fd, mode), errnoView()[0], "fchmod", `cannot set the mode of ${this.path}`);
@@ -105,6 +115,11 @@ export class MappedFile {
     this.#at = at;
     this.#length = length;
     return Deno.UnsafePointerView.getArrayBuffer(at, length);
+  }
+
+  /** Its descriptor, to be sent to a worker. */
+  get fd(): number {
+    return this.#fd;
   }
 
   /** Where the mapping stands, to be sent to a worker; 0 while there is none. */
@@ -142,6 +157,17 @@ export class MappedFile {
     if (this.#fd < 0) return;
     libc().close(this.#fd);
     this.#fd = -1;
+  }
+}
+
+/**
+ * Reserves bytes of a file, by its descriptor: 0, or the error (ENOSPC, …). On a file system that cannot do it the C
+ * library writes to each block instead, so nobody else may write to these bytes meanwhile.
+ */
+export function reserveFile(fd: number, from: number, length: number): number {
+  for (;;) {
+    const error = libc().posix_fallocate(fd, BigInt(from), BigInt(length));
+    if (error !== EINTR) return error;
   }
 }
 

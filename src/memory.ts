@@ -27,9 +27,10 @@ import { FlowTable } from "./conntrack/table.ts";
 import { STATS } from "./conntrack/tracker.ts";
 import { Generation, type GenerationGeometry, INTERFACE_COUNTERS } from "./generation.ts";
 import { REASONS } from "./netfilter.ts";
+import { PIECE } from "./space.ts";
 
 /** Grows with every change of the layout, flow and expectation records included. */
-export const LAYOUT_VERSION = 7;
+export const LAYOUT_VERSION = 8;
 
 const PAGE = 4096;
 const LINE = 64;
@@ -217,6 +218,25 @@ export class Memory {
     checkCount("flows", geometry.flows, 1);
     checkCount("expects", geometry.expects, 1);
     return layoutOf(geometry, REASONS.length).bytes + Generation.bytes(geometry);
+  }
+
+  /**
+   * What of the memory is used from the start, and so has to be there: all but the places of flows to come. Pairs of
+   * offsets, in their order.
+   */
+  static beginnings(geometry: Geometry): [from: number, to: number][] {
+    const { flows, expects } = layoutOf(geometry, REASONS.length), end = Memory.bytes(geometry);
+    const parts = FlowTable.beginnings(geometry.flows).map(([from, to]) => [flows + from, flows + to]);
+    const wanted = [[0, flows], ...parts, [expects, end]].sort(([a], [b]) => a - b);
+    const merged: [number, number][] = [];
+    for (const [from, to] of wanted) {
+      // Whole pieces, for those that ask for more of one.
+      const first = Math.floor(from / PIECE) * PIECE, last = Math.min(Math.ceil(to / PIECE) * PIECE, end);
+      const before = merged.at(-1);
+      if (before !== undefined && before[1] >= first) before[1] = Math.max(before[1], last);
+      else merged.push([first, last]);
+    }
+    return merged;
   }
 
   /** Lays out memory that is all zero. */

@@ -152,6 +152,8 @@ export const REASONS = [
   "device-full",
   "device-down",
   "device-error",
+  // The state file's file system is full
+  "no-space",
 ] as const;
 /** A name in `REASONS`. */
 export type ReasonName = typeof REASONS[number];

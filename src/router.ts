@@ -80,12 +80,18 @@ import { TcpResets } from "./routing/tcp_reset.ts";
 import { type CompiledTables, compileRules } from "./tables/compile.ts";
 import { writeInitialCounters } from "./tables/entry.ts";
 import { Sets } from "./sets/mod.ts";
+import type { Space } from "./space.ts";
 import { REJECT_TCP_RESET, type Services } from "./tables/services.ts";
 import { changedSets } from "./targets/set.ts";
 import { secondsByPlace } from "./tables/timeouts.ts";
 
 /** Ends of packets whose flow found no room. */
-const NO_ROOM: readonly number[] = [Reason["table-full"], Reason["nat-no-port"], Reason["insert-failed"]];
+const NO_ROOM: readonly number[] = [
+  Reason["table-full"],
+  Reason["no-space"],
+  Reason["nat-no-port"],
+  Reason["insert-failed"],
+];
 /** The interface by which Weir's packets to itself leave and come in. No device stands behind it. */
 const LOOPBACK = { name: "lo", mtu: 65536, addresses: [] };
 
@@ -99,6 +105,8 @@ export interface RouterOptions {
   readonly random: Random;
   /** Laid out by `geometryOf(config)`. */
   readonly memory: Memory;
+  /** What of the memory can be used; all of it by default. */
+  readonly space?: Space;
   /** The memory holds flows of an earlier process: they go on. */
   readonly recovered?: boolean;
   /** What changes and is not in the memory; shared with the other data planes of this router, or the heap. */
@@ -238,7 +246,7 @@ export class Router {
     this.#segmentGrown = sysctl.get("weir.segment_grown") !== 0;
     const { geometry, buffer } = memory;
     const limited = new RateLimitedLog(clock, log, arena);
-    const flows = new FlowTable(buffer, memory.flowsOffset, geometry.flows, random, arena);
+    const flows = new FlowTable(buffer, memory.flowsOffset, geometry.flows, random, arena, o.space);
     const expects = new ExpectTable(buffer, memory.expectsOffset, geometry.expects, random, arena);
     this.conntrack = new Conntrack({
       flows,

@@ -6,13 +6,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { files, read, ROOT, withoutComments } from "./tree.ts";
 
-const VOCABULARY = ["netfilter", "clock", "sysctl", "log", "arena"];
+const VOCABULARY = ["netfilter", "clock", "sysctl", "log", "arena", "space"];
 
 /** What each part may import, beside itself. Whoever is not named here does not exist. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   netfilter: [],
   clock: [],
   arena: [],
+  space: [],
   sysctl: [],
   log: ["clock", "arena"],
   packet: VOCABULARY,

@@ -17,7 +17,8 @@
  * may change the reply tuple before anybody can look it up.
  *
  * Limits: nf_conntrack_max flows. When they are used up, a flow that is not ASSURED in the new one's neighbourhood
- * makes room; if there is none the packet is dropped (`table-full`) and the sweep thins out what is easily missed.
+ * makes room; if there is none the packet is dropped (`table-full`) and the sweep thins out what is easily missed. A flow
+ * does not begin (`no-space`) where there is no memory for it.
  *
  * Conntrack does not know NAT: NAT's words ride in the record, and a function registered by NAT runs when one dies.
  */
@@ -106,6 +107,7 @@ import {
 } from "./proto/tcp.ts";
 import { litePacket, packet as udpPacket, timeouts as udpTimeouts } from "./proto/udp.ts";
 import { seqAdjust } from "./seqadj.ts";
+import { NO_SPACE } from "./table.ts";
 import {
   REPEAT,
   STAT_CLASH_RESOLVE,
@@ -120,7 +122,7 @@ import {
 } from "./tracker.ts";
 import { copyTuple, invertTuple, newTuple, PORTS, PROTO, tupleEquals } from "./tuple.ts";
 
-/** No flow for this packet; no room for its flow. */
+/** No flow for this packet; no room for its flow. Beside them NO_SPACE: no memory for it. */
 const NO_FLOW = -1, NO_ROOM = -2;
 /** Slots of the index that early drop looks at: eight of Linux's buckets with two entries each, half full. */
 const EVICTION_RANGE = 32;
@@ -330,6 +332,7 @@ export class Conntrack extends HelperHost {
           this.stats[STAT_DROP]++;
           return p.drop(Reason["table-full"]);
         }
+        if (found === NO_SPACE) return this.noSpace(p);
         if (found === NO_FLOW) return this.#invalid();
       }
       const ct = found >> 1, w = this.flows.words, at = ct * FLOW_WORDS;
@@ -460,7 +463,7 @@ export class Conntrack extends HelperHost {
     return ACCEPT;
   }
 
-  /** A new flow for a packet: `ct << 1`, NO_FLOW or NO_ROOM (init_conntrack). */
+  /** A new flow for a packet: `ct << 1`, NO_FLOW, NO_ROOM or NO_SPACE (init_conntrack). */
   #create(p: Packet, hash: number, t: Int32Array, zoneReply: number, template: CtTemplate | null): number {
     const flows = this.flows, reply = this.#reply;
     if (!invertTuple(reply, 0, t, 0)) return NO_FLOW;
@@ -474,7 +477,7 @@ export class Conntrack extends HelperHost {
       flows.reclaim();
       ct = flows.alloc(further);
     }
-    if (ct < 0) return this.#full();
+    if (ct < 0) return ct === NO_SPACE ? ct : this.#full();
 
     this.#made = ct;
     this.#madeHash = hash;
@@ -647,6 +650,7 @@ export class Conntrack extends HelperHost {
         : this.#findDirection(hashReply, w, at + CT_REPLY, REPLY);
     }
     if (found >= 0) return this.#clash(p, ct, found >> 1);
+    if (!this.hasPlace(ct)) return this.noSpace(p);
     // The time runs from now on, not from when it was first set.
     w[at + CT_EXPIRES] = (w[at + CT_EXPIRES] + this.clock.now) | 0;
     w[at + CT_STATUS] |= IPS_CONFIRMED;

@@ -17,10 +17,11 @@
  * The pool is a part of the flow table's memory and survives the process with it. A direction's entries are a ring whose
  * first slot and length are one word, written last, so a half-made change is never believed.
  *
- * Limits: one block for 32 flows. Without a block, and beyond eight corrections, the oldest positions are forgotten,
+ * Limits: one block for 32 flows, if there is memory behind it. Without a block, and beyond eight corrections, the oldest positions are forgotten,
  * and what is sent again from before them gets the offset of the oldest that is left. (Linux has one position.)
  */
 import type { Arena } from "../arena.ts";
+import type { Space } from "../space.ts";
 import { CT_CORRECTIONS } from "./flow.ts";
 
 /** Positions that a block holds for each direction. */
@@ -50,6 +51,7 @@ export class Corrections {
   readonly #high: number;
   /** One word: the first free block. */
   readonly #free: Int32Array;
+  readonly #space: Space;
 
   static #blocksFor(flows: number): number {
     return Math.min(MOST_BLOCKS, Math.max(Math.min(flows, 64), flows >> 5));
@@ -67,7 +69,9 @@ export class Corrections {
     head: Int32Array,
     high: number,
     arena: Arena,
+    space: Space,
   ) {
+    this.#space = space;
     this.#blocks = Corrections.#blocksFor(flows);
     this.#words = new Int32Array(memory, byteOffset, this.#blocks * BLOCK_WORDS);
     this.#head = head;
@@ -87,7 +91,8 @@ export class Corrections {
     if (link !== 0) {
       this.#free[0] = w[(link - 1) * BLOCK_WORDS + NEXT_FREE];
     } else {
-      if (this.#head[this.#high] >= this.#blocks) return 0;
+      const high = this.#head[this.#high], at = w.byteOffset + high * BLOCK_WORDS * 4;
+      if (high >= this.#blocks || !this.#space.has(at, at + BLOCK_WORDS * 4)) return 0;
       link = ++this.#head[this.#high];
     }
     const block = (link - 1) * BLOCK_WORDS;

@@ -15,6 +15,9 @@
  * set stays in cache. A deleted flow is retired first: the packet in hand may still carry it, so its words stay
  * readable until `reclaim`, when no packet is in flight.
  *
+ * The memory may have holes (`Space`): a handle is given out when there is memory behind all that its flow is going to
+ * have, and what is written of further words without a place of their own is lost in a spare one.
+ *
  * The hash is HalfSipHash-1-3 under a key drawn when the table is made: who chooses addresses and ports cannot
  * choose places in the index.
  */
@@ -42,6 +45,7 @@ import {
   PROTO_WORDS,
   SIDE_WORDS,
 } from "./flow.ts";
+import { SOLID, type Space } from "../space.ts";
 import { HashIndex } from "./hash_index.ts";
 import { Wheel } from "./wheel.ts";
 import { DST, PORTS, PROTO, tupleEquals } from "./tuple.ts";
@@ -66,6 +70,10 @@ const KEY_0 = 0,
 const COUNTERS_WORDS = COUNTERS * 2;
 /** Words of a flow in all columns. */
 const ALL_WORDS = FLOW_WORDS + PROTO_WORDS + COUNTERS_WORDS + SIDE_WORDS;
+/** Flows at each end of the table that have their places from the start; see `beginnings`. */
+const FIRST_FLOWS = 256;
+/** What `alloc` says: all records are in use; there is no memory for another one. */
+export const NO_RECORD = -1, NO_SPACE = -3;
 /** Link of the free list in a FREE record: handle + 1, 0 ends it. */
 const CT_NEXT_FREE = CT_BYSOURCE_PREV;
 
@@ -94,6 +102,9 @@ export class FlowTable {
   readonly #k0: number;
   readonly #k1: number;
   readonly #shared: Int32Array;
+  readonly #space: Space;
+  /** Where `words` begin in the memory. */
+  readonly #base: number;
   /** What `touch` has read: without a use of it, nothing would be read. */
   readonly #touched = new Int32Array(1);
 
@@ -103,12 +114,28 @@ export class FlowTable {
   }
 
   static #recordBytes(capacity: number): number {
-    return HEAD_WORDS * 4 + capacity * ALL_WORDS * 4;
+    return (HEAD_WORDS + capacity * ALL_WORDS + SIDE_WORDS) * 4;
+  }
+
+  /**
+   * Parts of its memory that whoever gives it memory with holes makes sure of: what the first flows of any kind need, and
+   * the words that belong to no flow. Pairs of offsets.
+   */
+  static beginnings(capacity: number): [from: number, to: number][] {
+    let at = HEAD_WORDS * 4;
+    const end = FlowTable.#recordBytes(capacity),
+      parts: [number, number][] = [[0, at], [end - SIDE_WORDS * 4, end]];
+    for (const words of [FLOW_WORDS, PROTO_WORDS, COUNTERS_WORDS, SIDE_WORDS]) {
+      const next = at + capacity * words * 4, first = Math.min(capacity, FIRST_FLOWS) * words * 4;
+      parts.push([at, at + first], [next - first, next]);
+      at = next;
+    }
+    return parts;
   }
 
   /**
    * `byteOffset` is a multiple of 64, better of 256. Memory that held flows before is read by `rebuild`. Tables that
-   * share both memory and arena are one table, for one thread at a time.
+   * share both memory and arena are one table, for one thread at a time. `space` speaks of bytes of `memory`.
    */
   constructor(
     memory: ArrayBuffer,
@@ -116,17 +143,21 @@ export class FlowTable {
     capacity: number,
     random: Random,
     arena: Arena = new HeapArena(),
+    space: Space = SOLID,
   ) {
     this.capacity = capacity;
+    this.#space = space;
+    this.#base = byteOffset + HEAD_WORDS * 4;
     this.#head = new Int32Array(memory, byteOffset, HEAD_WORDS);
-    this.words = new Int32Array(memory, byteOffset + HEAD_WORDS * 4, capacity * ALL_WORDS);
-    this.floats = new Float64Array(memory, byteOffset + HEAD_WORDS * 4, capacity * ALL_WORDS / 2);
+    const words = capacity * ALL_WORDS + SIDE_WORDS;
+    this.words = new Int32Array(memory, this.#base, words);
+    this.floats = new Float64Array(memory, this.#base, words / 2);
     this.#proto = capacity * FLOW_WORDS;
     this.#counters = capacity * (FLOW_WORDS + PROTO_WORDS) / 2;
     this.#side = capacity * (FLOW_WORDS + PROTO_WORDS + COUNTERS_WORDS);
     const end = byteOffset + FlowTable.#recordBytes(capacity);
     const shared = this.#shared = arena.int32(SHARED_WORDS);
-    this.corrections = new Corrections(memory, end, capacity, this.#head, HEAD_CORRECTIONS, arena);
+    this.corrections = new Corrections(memory, end, capacity, this.#head, HEAD_CORRECTIONS, arena, space);
     this.wheel = new Wheel(this.words, FLOW_WORDS, CT_TIMER, capacity, arena);
     this.#index = new HashIndex(capacity * 2, arena);
     const k0 = random.next(), k1 = random.next();
@@ -162,14 +193,14 @@ export class FlowTable {
   }
 
   /**
-   * A zeroed UNCONFIRMED record with a fresh id, or -1 when memory is used up. `further`: so are the tracker's further
-   * words, which it is going to use.
+   * A zeroed UNCONFIRMED record with a fresh id, or NO_RECORD or NO_SPACE. `further`: so are the tracker's further words,
+   * which it is going to use.
    */
   alloc(further = false): number {
     const w = this.words, head = this.#head, shared = this.#shared, list = further ? FREE_BACK : FREE_FRONT;
     let ct = shared[list] - 1;
     if (ct >= 0) shared[list] = w[ct * FLOW_WORDS + CT_NEXT_FREE];
-    else if ((ct = this.#grow(further)) < 0) return -1;
+    else if ((ct = this.#grow(further)) < 0) return ct;
     const at = ct * FLOW_WORDS, timer = w[at + CT_TIMER], f = this.floats, from = at >> 1;
     // A call of `fill` costs more than what it writes.
     for (let i = 0; i < FLOW_WORDS / 2; i++) f[from + i] = 0;
@@ -185,15 +216,37 @@ export class FlowTable {
     return ct;
   }
 
-  /** A record where none is free at its own end: one that was never used, or else one of the other end's; or -1. */
+  /**
+   * A record where none is free at its own end: one that was never used, or else one of the other end's; or NO_RECORD or
+   * NO_SPACE.
+   */
   #grow(further: boolean): number {
-    const head = this.#head, shared = this.#shared;
-    if (head[HEAD_FRONT] + head[HEAD_BACK] < this.capacity) {
-      return further ? this.capacity - ++head[HEAD_BACK] : head[HEAD_FRONT]++;
+    const head = this.#head, shared = this.#shared, left = this.capacity - head[HEAD_FRONT] - head[HEAD_BACK];
+    if (left > 0) {
+      const ct = further ? this.capacity - 1 - head[HEAD_BACK] : head[HEAD_FRONT];
+      if (this.#hasSpace(ct, further)) {
+        head[further ? HEAD_BACK : HEAD_FRONT]++;
+        return ct;
+      }
     }
     const list = further ? FREE_FRONT : FREE_BACK, ct = shared[list] - 1;
-    if (ct >= 0) shared[list] = this.words[ct * FLOW_WORDS + CT_NEXT_FREE];
+    if (ct < 0) return left > 0 ? NO_SPACE : NO_RECORD;
+    if (!this.#hasSpace(ct, further)) return NO_SPACE;
+    shared[list] = this.words[ct * FLOW_WORDS + CT_NEXT_FREE];
     return ct;
+  }
+
+  /** There is memory for a flow in all columns that it begins with. */
+  #hasSpace(ct: number, further: boolean): boolean {
+    return this.#reserved(ct * FLOW_WORDS, FLOW_WORDS) &&
+      (!further || this.#reserved(this.proto(ct), PROTO_WORDS)) &&
+      (!this.accounting || this.#reserved(2 * this.counters(ct), COUNTERS_WORDS));
+  }
+
+  /** There is memory for so many words from a place in `words` on. */
+  #reserved(at: number, words: number): boolean {
+    const from = this.#base + at * 4;
+    return this.#space.has(from, from + words * 4);
   }
 
   /** Where in `words` the further words of a flow's tracker begin: of one that was made with them. */
@@ -206,9 +259,10 @@ export class FlowTable {
     return this.#counters + ct * COUNTERS;
   }
 
-  /** The packets and bytes of a new flow are counted. */
+  /** The packets and bytes of a new flow are counted, if there is memory for that. */
   startCounters(ct: number): void {
     const f = this.floats, at = this.counters(ct);
+    if (!this.#reserved(2 * at, COUNTERS_WORDS)) return;
     for (let i = 0; i < COUNTERS; i++) f[at + i] = 0;
     this.words[ct * FLOW_WORDS + CT_STATUS] |= IPS_COUNTED;
   }
@@ -219,14 +273,27 @@ export class FlowTable {
     return (w[ct * FLOW_WORDS + CT_STATUS] & IPS_SIDE) === 0 ? 0 : w[this.#side + ct * SIDE_WORDS + word];
   }
 
-  /** Where in `words` a flow's words aside begin: CT_SEQADJ and its like. Who asks has them. */
+  /**
+   * Where in `words` a flow's words aside begin: CT_SEQADJ and its like. Who asks has them, or without memory for them
+   * zeros that nobody keeps.
+   */
   side(ct: number): number {
-    const w = this.words, status = ct * FLOW_WORDS + CT_STATUS, side = this.#side + ct * SIDE_WORDS;
-    if ((w[status] & IPS_SIDE) === 0) {
-      w.fill(0, side, side + SIDE_WORDS);
-      w[status] |= IPS_SIDE;
-    }
+    const side = this.#side + ct * SIDE_WORDS;
+    return (this.words[ct * FLOW_WORDS + CT_STATUS] & IPS_SIDE) !== 0 ? side : this.#startSide(ct, side);
+  }
+
+  #startSide(ct: number, side: number): number {
+    const w = this.words;
+    if (this.#reserved(side, SIDE_WORDS)) w[ct * FLOW_WORDS + CT_STATUS] |= IPS_SIDE;
+    else side = this.#side + this.capacity * SIDE_WORDS;
+    w.fill(0, side, side + SIDE_WORDS);
     return side;
+  }
+
+  /** A flow has words aside, or can have them whenever it asks. */
+  canHaveSide(ct: number): boolean {
+    return (this.words[ct * FLOW_WORDS + CT_STATUS] & IPS_SIDE) !== 0 ||
+      this.#reserved(this.#side + ct * SIDE_WORDS, SIDE_WORDS);
   }
 
   /** Gives a record back at once: no packet carries it any more, and it is not in the index. */

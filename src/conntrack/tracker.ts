@@ -8,7 +8,7 @@
  */
 import { type Arena, HeapArena } from "../arena.ts";
 import type { Clock } from "../clock.ts";
-import { ctinfoDir } from "../netfilter.ts";
+import { ctinfoDir, Reason, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Sysctl } from "../sysctl.ts";
 import {
@@ -23,6 +23,7 @@ import {
 import {
   CT_EXPECTING,
   CT_EXPIRES,
+  CT_HELPER,
   CT_STATE,
   CT_STATUS,
   CT_TIMEOUT_POLICY,
@@ -32,6 +33,7 @@ import {
   IPS_CONFIRMED,
   IPS_COUNTED,
   IPS_DYING,
+  IPS_EXPECTED,
   IPS_FIXED_TIMEOUT,
 } from "./flow.ts";
 import type { FlowTable } from "./table.ts";
@@ -206,6 +208,20 @@ export class Tracker {
   protected discard(ct: number): void {
     this.#farewell(ct);
     this.flows.free(ct);
+  }
+
+  /** There is memory for what a new flow's helper, master and start leave beside its record as long as it lives. */
+  protected hasPlace(ct: number): boolean {
+    const w = this.flows.words, at = ct * FLOW_WORDS;
+    const wanted = this.timestamp || w[at + CT_HELPER] !== 0 || (w[at + CT_STATUS] & IPS_EXPECTED) !== 0;
+    return !wanted || this.flows.canHaveSide(ct);
+  }
+
+  /** A packet's flow cannot begin, as there is no memory for it. */
+  protected noSpace(p: Packet): Verdict {
+    this.stats[STAT_DROP]++;
+    this.log("nf_conntrack: no space for another flow in the state file, dropping packet");
+    return p.drop(Reason["no-space"]);
   }
 
   /** A function that runs before a flow's record is given back, confirmed or not (nf_nat_cleanup). */

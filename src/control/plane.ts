@@ -34,8 +34,9 @@ const COMMAND_TIME = 5000, COMMAND_LOOK = 2;
 /** What a data plane works on. */
 export interface Work {
   readonly queues: readonly (readonly PortSpec[])[];
-  /** The state's memory, in the generation that it is to have, and where that is mapped. */
+  /** The state's memory, in the generation that it is to have, its file, and where that is mapped. */
   readonly memory: Memory;
+  readonly file: number;
   readonly address: bigint;
   readonly length: number;
   /** Memory of all generations beside the state. */
@@ -181,7 +182,7 @@ export class DataPlane {
   }
 
   #message({ number, wake }: PlaneWorker, work: Work, waits: boolean): Start {
-    const { queues, memory, address, length, recovered, before, order, gone, fragmentsFresh } = work;
+    const { queues, memory, file, address, length, recovered, before, order, gone, fragmentsFresh } = work;
     return {
       kind: "start",
       queues,
@@ -192,6 +193,7 @@ export class DataPlane {
       lasting: work.lasting.address,
       fragments: work.fragments.address,
       fragmentsFresh,
+      file,
       address,
       length,
       at: memory.generation.at,

@@ -26,7 +26,7 @@ import { type Changes, changesBetween, describeChanges, impossible } from "./cha
 import type { DeviceChange, Devices } from "./devices.ts";
 import { DataPlane } from "./plane.ts";
 import { planDevices } from "./plan.ts";
-import { writeRules } from "./rules_file.ts";
+import { removeRules, writeRules } from "./rules_file.ts";
 import { CommandError } from "./socket.ts";
 import type { State } from "./state_file.ts";
 import type { Status } from "./status.ts";
@@ -56,6 +56,8 @@ export interface Running {
   fragments: Share;
   summary: Summary;
   order: Order;
+  /** The file of its rules stands beside the state; else that is tried again. */
+  rulesLeft: boolean;
 }
 
 /** How to reload. */
@@ -168,6 +170,7 @@ export class Reloader {
         next.build({
           queues: devices.queues,
           memory,
+          file: state.file,
           address: state.address,
           length: state.length,
           lasting: running.lasting,
@@ -193,11 +196,9 @@ export class Reloader {
         running.lost = running.lost.difference(lost);
         Object.assign(running, { loaded: config, memory, plane: next, fragments, summary, order });
         if (room !== null) room = old; // to be closed
-        try {
-          leaveRules(state, memory, summary);
-        } catch (error) {
-          warnings.push(`weir rules cannot say what has been counted: ${(error as Error).message}`);
-        }
+        const unsaid = leaveRules(state, memory, summary);
+        running.rulesLeft = unsaid === null;
+        if (unsaid !== null) warnings.push(unsaid);
         return gap;
       });
       const changed = devices;
@@ -294,9 +295,19 @@ export function namesIn(memory: Memory): Order {
   };
 }
 
-/** Says beside the state what the rule counters of a generation mean. */
-export function leaveRules(state: State, { generation }: Memory, { counters, tables }: Summary): void {
-  writeRules(state.path, { generation: generation.at, slots: counters, tables });
+/** Says beside the state what the rule counters of a generation mean. A line for people if that cannot be, else null. */
+export function leaveRules(
+  state: State,
+  { generation }: Memory,
+  { counters, tables }: Summary,
+): string | null {
+  try {
+    writeRules(state.path, { generation: generation.at, slots: counters, tables });
+    return null;
+  } catch (error) {
+    removeRules(state.path); // It is about others.
+    return `weir rules cannot say what has been counted: ${(error as Error).message}`;
+  }
 }
 
 /** Another generation of the state, with the names of its interfaces. */

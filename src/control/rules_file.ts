@@ -26,8 +26,13 @@ export function rulesPath(statePath: string): string {
 /** Writes it, for its owner to read. */
 export function writeRules(statePath: string, rules: RulesFile): void {
   const path = rulesPath(statePath), beside = `${path}.part`;
-  Deno.writeTextFileSync(beside, JSON.stringify({ version: VERSION, ...rules }), { mode: 0o600 });
-  Deno.renameSync(beside, path);
+  try {
+    Deno.writeTextFileSync(beside, JSON.stringify({ version: VERSION, ...rules }), { mode: 0o600 });
+    Deno.renameSync(beside, path);
+  } catch (error) {
+    removeIfThere(beside); // The file system is full, say; half of it is in nobody's way then.
+    throw error;
+  }
 }
 
 /** Reads it; null where there is none, or one of another Weir. */
@@ -45,8 +50,12 @@ export function readRules(statePath: string): RulesFile | null {
 
 /** Removes it, if it is there. */
 export function removeRules(statePath: string): void {
+  removeIfThere(rulesPath(statePath));
+}
+
+function removeIfThere(path: string): void {
   try {
-    Deno.removeSync(rulesPath(statePath));
+    Deno.removeSync(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }

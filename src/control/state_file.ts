@@ -12,10 +12,15 @@
  * flows, same boot) or thrown away. The file is removed at a clean end, and stays after kill -9. For another
  * configuration it grows; what is mapped is longer than the file, so that it is mapped once.
  *
+ * The file has holes where no flow has been yet. Touching one that the file system has no more space for ends the
+ * process (SIGBUS), so all that a router begins with, or a configuration, is reserved before it is touched, or refused;
+ * the places of further flows are reserved by the data plane (`dataplane/file_space.ts`). With the first configuration
+ * goes room for another one, so that a router can be reloaded, or killed and started again, when the file system is full.
+ *
  * Limits: a directory on a tmpfs is what makes it as fast as plain memory; on a disk the kernel writes it back. With
  * hundreds of thousands of flows a tmpfs mounted with `huge=within_size` spares a fifth of what finding one of them costs.
  */
-import { MappedFile } from "deno_tun";
+import { errno, MappedFile, SyscallError } from "deno_tun";
 import { Generation, type GenerationGeometry } from "../generation.ts";
 import { type Geometry, Memory, MemoryError, type Owner } from "../memory.ts";
 
@@ -37,7 +42,8 @@ export interface State {
   readonly memory: Memory;
   /** The flows of an earlier process are in it. */
   readonly recovered: boolean;
-  /** Where it is mapped, for the worker. */
+  /** Its descriptor, and where it is mapped, for the worker. */
+  readonly file: number;
   readonly address: bigint;
   readonly length: number;
   /** Lays out another generation of `memory`, which is the one in force, and gives it room in the file. */
@@ -45,6 +51,8 @@ export interface State {
   /** Gives it up; `remove` deletes the file first. No thread may touch the memory any more. */
   close(remove: boolean): void;
 }
+
+const { EDQUOT, ENOSPC } = errno;
 
 /** Bytes mapped behind what is used at first. They take no memory; generations are to find room there. */
 const RESERVE = 256 * 1024 * 1024;
@@ -83,6 +91,7 @@ export function openState(options: StateOptions): State {
       path,
       memory,
       recovered: kept !== null,
+      file: file.fd,
       address: file.address,
       length: file.length,
       extend(memory, geometry) {
@@ -90,7 +99,13 @@ export function openState(options: StateOptions): State {
         if (end > file.length) {
           throw new StateError("these are more rules than the state has room for while it runs");
         }
-        if (end > file.size) file.resize(end);
+        const size = file.size;
+        try {
+          reserve(file, [[at, end]], "another configuration");
+        } catch (error) {
+          if (file.size > size) file.resize(size);
+          throw error;
+        }
         return memory.successor(geometry, at);
       },
       close(remove) {
@@ -109,6 +124,8 @@ export function openState(options: StateOptions): State {
 
 /** A state file seen from outside. The memory must not be written to. */
 export interface StateView {
+  readonly path: string;
+  /** To be read where the router has written: to read a hole fills it. */
   readonly memory: Memory;
   close(): void;
 }
@@ -132,7 +149,7 @@ function view(name: string, directory?: string): StateView {
   };
   try {
     if (file.size === 0) throw new MemoryError(`${file.path} is empty`);
-    return { memory: Memory.open(file.map()), close };
+    return { path: file.path, memory: Memory.open(file.map()), close };
   } catch (error) {
     close();
     throw error;
@@ -164,9 +181,32 @@ function lockedFile(path: string, name: string): MappedFile {
 function create(file: MappedFile, geometry: Geometry, owner: Owner): Memory {
   // To nothing first: what is added then reads as zero and takes no memory until it is touched.
   file.resize(0);
-  const bytes = Memory.bytes(geometry);
-  file.resize(bytes);
+  const bytes = Memory.bytes(geometry), next = bytes + Generation.bytes(geometry);
+  try {
+    // The header before all else: who looks at a file that has a size finds memory behind it.
+    reserve(file, [...Memory.beginnings(geometry), [bytes, next]], "a router");
+  } catch (error) {
+    removeIfThere(file.path);
+    throw error;
+  }
   return Memory.create(file.map(bytes + RESERVE), geometry, owner);
+}
+
+/** Makes sure of parts of the file, or says in one line that there is no space for what begins with them. */
+function reserve(file: MappedFile, parts: readonly [from: number, to: number][], what: string): void {
+  try {
+    for (const [from, to] of parts) file.reserve(from, to - from);
+  } catch (error) {
+    if (!(error instanceof SyscallError) || ![ENOSPC, EDQUOT].includes(error.errno)) throw error;
+    const bytes = parts.reduce((sum, [from, to]) => sum + to - from, 0);
+    const directory = file.path.replace(/\/[^/]*$/, "");
+    throw new StateError(
+      `no space left in ${directory}: ${what} needs ${
+        (bytes / (1 << 20)).toFixed(1)
+      } MiB there to begin with; ` +
+        "make room, or make the file system larger",
+    );
+  }
 }
 
 /** The memory of a process that is gone, when it can be gone on with; null when not. */
@@ -190,6 +230,7 @@ function keep(
     file.unmap();
   }
   if (!fits) return null;
+  reserve(file, Memory.beginnings(geometry), "a router");
   const memory = Memory.open(file.map(bytes + RESERVE));
   memory.adopt(owner);
   return memory;

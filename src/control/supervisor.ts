@@ -128,6 +128,8 @@ class Router {
   /** Until deleted devices are made again. */
   #reopening: ReturnType<typeof setTimeout> | null = null;
   #stopping = false;
+  /** The data plane has been told to begin. */
+  #begun = false;
   /** What is done with the data plane now, done or not. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -175,12 +177,14 @@ class Router {
     }
     this.#devices = await Devices.open(given, this.workers);
     if (stop.asked) return;
-    const { address, length, recovered } = state, memory = this.#memory;
+    const { file, address, length, recovered } = state, memory = this.#memory;
     const { queues } = this.#devices, lasting = this.#lasting, fragments = this.#fragments;
     const gone = { interfaces: before === null ? [] : goneIn(before, order!), addresses: [] };
+    this.#begun = true;
     plane.start({
       queues,
       memory,
+      file,
       address,
       length,
       lasting,
@@ -193,7 +197,7 @@ class Router {
     });
     await Promise.race([plane.ready, plane.dead, stop.promise]);
     if (summary === undefined || stop.asked || plane.failure !== null) return;
-    const said = summary();
+    const said = summary(), unsaid = leaveRules(state, memory, said);
     this.#running = {
       state,
       devices: this.#devices,
@@ -211,14 +215,18 @@ class Router {
       fragments,
       summary: said,
       order: order ?? namesOf(said),
+      rulesLeft: unsaid === null,
     };
-    leaveRules(state, memory, said);
+    if (unsaid !== null) this.#status.log(`weir: warning: ${unsaid}`);
     this.#reloader = new Reloader(this.#running, this.#job.loadTime);
   }
 
-  /** Looks after the heartbeats. */
+  /** Looks after the heartbeats, and after a file that could not be written. */
   look(milliseconds: number): void {
     this.#now.look(this.memory, milliseconds);
+    const running = this.#running;
+    if (running === null || running.rulesLeft) return;
+    running.rulesLeft = leaveRules(running.state, running.memory, running.summary) === null;
   }
 
   /** Has the data plane carry out a command: the words of its answer. Throws a `CommandError`. */
@@ -274,7 +282,8 @@ class Router {
     (this.#running?.fragments ?? this.#fragments).close();
     // While the name is this process's.
     if (this.#job.summary !== undefined) removeRules(this.#state.path);
-    this.#state.close(true);
+    // Flows of an earlier process wait for a start that gets as far as to go on with them.
+    this.#state.close(this.#begun || !this.#state.recovered);
   }
 
   /** A device was deleted: it is made again, as soon as that can be. */
@@ -351,7 +360,11 @@ function reasonOf(thrown: unknown): string {
 }
 
 function standardError(line: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(line + "\n"));
+  try {
+    Deno.stderr.writeSync(new TextEncoder().encode(line + "\n"));
+  } catch {
+    // Nobody reads it, or its disk is full; what was made is still to be taken back.
+  }
 }
 
 /** The wish to stop, from a signal or from the caller; and SIGHUP. */

@@ -42,7 +42,8 @@ export interface Start {
   /** And where fragments wait: nobody has used it before, or the predecessor's. */
   readonly fragments: bigint;
   readonly fragmentsFresh: boolean;
-  /** Where the state file is mapped in this process. */
+  /** The state file's descriptor, and where it is mapped in this process. */
+  readonly file: number;
   readonly address: bigint;
   readonly length: number;
   /** Offset of its generation in the state, and of the one that it follows, if it follows one. */

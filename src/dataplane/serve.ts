@@ -13,8 +13,10 @@ import type { Order } from "../config/order.ts";
 import type { Summary } from "../config/summary.ts";
 import { COMMAND_STOP, CONTROL_COMMAND, Memory } from "../memory.ts";
 import type { Packet } from "../packet/packet.ts";
+import type { Space } from "../space.ts";
 import { BatchClock } from "./clock.ts";
 import { Crew } from "./crew.ts";
+import { FileSpace } from "./file_space.ts";
 import { LoadError } from "./loading.ts";
 import { Handover } from "./handover.ts";
 import { Lock } from "./lock.ts";
@@ -31,6 +33,8 @@ export interface Parts {
   readonly clock: BatchClock;
   readonly random: Random;
   readonly memory: Memory;
+  /** What of it can be used. */
+  readonly space: Space;
   /** The memory holds flows of an earlier process. */
   readonly recovered: boolean;
   /** The generation of the configuration before, of this process or of an earlier one. */
@@ -153,6 +157,7 @@ class Plane {
     const own = new SharedArena(share, first);
     const arena = new SharedArena(new Share(start.lasting), first && (recovered || before === undefined));
     const gathering = new SharedArena(new Share(start.fragments), first && start.fragmentsFresh);
+    const space = new FileSpace(start.file, memory.expectsOffset, clock, arena);
     const parts = {
       gathering,
       arena,
@@ -160,6 +165,7 @@ class Plane {
       clock,
       random: new SystemRandom(),
       memory,
+      space,
       before,
       recovered,
       order,

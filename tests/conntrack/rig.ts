@@ -27,6 +27,7 @@ import {
 import { type CtTemplate, Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
 import { tcpSeq } from "../../src/packet/tcp.ts";
+import type { Space } from "../../src/space.ts";
 import { Sysctl } from "../../src/sysctl.ts";
 import { load, seeded, tcp, unload, VirtualClock } from "../kit/mod.ts";
 
@@ -72,6 +73,8 @@ export interface RigOptions {
   /** Memory with another tracker's flows: they go on, unless `arena` is shared with it, too. */
   memory?: ArrayBuffer;
   arena?: Arena;
+  /** Where there is memory behind the flows; everywhere by default. */
+  space?: Space;
 }
 
 /** How one packet is treated. */
@@ -100,7 +103,7 @@ export class Rig {
     const capacity = o.capacity ?? 1024, expectCapacity = o.expectCapacity ?? 64, random = seeded(7);
     const flowBytes = FlowTable.bytes(capacity);
     const memory = o.memory ?? new ArrayBuffer(flowBytes + ExpectTable.bytes(expectCapacity));
-    const flows = new FlowTable(memory, 0, capacity, random, o.arena);
+    const flows = new FlowTable(memory, 0, capacity, random, o.arena, o.space);
     const expects = new ExpectTable(memory, flowBytes, expectCapacity, random, o.arena);
     const sysctl: Record<string, number> = { ...o.weir };
     for (const [name, value] of Object.entries(o.sysctl ?? {})) {

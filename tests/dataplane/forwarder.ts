@@ -70,7 +70,8 @@ serve((config) => {
       parts.log(`recovered ${parts.recovered}`);
       if (options.get("build") === "throw") throw new Error("it cannot be built");
       if (options.get("build") === "hang") hang();
-      if (options.get("build") === "more") parts.arena.int32(1);
+      if (options.get("build") === "other") parts.arena.int32(1);
+      if (options.get("build") === "more") parts.arena.int32(1 << 20);
       return new Forwarder(parts, options);
     },
   });

@@ -427,6 +427,7 @@ const FAILURES: readonly (readonly [how: string, why: string])[] = [
   ["load=hang", "it was not loaded within 2 s"],
   ["build=throw", "it cannot be built"],
   ["build=more", "less shared memory than is asked for"],
+  ["build=other", "Weir itself is another one than the one that runs"],
   ["take=throw", "it cannot take over"],
 ];
 
