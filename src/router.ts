@@ -23,7 +23,7 @@ import type { Clock, Random } from "./clock.ts";
 import { writeKey } from "./config/key.ts";
 import type { ValidConfig } from "./config/valid.ts";
 import { Conntrack } from "./conntrack/core.ts";
-import { ExpectTable, HELD_EXPECTS } from "./conntrack/expect.ts";
+import { ExpectTable } from "./conntrack/expect.ts";
 import { FlowTable } from "./conntrack/table.ts";
 import { FAST_DONE, FAST_NO, FAST_REFUSED, FastPath } from "./fastpath/fastpath.ts";
 import { forward } from "./hooks/forward.ts";
@@ -37,7 +37,6 @@ import {
   DELETE_FLOWS,
   DELETED_TOGETHER,
   FLUSH_FLOWS,
-  type Geometry,
   LOAD_HELPER,
   type Memory,
   UNLOAD_HELPER,
@@ -143,16 +142,6 @@ export interface RouterParts {
   readonly redirects: Redirects;
   readonly rejects: Reject;
   readonly local: LocalStack;
-}
-
-/** The room that a configuration needs in memory. */
-export function geometryOf(config: ValidConfig): Geometry {
-  return {
-    interfaces: config.interfaces.length,
-    rules: config.counters,
-    flows: config.sysctl.get("net.netfilter.nf_conntrack_max"),
-    expects: config.sysctl.get("net.netfilter.nf_conntrack_expect_max") + HELD_EXPECTS,
-  };
 }
 
 /** What a configuration does not have any more that its predecessor had, by interface. */

@@ -39,6 +39,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   generation: [...VOCABULARY, "conntrack"],
   memory: [...VOCABULARY, "conntrack", "generation"],
+  geometry: ["conntrack", "config", "memory"],
   hooks: [...VOCABULARY, "packet", "conntrack", "nat", "routing", "tables", "memory"],
   fastpath: [...VOCABULARY, "packet", "conntrack", "routing", "tables"],
   router: [
@@ -57,7 +58,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "hooks",
     "fastpath",
   ],
-  replay: [...VOCABULARY, "packet", "conntrack", "config", "memory", "router"],
+  replay: [...VOCABULARY, "packet", "conntrack", "config", "memory", "geometry", "router"],
   explain: [
     ...VOCABULARY,
     "packet",
@@ -91,6 +92,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "tables",
     "config",
     "memory",
+    "geometry",
     "router",
     "dataplane",
     "control",
@@ -113,6 +115,7 @@ const PURE = [
   "arena",
   "generation",
   "memory",
+  "geometry",
   "router",
   "packet",
   "routing",

@@ -8,7 +8,7 @@ import type { StateView } from "../control/state_file.ts";
 import { BatchClock } from "../dataplane/clock.ts";
 import { Memory } from "../memory.ts";
 import type { VirtualState } from "../replay/virtual.ts";
-import { geometryOf } from "../router.ts";
+import { geometryOf } from "../geometry.ts";
 import { PcapngError, readPcapng } from "../replay/pcapng.ts";
 import { type Command, Refused, Usage } from "./command.ts";
 import { openRunning } from "./running.ts";

@@ -5,50 +5,47 @@
  */
 
 import { nearest } from "../config/problems.ts";
-import { check } from "./check.ts";
 import { type Command, Refused, Usage } from "./command.ts";
-import { conntrack } from "./conntrack.ts";
-import { explain } from "./explain.ts";
 import { helpOf, overview } from "./help.ts";
-import { helpers } from "./helpers.ts";
-import { importCommand } from "./import.ts";
-import { metrics } from "./metrics.ts";
 import { complain, print } from "./output.ts";
-import { pinholes } from "./pinholes.ts";
-import { reload } from "./reload.ts";
-import { replay } from "./replay.ts";
-import { rules } from "./rules.ts";
-import { run } from "./run.ts";
-import { save } from "./save.ts";
-import { set } from "./set.ts";
 
-/** All subcommands, in the order in which a user meets them. */
-export const COMMANDS: readonly Command[] = [
-  check,
-  run,
-  reload,
-  conntrack,
-  helpers,
-  set,
-  pinholes,
-  metrics,
-  rules,
-  save,
-  importCommand,
-  explain,
-  replay,
-];
+/** All subcommands by their names, in the order in which a user meets them. One is loaded when it is asked for. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  check: async () => (await import("./check.ts")).check,
+  run: async () => (await import("./run.ts")).run,
+  reload: async () => (await import("./reload.ts")).reload,
+  conntrack: async () => (await import("./conntrack.ts")).conntrack,
+  helpers: async () => (await import("./helpers.ts")).helpers,
+  set: async () => (await import("./set.ts")).set,
+  pinholes: async () => (await import("./pinholes.ts")).pinholes,
+  metrics: async () => (await import("./metrics.ts")).metrics,
+  rules: async () => (await import("./rules.ts")).rules,
+  save: async () => (await import("./save.ts")).save,
+  import: async () => (await import("./import.ts")).importCommand,
+  explain: async () => (await import("./explain.ts")).explain,
+  replay: async () => (await import("./replay.ts")).replay,
+};
+
+/** All subcommands. */
+export function allCommands(): Promise<Command[]> {
+  return Promise.all(Object.values(COMMANDS).map((load) => load()));
+}
+
+/** The command of a name, null if there is none. */
+async function commandOf(name: string): Promise<Command | null> {
+  return Object.hasOwn(COMMANDS, name) ? await COMMANDS[name]() : null;
+}
 
 /** Runs the command line; resolves to the exit code: 0 done, 1 refused, 2 wrong usage. */
 export async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined) {
-    complain(overview(COMMANDS));
+    complain(overview(await allCommands()));
     return 2;
   }
   if (name === "help" || name === "--help" || name === "-h") return help(rest[0]);
-  const command = COMMANDS.find((c) => c.name === name);
-  if (command === undefined) return unknown(name);
+  const command = await commandOf(name);
+  if (command === null) return unknown(name);
   const end = rest.indexOf("--");
   if ((end < 0 ? rest : rest.slice(0, end)).some((arg) => arg === "--help" || arg === "-h")) {
     return help(name);
@@ -68,21 +65,21 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function help(name: string | undefined): number {
+async function help(name: string | undefined): Promise<number> {
   if (name === undefined || name.startsWith("-")) {
-    print(overview(COMMANDS));
+    print(overview(await allCommands()));
     return 0;
   }
-  const command = COMMANDS.find((c) => c.name === name);
-  if (command === undefined) return unknown(name);
+  const command = await commandOf(name);
+  if (command === null) return unknown(name);
   print(helpOf(command));
   return 0;
 }
 
-function unknown(name: string): number {
-  const meant = nearest(name, COMMANDS.map((c) => c.name));
+async function unknown(name: string): Promise<number> {
+  const meant = nearest(name, Object.keys(COMMANDS)), commands = await allCommands();
   complain(
-    `weir: there is no command ${name}${meant ? `; did you mean ${meant}?` : ""}\n\n${overview(COMMANDS)}`,
+    `weir: there is no command ${name}${meant ? `; did you mean ${meant}?` : ""}\n\n${overview(commands)}`,
   );
   return 2;
 }

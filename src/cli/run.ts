@@ -1,11 +1,7 @@
 /** `weir run CONFIG`: routes until it is stopped. */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { summarize } from "../config/summary.ts";
-import { planDevices } from "../control/plan.ts";
-import { supervise } from "../control/supervisor.ts";
 import { isWorkers, WORKERS_MAX } from "../config/validate.ts";
-import { geometryOf } from "../router.ts";
 import { type Command, onlyArgument, unknownOption, Usage } from "./command.ts";
 import { counted, listed, load, validated } from "./load.ts";
 import { complain } from "./output.ts";
@@ -43,21 +39,38 @@ Example:
     if (asked !== undefined && !isWorkers(asked)) {
       throw new Usage(`--workers ${options.workers}: a number of threads from 1 to ${WORKERS_MAX}`);
     }
-    const { config, url } = await load(path);
-    const valid = validated(path, config);
-    if (valid.warnings.length > 0) {
-      complain(listed(`weir: ${path}: ${counted(valid.warnings.length, "warning")}`, valid.warnings));
-    }
-    return await supervise({
-      name,
-      config: url.href,
-      plan: planDevices(valid),
-      geometry: geometryOf(valid),
-      workers: asked ?? valid.workers,
-      workersAsked: asked !== undefined,
-      summary: () => summarize(valid),
-      keep: () => true,
+    // A data plane loads what it is made of while this thread does, which is half of what a start takes.
+    const first = new Worker(import.meta.resolve("../dataplane/worker.ts"), {
+      type: "module",
+      name: "weir data plane 0",
     });
+    try {
+      const [{ supervise }, { planDevices }, { geometryOf }, { summarize }] = await Promise.all([
+        import("../control/supervisor.ts"),
+        import("../control/plan.ts"),
+        import("../geometry.ts"),
+        import("../config/summary.ts"),
+      ]);
+      const { config, url } = await load(path);
+      const valid = validated(path, config);
+      if (valid.warnings.length > 0) {
+        complain(listed(`weir: ${path}: ${counted(valid.warnings.length, "warning")}`, valid.warnings));
+      }
+      return await supervise({
+        name,
+        config: url.href,
+        plan: planDevices(valid),
+        geometry: geometryOf(valid),
+        workers: asked ?? valid.workers,
+        workersAsked: asked !== undefined,
+        summary: () => summarize(valid),
+        keep: () => true,
+        first,
+      });
+    } catch (error) {
+      first.terminate();
+      throw error;
+    }
   },
 };
 

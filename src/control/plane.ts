@@ -62,10 +62,17 @@ export class DataPlane {
   readonly #workers: readonly PlaneWorker[];
   readonly #share = new Share();
 
-  constructor(module: URL, status: Status, workers: number, readonly generation = 0) {
+  /** `first`: the first worker, when somebody has made it of that module already. */
+  constructor(module: URL, status: Status, workers: number, readonly generation = 0, first?: Worker) {
     this.#workers = Array.from(
       { length: workers },
-      (_, number) => new PlaneWorker(module, status, number, generation, (index) => this.onLost(index)),
+      (_, number) =>
+        new PlaneWorker(
+          number === 0 && first !== undefined ? first : newWorker(module, number, generation),
+          status,
+          number,
+          (index) => this.onLost(index),
+        ),
     );
     this.ready = Promise.all(this.#workers.map((worker) => worker.ready.promise)).then(() => {});
     this.dead = Promise.race(this.#workers.map((worker) => worker.dead.promise));
@@ -221,6 +228,11 @@ export class DataPlane {
 /** The data plane died; its reason. */
 export class PlaneError extends Error {}
 
+function newWorker(module: URL, number: number, generation: number): Worker {
+  const name = `weir data plane ${number}${generation === 0 ? "" : `, configuration ${generation + 1}`}`;
+  return new Worker(module, { type: "module", name });
+}
+
 /** A worker, as the control plane sees it. */
 class PlaneWorker {
   /** Why it died; null while it has not. */
@@ -253,15 +265,8 @@ class PlaneWorker {
   #beat = -1;
   #still = 0;
 
-  constructor(
-    module: URL,
-    status: Status,
-    readonly number: number,
-    generation: number,
-    lost: (index: number) => void,
-  ) {
-    const name = `weir data plane ${number}${generation === 0 ? "" : `, configuration ${generation + 1}`}`;
-    this.#worker = new Worker(module, { type: "module", name });
+  constructor(worker: Worker, status: Status, readonly number: number, lost: (index: number) => void) {
+    this.#worker = worker;
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       switch (data.kind) {
         case "log":

@@ -60,6 +60,8 @@ export interface Job {
   readonly loadTime?: number;
   /** The worker's module; Weir's own by default. */
   readonly worker?: URL;
+  /** The first worker, when it has been made already to save time. */
+  readonly first?: Worker;
   readonly output?: Output;
   /** Errors go here; standard error by default. */
   readonly error?: (line: string) => void;
@@ -141,7 +143,7 @@ class Router {
     this.workers = job.workers ?? 1;
     this.dead = this.#dead.promise;
     this.#memory = state.memory;
-    this.#plane = new DataPlane(this.#module, status, this.workers);
+    this.#plane = new DataPlane(this.#module, status, this.workers, 0, job.first);
   }
 
   /** In the generation that is in force. */

@@ -10,7 +10,8 @@ import { Memory } from "../memory.ts";
 import { REASONS } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { MAX_PACKET } from "../packet/packet.ts";
-import { geometryOf, Router } from "../router.ts";
+import { geometryOf } from "../geometry.ts";
+import { Router } from "../router.ts";
 
 /** How to make one. */
 export interface VirtualOptions {

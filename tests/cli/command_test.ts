@@ -1,8 +1,10 @@
 /** The `weir` command: help, wrong usage, exit codes. */
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { COMMANDS } from "../../src/cli/mod.ts";
+import { allCommands } from "../../src/cli/mod.ts";
 import { weir } from "./weir.ts";
+
+const COMMANDS = await allCommands();
 
 for (const args of [["help"], ["--help"], ["-h"]]) {
   Deno.test(`weir ${args.join(" ")} shows all commands and ends with 0`, async () => {

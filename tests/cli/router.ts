@@ -9,7 +9,8 @@ import { BatchClock } from "../../src/dataplane/clock.ts";
 import { SetCommands } from "../../src/dataplane/set_commands.ts";
 import { COMMAND_WORDS, CONTROL_EXPECTS, CONTROL_FLOWS } from "../../src/memory.ts";
 import { Packet } from "../../src/packet/packet.ts";
-import { geometryOf, Router } from "../../src/router.ts";
+import { geometryOf } from "../../src/geometry.ts";
+import { Router } from "../../src/router.ts";
 import { load, seeded, tcp } from "../kit/mod.ts";
 import { Folder } from "./weir.ts";
 

@@ -9,7 +9,8 @@ import { RuleTexts } from "../../src/conntrack/rule_texts.ts";
 import { ftp, talk, tftp } from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
 import { Packet } from "../../src/packet/packet.ts";
-import { geometryOf, Router } from "../../src/router.ts";
+import { geometryOf } from "../../src/geometry.ts";
+import { Router } from "../../src/router.ts";
 import { load, seeded, tcp, udp, VirtualClock } from "../kit/mod.ts";
 import { addressBytes, be, concat } from "../kit/packets.ts";
 

@@ -8,7 +8,8 @@ import { validate } from "../../src/config/validate.ts";
 import { Ports } from "../../src/dataplane/ports.ts";
 import { INTERFACE_COUNTERS, Memory, TX_DROPS, TX_PACKETS } from "../../src/memory.ts";
 import { Reason } from "../../src/netfilter.ts";
-import { geometryOf, Router } from "../../src/router.ts";
+import { geometryOf } from "../../src/geometry.ts";
+import { Router } from "../../src/router.ts";
 import { udp, VirtualClock } from "../kit/mod.ts";
 
 const AF_UNIX = 1, SOCK_SEQPACKET = 5, SOCK_NONBLOCK = 0o4000;

@@ -14,7 +14,8 @@ import { validate, type ValidConfig } from "../../src/config/validate.ts";
 import { listFlows } from "../../src/conntrack/format.ts";
 import { Memory } from "../../src/memory.ts";
 import type { Packet } from "../../src/packet/packet.ts";
-import { geometryOf, Router } from "../../src/router.ts";
+import { geometryOf } from "../../src/geometry.ts";
+import { Router } from "../../src/router.ts";
 import { show, VirtualClock } from "../kit/mod.ts";
 
 export const LAN = 1, WAN = 2, DMZ = 3;

@@ -9,7 +9,7 @@ import { validate, type ValidConfig } from "../../src/config/validate.ts";
 import { listExpects, listFlows } from "../../src/conntrack/format.ts";
 import { amanda, ftp, irc, tftp } from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
-import { geometryOf } from "../../src/router.ts";
+import { geometryOf } from "../../src/geometry.ts";
 import { Planes } from "../oracle/planes.ts";
 import { type Dump, type Scenario, SCENARIO_SYSCTLS } from "../oracle/scenario.ts";
 import { Guide } from "./guide.ts";

@@ -14,7 +14,7 @@ import { FlowTable } from "../../src/conntrack/table.ts";
 import * as helpers from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
 import type { Packet } from "../../src/packet/packet.ts";
-import { geometryOf } from "../../src/router.ts";
+import { geometryOf } from "../../src/geometry.ts";
 import type { TableName } from "../../src/tables/extension.ts";
 import { readFlow } from "./listing.ts";
 import { Planes } from "./planes.ts";

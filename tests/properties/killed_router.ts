@@ -13,7 +13,8 @@ import { validate } from "../../src/config/validate.ts";
 import { BatchClock } from "../../src/dataplane/clock.ts";
 import { ftp } from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
-import { geometryOf, Router } from "../../src/router.ts";
+import { geometryOf } from "../../src/geometry.ts";
+import { Router } from "../../src/router.ts";
 import { tcp } from "../kit/mod.ts";
 import { OWN, SERVER, TALKS } from "./conversations.ts";
 

@@ -14,7 +14,8 @@ import { validate } from "../../src/config/validate.ts";
 import { type Clock, Xoshiro } from "../../src/clock.ts";
 import { ftp } from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
-import { geometryOf, Router } from "../../src/router.ts";
+import { geometryOf } from "../../src/geometry.ts";
+import { Router } from "../../src/router.ts";
 import { fragments, icmpEcho, seeded, tcp, udp } from "../kit/mod.ts";
 
 const WARM = 300_000, SETTLE = 2_000_000;

@@ -11,7 +11,8 @@ import { defineRouter } from "../../src/config/define.ts";
 import { validate } from "../../src/config/validate.ts";
 import { ftp } from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
-import { geometryOf, Router } from "../../src/router.ts";
+import { geometryOf } from "../../src/geometry.ts";
+import { Router } from "../../src/router.ts";
 import { OWN, type Step, TALKS } from "./conversations.ts";
 
 const FLOWS = 1_000_000, MINUTES = 60, MAX = 32_768, EXPECTS = 256;
