@@ -47,6 +47,10 @@ export type { ConntrackHelper, HelperLimits, OnFailure } from "./src/conntrack/h
 export type { Packet } from "./src/packet/packet.ts";
 
 if (import.meta.main) {
-  // Not awaited: the configuration imports this module, and would wait for it to be done.
-  import("./src/cli/mod.ts").then(({ main }) => main(Deno.args)).then((code) => Deno.exit(code));
+  // Not awaited: the configuration imports this module, and would wait for it to be done. Not a literal: what one names
+  // is read wherever this module is, in data planes too.
+  const commands: Promise<typeof import("./src/cli/mod.ts")> = import(
+    import.meta.resolve("./src/cli/mod.ts")
+  );
+  commands.then(({ main }) => main(Deno.args)).then((code) => Deno.exit(code));
 }

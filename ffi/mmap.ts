@@ -13,7 +13,7 @@ import { cString, libc } from "./libc.ts";
 
 const O_RDONLY = 0, O_RDWR = 2, O_CREAT = 0o100, O_CLOEXEC = 0o2000000, O_NOFOLLOW = 0o400000;
 const PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20;
-const MAP_NORESERVE = 0x4000, MADV_HUGEPAGE = 14;
+const MAP_NORESERVE = 0x4000, MADV_HUGEPAGE = 14, MADV_POPULATE_WRITE = 23;
 const LOCK_EX = 2, LOCK_NB = 4;
 const SEEK_END = 2;
 const MAP_FAILED = 0xffffffffffffffffn;
@@ -183,6 +183,11 @@ export function mapMemory(length: number): bigint {
   if (address === MAP_FAILED) throw new SyscallError("mmap", errno, `cannot map ${length} bytes of memory`);
   libc().madvise(at, BigInt(length), MADV_HUGEPAGE); // else small pages
   return address;
+}
+
+/** Has the kernel give memory of `mapMemory` its pages now; where it cannot, whoever touches one first waits for it. */
+export function populateMemory(address: bigint, length: number): void {
+  libc().madvise(Deno.UnsafePointer.create(address), BigInt(length), MADV_POPULATE_WRITE);
 }
 
 /** Gives memory of `mapMemory` back. No thread may use its ArrayBuffers any more. */

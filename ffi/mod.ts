@@ -26,7 +26,7 @@ export {
   POLLOUT,
   PollSet,
 } from "./poll.ts";
-export { mapMemory, type MapOptions, MappedFile, reserveFile, unmapMemory } from "./mmap.ts";
+export { mapMemory, type MapOptions, MappedFile, populateMemory, reserveFile, unmapMemory } from "./mmap.ts";
 export { Futex } from "./futex.ts";
 export { inNetns, NETNS_DIRECTORY } from "./netns.ts";
 export { CLOCK_MONOTONIC, CLOCK_REALTIME, SystemClock } from "./clock.ts";

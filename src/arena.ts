@@ -22,7 +22,10 @@ export interface Arena {
   readonly changed?: Int32Array;
   /** Nobody has used it before: what is taken has to be initialized. */
   readonly fresh: boolean;
-  /** `soon`: so many words in front are going to be used by packets, which must not wait until there is memory for them. */
+  /**
+   * `soon`: so many words in front are going to be used by packets, which must not wait until there is memory for them;
+   * the more flows there are the more of them.
+   */
   int32(length: number, soon?: number): Int32Array<ArrayBuffer>;
   float64(length: number): Float64Array<ArrayBuffer>;
   uint8(length: number): Uint8Array<ArrayBuffer>;

@@ -18,7 +18,7 @@ import { SyscallError } from "deno_tun";
 import { follow, type Order } from "../config/order.ts";
 import type { Summary } from "../config/summary.ts";
 import { Share } from "../dataplane/shared_arena.ts";
-import type { Geometry, Memory } from "../memory.ts";
+import { CONTROL_FLOWS, type Geometry, type Memory } from "../memory.ts";
 import { commandsOf } from "./commands.ts";
 import { type DevicePlan, Devices } from "./devices.ts";
 import { IpError } from "./ip.ts";
@@ -71,6 +71,8 @@ export interface Job {
 
 /** Milliseconds between two looks at the heartbeats. */
 const WATCH = 1000;
+/** Flows from which on the memory for all of them is made ready: a quarter of those for which it is from the start. */
+const MANY_FLOWS = 1 << 14;
 /** Milliseconds until a device that was deleted is made again, and between two attempts in the end. */
 const FIRST_RETRY = 100, LAST_RETRY = 30_000;
 
@@ -120,6 +122,7 @@ class Router {
   readonly #status: Status;
   readonly #module: URL;
   readonly #lasting = new Share();
+  #populated = false;
   readonly #fragments = new Share();
   readonly #dead = Promise.withResolvers<void>();
   #memory: Memory;
@@ -223,9 +226,14 @@ class Router {
     this.#reloader = new Reloader(this.#running, this.#job.loadTime);
   }
 
-  /** Looks after the heartbeats, and after a file that could not be written. */
+  /** Looks after the heartbeats, the memory, and a file that could not be written. */
   look(milliseconds: number): void {
-    this.#now.look(this.memory, milliseconds);
+    const { memory } = this;
+    this.#now.look(memory, milliseconds);
+    if (!this.#populated && Atomics.load(memory.control, CONTROL_FLOWS) >= MANY_FLOWS) {
+      this.#populated = true;
+      this.#lasting.populate();
+    }
     const running = this.#running;
     if (running === null || running.rulesLeft) return;
     running.rulesLeft = leaveRules(running.state, running.memory, running.summary) === null;

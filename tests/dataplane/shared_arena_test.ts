@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { copyPieces, Share, SharedArena } from "../../src/dataplane/shared_arena.ts";
 import { test } from "../ffi/netns.ts";
 
@@ -54,5 +54,32 @@ test("SharedArena.layout tells whether two ask for the same, and nobody finds wh
   other.float64(1000);
   assertEquals([same.layout === first.layout, other.layout === first.layout], [true, false]);
   assertThrows(() => other.int32(1 << 20), RangeError, "less shared memory");
+  share.close();
+});
+
+/** Bytes of memory that the kernel has given to a mapping of this process. */
+function resident(address: bigint, length: number): number {
+  const from = Number(address), end = from + length;
+  let at = 0, bytes = 0;
+  for (const line of Deno.readTextFileSync("/proc/self/smaps").split("\n")) {
+    const region = /^([0-9a-f]+)-[0-9a-f]+ /.exec(line);
+    if (region !== null) at = parseInt(region[1], 16);
+    // Regions of the same sort that touch each other are shown as one.
+    const rss = at < end ? /^Rss: +(\d+) kB/.exec(line) : null;
+    if (rss !== null && at <= from) bytes = Number(rss[1]) * 1024;
+  }
+  return bytes;
+}
+
+test("SharedArena: the beginning of a large piece is ready for packets, and Share.populate makes all of it so", () => {
+  const share = new Share(), words = 8 << 20, piece = new SharedArena(share, true).int32(words, words);
+  const [address, length] = share.chunks;
+  const before = resident(BigInt(address), length);
+  piece[0] = 7;
+  piece[words - 1] = 8;
+  share.populate();
+  const grown = resident(BigInt(address), length) - before;
+  assert(grown > 24 << 20, `${grown} bytes more, of ${words * 4}`);
+  assertEquals([piece[0], piece[1], piece[words - 1]], [7, 0, 8], "and what stands there stays");
   share.close();
 });
