@@ -27,7 +27,7 @@ deviceTest("README example answers a ping", async () => {
       stdout: "null",
       stderr: "null",
     }).spawn();
-    const isUp = async () => (await run("ip", "-n", netns, "-o", "link")).includes("echo0");
+    const isUp = async () => (await run("ip", "-n", netns, "route")).includes("echo0");
     while (!await isUp()) await new Promise((resolve) => setTimeout(resolve, 20));
     const ping = await run("ip", "netns", "exec", netns, "ping", "-c2", "-i0.2", "-w5", "192.0.2.9");
     assertStringIncludes(ping, "2 received");
