@@ -217,3 +217,15 @@ labTest("L14 a router whose lines find a full disk routes on, and ends as others
   assertEquals((await weir.stop()).code, 0);
   assertEquals(await lab.ok(HERE, "ls", "-A", "/run/weir"), "");
 });
+
+labTest("a file system that cannot reserve space (ramfs) takes a state file, too", ["ping"], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  await lab.ok(HERE, "mkdir", "/run/weir");
+  await lab.ok(HERE, "mount", "-t", "ramfs", "-o", "mode=700", "ramfs", "/run/weir");
+  const weir = await lab.weir(GATEWAY);
+  await lab.ok("lan", Deno.execPath(), ...SENDER, "flows", "192.0.2.2", "198.51.100.2", `${FLOWS}`, "20000");
+  await lab.ok("lan", "ping", "-c", "3", "-i", "0.1", "-W", "5", "198.51.100.2");
+  const { stdout } = await lab.command(["conntrack", "-L"]);
+  assert(stdout.split("\n").length > RESERVED, stdout);
+  assertEquals((await weir.stop()).code, 0);
+});
