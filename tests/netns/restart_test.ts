@@ -90,3 +90,18 @@ labTest("after kill -9 another configuration goes on with the flows that it can 
     await next.stop();
   }
 });
+
+labTest("a start that fails leaves the flows of a killed router to the next one", ["ping"], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  const weir = await lab.weir(GATEWAY);
+  await lab.ok("lan", "ping", "-c", "1", "-W", "2", "198.51.100.2");
+  weir.kill();
+  await weir.ended;
+  await lab.ok("wan", "ip", "tuntap", "add", "dev", "wan", "mode", "tun");
+  const { code, stderr } = await lab.command(["run", GATEWAY]);
+  assertEquals(code, 1, stderr);
+  await lab.ok("wan", "ip", "tuntap", "del", "dev", "wan", "mode", "tun");
+  const next = await lab.weir(GATEWAY);
+  assertStringIncludes(next.text, "with the flows of the process before");
+  assertMatch((await lab.command(["conntrack", "-L"])).stdout, /^icmp /m);
+});
