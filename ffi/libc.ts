@@ -6,7 +6,7 @@
  * Signatures are chosen for V8's fast calls. A result declared `i32` instead of `ssize_t`, and a length declared `u32`
  * instead of `size_t`, keep a call at 10–40 ns; one 64-bit integer in the signature costs 500 ns. So the functions
  * of the packet path have none. A `pointer` is 7 ns cheaper than a `buffer`, whose address is looked up at each call.
- * No function here is `nonblocking`: that would be 35 µs a call, and a data plane that blocks in poll(2) does it in
+ * None of the packet path is `nonblocking`: that would be 35 µs a call, and a data plane that blocks in poll(2) does it in
  * its own worker.
  *
  * In a program with threads glibc's read and write are cancellation points, which costs two atomic operations a call
@@ -36,6 +36,8 @@ const SYMBOLS = {
   read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // ssize_t write(int fd, const void *buf, size_t count);
   write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // The same on another thread, whose errno nobody sees.
+  writeApart: { name: "write", parameters: ["i32", "buffer", "u32"], result: "i32", nonblocking: true },
   // int *__errno_location(void);
   __errno_location: { parameters: [], result: "pointer" },
   // int open(const char *pathname, int flags, mode_t mode);
@@ -72,6 +74,10 @@ const SYMBOLS = {
   // ── namespaces ───────────────────────────────────────────────────────────────────────────────────────────────
   // int setns(int fd, int nstype);
   setns: { parameters: ["i32", "i32"], result: "i32" },
+  // int unshare(int flags);
+  unshare: { parameters: ["i32"], result: "i32" },
+  // int socket(int domain, int type, int protocol);
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** The functions by name. */

@@ -5,7 +5,7 @@
  *
  * @module
  */
-export { openTun, Tun, TUN_PATH, type TunOptions, VNET_HDR_SIZE } from "./tun.ts";
+export { makeTuns, openQueues, openTun, Tun, TUN_PATH, type TunOptions, VNET_HDR_SIZE } from "./tun.ts";
 export {
   OFFLOAD_CSUM,
   OFFLOAD_LEVELS,
@@ -28,7 +28,8 @@ export {
 } from "./poll.ts";
 export { mapMemory, type MapOptions, MappedFile, populateMemory, reserveFile, unmapMemory } from "./mmap.ts";
 export { Futex } from "./futex.ts";
-export { inNetns, NETNS_DIRECTORY } from "./netns.ts";
+export { LinkMove } from "./link.ts";
+export { inNetns, Netns, NETNS_DIRECTORY, netnsNumber } from "./netns.ts";
 export { CLOCK_MONOTONIC, CLOCK_REALTIME, SystemClock } from "./clock.ts";
 export { IFNAMSIZ, invalidDeviceName } from "./ifreq.ts";
 export { errnoName, errnoView, SyscallError } from "./errno.ts";

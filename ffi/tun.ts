@@ -12,6 +12,7 @@ import {
   check,
   EACCES,
   EBUSY,
+  EEXIST,
   EINVAL,
   ENODEV,
   ENOENT,
@@ -22,7 +23,8 @@ import {
 } from "./errno.ts";
 import { ifreq, ifreqFlags, ifreqName, invalidDeviceName } from "./ifreq.ts";
 import { cString, libc } from "./libc.ts";
-import { inNetns } from "./netns.ts";
+import { LinkMove } from "./link.ts";
+import { Netns } from "./netns.ts";
 
 /** The kernel's door to TUN devices. */
 export const TUN_PATH = "/dev/net/tun";
@@ -57,7 +59,11 @@ export const OFFLOAD_LEVELS: readonly number[] = [
 export interface TunOptions {
   /** Name of the device; empty or left out: the kernel chooses `tun0` and so on. */
   name?: string;
-  /** The named network namespace (`ip netns`) that the device lives in; left out: the one of this process. */
+  /**
+   * The named network namespace (`ip netns`) that the device lives in; left out: the one of this process. The descriptor
+   * does not keep it: when it is deleted the device goes, which `read` says by −EBADFD and poll by POLLERR. Only with
+   * `attach` it does.
+   */
   netns?: string;
   /** More descriptors may be attached later, one per queue, each by another call with `attach`. */
   multiQueue?: boolean;
@@ -82,7 +88,7 @@ export class Tun {
     fd: number,
     /** The device's name. */
     readonly name: string,
-    /** The namespace it was opened in, or null for the process's own. */
+    /** The namespace that it was made for, or null for the process's own. */
     readonly netns: string | null,
     /** Each packet is preceded by a virtio-net header. */
     readonly vnetHdr: boolean,
@@ -149,17 +155,86 @@ export class Tun {
 
 /** Opens a TUN device, and makes it where there is none. Throws a `SyscallError` that says what to do. */
 export function openTun(options: TunOptions = {}): Tun {
-  const { name = "", netns } = options;
-  if (name !== "") {
-    const problem = invalidDeviceName(name);
-    if (problem !== null) throw new RangeError(`“${name}” is not a name of a network device: ${problem}`);
+  const { name = "", netns, attach = false } = options;
+  if (netns === undefined) return open(options);
+  using there = Netns.open(netns);
+  if (attach) return there.run(() => open(options));
+  using birthplace = Netns.make();
+  for (let number = 0;; number++) {
+    // What the kernel calls a device in the one namespace may be in use in the other.
+    const named = { ...options, name: name === "" ? `tun${number}` : name };
+    const { tuns, move } = makeTuns(named, 1, birthplace, there);
+    try {
+      move.run();
+      return tuns[0];
+    } catch (error) {
+      abandon(tuns);
+      if (name !== "" || !(error instanceof SyscallError && error.errno === EEXIST)) throw error;
+    } finally {
+      move[Symbol.dispose]();
+    }
   }
-  // The device is made in the namespace in which /dev/net/tun was opened, not in that of the ioctl.
-  return netns === undefined ? open(options) : inNetns(netns, () => open(options));
+}
+
+/**
+ * Makes a device that belongs into another namespace, with so many queues: all of them at once, as later ones would hold
+ * it. The device is in `birthplace`, and the move takes it there; it is for the caller to run and to dispose of.
+ *
+ * Until it is closed, the file of a device holds the namespace that the file was opened in, wherever the device is. So
+ * devices are made in one that is of no other use, under their own names.
+ */
+export function makeTuns(
+  options: TunOptions & { name: string },
+  queues: number,
+  birthplace: Netns,
+  there: Netns,
+): { tuns: Tun[]; move: LinkMove } {
+  const { name, netns } = options, what = `cannot open TUN device ${name}`;
+  return birthplace.run(() => {
+    const tuns = openQueues(options, queues);
+    try {
+      return { tuns, move: new LinkMove(name, there, what, nameInUse(name, netns)) };
+    } catch (error) {
+      abandon(tuns);
+      throw error;
+    }
+  });
+}
+
+/** A persistent device would stay where it is. */
+function abandon(tuns: readonly Tun[]): void {
+  for (const tun of tuns) {
+    if (tun.persistent) tun.persistent = false;
+    tun.close();
+  }
+}
+
+/** In the thread's namespace, which /dev/net/tun is opened in: that counts, and not that of the ioctl. */
+export function openQueues(options: TunOptions, queues: number): Tun[] {
+  const tuns: Tun[] = [];
+  try {
+    // The first queue makes the device.
+    while (tuns.length < queues) tuns.push(open(tuns.length === 0 ? options : { ...options, attach: true }));
+    return tuns;
+  } catch (error) {
+    for (const tun of tuns) tun.close();
+    throw error;
+  }
+}
+
+function checkName(name: string): void {
+  const problem = name === "" ? null : invalidDeviceName(name);
+  if (problem !== null) throw new RangeError(`“${name}” is not a name of a network device: ${problem}`);
+}
+
+function nameInUse(name: string, netns: string | undefined): string {
+  return "the name is in use by another device or process; choose another, or remove it by " +
+    `\`ip ${netns === undefined ? "" : `-n ${netns} `}link del ${name}\``;
 }
 
 function open(options: TunOptions): Tun {
   const { name = "", netns, vnetHdr = true, path = TUN_PATH } = options;
+  checkName(name);
   const what = name === "" ? "cannot open a TUN device" : `cannot open TUN device ${name}`;
   const privilege = "missing privilege; it takes CAP_NET_ADMIN, run it as root";
   const noDriver = `the kernel's TUN driver is not there; try \`modprobe tun\``;
@@ -183,8 +258,7 @@ function open(options: TunOptions): Tun {
     // IFF_TUN_EXCL shares its bit with the sign of a short; ifreq() stores the 16 bits as they are.
     const request = ifreq(name, flags);
     check(libc().ioctl(fd, TUNSETIFF, request), errnoView()[0], "ioctl(TUNSETIFF)", what, {
-      [EBUSY]: "the name is in use by another device or process; choose another, or remove it by " +
-        `\`ip ${netns === undefined ? "" : `-n ${netns} `}link del ${name}\``,
+      [EBUSY]: nameInUse(name, netns),
       [EINVAL]: options.attach
         ? "the device that has this name is not a TUN device, or was opened with other options" +
           (options.multiQueue ? "; for several queues make it with `ip tuntap add … multi_queue`" : "")

@@ -379,6 +379,16 @@ export class Router {
     this.#originate(p, 0);
   }
 
+  /**
+   * The device of an interface is gone: its routes are passed over, and the flows masqueraded there end, unless another data
+   * plane has seen to that (`first`). Weir's own addresses on it stay Weir's, as those of a link that is down in Linux.
+   */
+  interfaceDown(iface: number, first: boolean): void {
+    if (iface === 0) return;
+    this.interfaces.setUp(iface, false);
+    if (first) this.#state.nat.interfaceDown(iface);
+  }
+
   /** Brings counters up to date that are kept apart for the length of a batch. */
   settle(): void {
     this.fastpath?.settle();

@@ -86,7 +86,7 @@ export interface InterfaceConfig {
 
 /** The namespace's side of an interface. */
 export interface PeerConfig {
-  /** Name of a network namespace, as in `ip netns`. */
+  /** Name of a network namespace, as in `ip netns`. It has to be there at the start, and may go and come later. */
   netns: string;
   /** Addresses of the device there, with prefix lengths. */
   addresses?: readonly string[];

@@ -13,10 +13,15 @@
  * Everything hangs on the devices and the devices hang on their descriptors: closing these undoes all of it, and so
  * does the kernel when the process is killed. Nothing else is made, so nothing else has to be taken back.
  *
+ * A device goes with its namespace. The file of a TUN device holds the namespace that it was opened in, so devices are
+ * born in one without a name and moved: a peer's namespace that is deleted is gone at once, with all that is in it, as
+ * it would be beside a veth pair. What was made there is made again when there is a namespace of that name; where
+ * programs keep the old one alive and the name leads to another one, it is made in that one.
+ *
  * Another plan is made beside the one in force: what is new comes first, and what is not wanted any more goes when the
  * new plan is in force. So it can be taken back until then, and what both want is never touched.
  */
-import { openTun, type Tun } from "deno_tun";
+import { type LinkMove, makeTuns, Netns, netnsNumber, openQueues, type Tun } from "deno_tun";
 import type { PortSpec } from "../dataplane/ports.ts";
 import { formatMasked, networkOf, parseMasked } from "../packet/address.ts";
 import { ip, type IpCommand } from "./ip.ts";
@@ -52,9 +57,13 @@ export interface InterfacePlan {
 
 /** One device, with a descriptor for each worker. */
 interface Device {
+  readonly index: number;
   /** Other ones cannot be made of this one: device, namespace, offload. */
   readonly key: string;
+  /** None while its namespace is gone. */
   readonly tuns: readonly Tun[];
+  /** The namespace that it is in, as `netnsNumber` has it; null for the own one. */
+  readonly place: number | null;
   /** What was set up by `ip`, in which namespace. */
   readonly netns: string | null;
   readonly commands: readonly IpCommand[];
@@ -74,6 +83,10 @@ interface Wanted {
 export interface DeviceChange {
   /** What the data plane has to know of the devices then, by worker. */
   readonly queues: readonly PortSpec[][];
+  /** Interfaces whose device was made again in the place of one that is lost, or is not where its namespace's name leads. */
+  readonly again: ReadonlySet<number>;
+  /** Interfaces that stay without a device, as their namespace is not there. */
+  readonly down: ReadonlySet<number>;
   /** Removes what is not wanted any more. What could not be removed, for people. */
   commit(): Promise<string[]>;
   /** Takes back what was prepared. */
@@ -86,6 +99,8 @@ export class Devices {
   readonly #workers: number;
   /** What the data plane has to know of them: by worker, each of which has a queue of every device. */
   queues: readonly PortSpec[][] = [];
+  /** See `begin`. */
+  readonly made: Promise<void> = Promise.resolve();
 
   private constructor(workers: number) {
     this.#workers = workers;
@@ -93,17 +108,45 @@ export class Devices {
 
   /** Makes all devices, or none: a failure undoes what was done and throws an error of one line. */
   static async open(plan: DevicePlan, workers = 1): Promise<Devices> {
-    const devices = new Devices(workers);
-    const change = await devices.change(plan);
-    await change.commit();
-    return devices;
+    const devices = Devices.begin(plan, workers);
+    try {
+      await devices.made;
+      return devices;
+    } catch (error) {
+      devices.close();
+      throw error;
+    }
+  }
+
+  /**
+   * The same for who has other things to do meanwhile: the descriptors are there, and `made` tells when the devices are in
+   * their namespaces and have their addresses and routes, or that they could not be made. Then it is for the caller to
+   * close this, as soon as nobody uses the descriptors any more.
+   */
+  static begin(plan: DevicePlan, workers = 1): Devices {
+    const devices = new Devices(workers), { change, done: made } = devices.#prepare(plan, new Set());
+    made.catch(() => {}); // Told where it is awaited.
+    change.commit();
+    return Object.assign(devices, { made });
   }
 
   /**
    * Makes what another plan asks for beside what there is: new devices, addresses and routes. Those of `lost` interfaces,
-   * by index, were deleted and are made again. A failure undoes what was done and throws an error of one line.
+   * by index, were deleted and are made again, but where their namespace is gone. A failure undoes what was done and throws
+   * an error of one line.
    */
   async change(plan: DevicePlan, lost: ReadonlySet<number> = new Set()): Promise<DeviceChange> {
+    const { change, done } = this.#prepare(plan, lost);
+    try {
+      await done;
+      return change;
+    } catch (error) {
+      await change.undo();
+      throw error;
+    }
+  }
+
+  #prepare(plan: DevicePlan, lost: ReadonlySet<number>): { change: DeviceChange; done: Promise<void> } {
     const before = this.#devices, now = new Map<string, Device>(), opened: Device[] = [];
     const steps: Steps = { first: [], undo: [], last: [] };
     const close = () => opened.forEach(({ tuns }) => tuns.forEach((tun) => tun.close()));
@@ -112,42 +155,64 @@ export class Devices {
       await attempt(steps.undo.filter(({ device }) => !opened.some((own) => own === device)));
     };
     const queues: PortSpec[][] = Array.from({ length: this.#workers }, () => []);
-    const list = wantedBy(plan), taken = routesOf(before.values()), wantedRoutes = routesOf(list);
+    const again = new Set<number>(), down = new Set<number>();
+    const list = wantedBy(plan), wantedRoutes = routesOf(list);
+    const kept = new Set(
+      [...before.values()].filter((device) => !lost.has(device.index) && !isAstray(device)),
+    );
+    const taken = routesOf(kept);
+    const births = new Births();
     try {
       for (const wanted of list) {
         const key = `${wanted.device} ${wanted.netns} ${wanted.offload}`, there = before.get(wanted.name);
-        const { netns, commands } = wanted;
+        const { index, netns, commands } = wanted;
         let device: Device;
-        if (there?.key === key && !lost.has(wanted.index)) {
-          device = { ...there, commands };
+        if (there?.key === key && kept.has(there)) {
+          device = { ...there, index, commands };
           compare(there, device, steps, taken, wantedRoutes);
+        } else if (there?.key === key && hasNoPlace(there)) {
+          device = { index, key, netns, commands: [], tuns: [], place: null };
+          down.add(index);
         } else {
-          device = { key, netns, commands, tuns: this.#open(wanted) };
+          device = { index, key, netns, commands, ...births.open(wanted, this.#workers) };
           opened.push(device);
+          if (there?.key === key) again.add(index);
           for (const command of commands) add(device, command, steps, taken);
         }
         now.set(wanted.name, device);
-        device.tuns.forEach(({ fd, vnetHdr }, worker) =>
-          queues[worker].push({ index: wanted.index, name: wanted.name || wanted.device, fd, vnet: vnetHdr })
-        );
+        queues.forEach((list, worker) => {
+          const { fd, vnetHdr } = device.tuns[worker] ?? { fd: -1, vnetHdr: true };
+          list.push({ index, name: wanted.name || wanted.device, fd, vnet: vnetHdr });
+        });
       }
-      await this.#run(steps.first);
     } catch (error) {
-      await undo();
+      births[Symbol.dispose]();
+      close();
       throw error;
     }
-    return {
-      queues,
-      undo,
-      commit: async () => {
-        this.#devices = now;
-        this.queues = queues;
-        for (const [name, { tuns }] of before) {
-          if (now.get(name)?.tuns !== tuns) tuns.forEach((tun) => tun.close());
-        }
-        return await attempt(steps.last);
-      },
+    const done = settle(births.journeys, steps.first).finally(() => births[Symbol.dispose]());
+    const commit = async () => {
+      this.#devices = now;
+      this.queues = queues;
+      for (const [name, { tuns }] of before) {
+        if (now.get(name)?.tuns !== tuns) tuns.forEach((tun) => tun.close());
+      }
+      return await attempt(steps.last);
     };
+    return { change: { queues, again, down, undo, commit }, done };
+  }
+
+  /** Whether `change` would now make a device again: a lost one, by index, or one that is not where it should be. */
+  canRestore(lost: ReadonlySet<number>): boolean {
+    return [...this.#devices.values()].some((device) =>
+      lost.has(device.index) ? !hasNoPlace(device) : isAstray(device)
+    );
+  }
+
+  /** The namespace that a device, by index, belongs into, when there is none of that name. */
+  missing(index: number): string | null {
+    const device = [...this.#devices.values()].find((candidate) => candidate.index === index);
+    return device !== undefined && hasNoPlace(device) ? device.netns : null;
   }
 
   /** Closes the descriptors, and with them the devices, their addresses and routes go. */
@@ -159,40 +224,90 @@ export class Devices {
   [Symbol.dispose](): void {
     this.close();
   }
+}
 
-  #open({ device, netns, offload }: Wanted): Tun[] {
-    const tuns: Tun[] = [];
+/**
+ * Has devices arrive, and one run of `ip` for each namespace as soon as all is there. All of them end before an error is
+ * told, so that none works on.
+ */
+async function settle(journeys: readonly Journey[], steps: readonly Step[]): Promise<void> {
+  const byNetns = Map.groupBy(steps, ({ device }) => device.netns), runs: Promise<void>[] = [];
+  const begin = (netns: string | null) => {
+    runs.push(ip(netns, byNetns.get(netns)?.map(({ command }) => command) ?? []));
+    byNetns.delete(netns);
+  };
+  const awaited = journeys.map(({ netns }) => netns);
+  for (const netns of [...byNetns.keys()]) if (netns === null || !awaited.includes(netns)) begin(netns);
+  // One after the other, as the kernel would have it anyway.
+  const moves = (async () => {
+    for (const { netns, move } of journeys) {
+      await move.runApart();
+      awaited.shift();
+      if (!awaited.includes(netns)) begin(netns);
+    }
+  })();
+  const [moved] = await Promise.allSettled([moves]);
+  for (const run of [moved, ...await Promise.allSettled(runs)]) {
+    if (run.status === "rejected") throw run.reason;
+  }
+}
+
+/** A device on its way to its namespace. */
+interface Journey extends Disposable {
+  readonly netns: string;
+  readonly move: LinkMove;
+}
+
+/** Makes devices with a queue for each worker, those that belong into other namespaces on the way there. */
+class Births implements Disposable {
+  readonly journeys: Journey[] = [];
+  /** Where these begin; no two devices of a router have the same name. */
+  #place: Netns | null = null;
+
+  open(wanted: Wanted, workers: number): Pick<Device, "tuns" | "place"> {
+    const { device: name, netns, offload: vnetHdr } = wanted;
+    const options = { name, vnetHdr, multiQueue: workers > 1 };
+    if (netns === null) return { tuns: openQueues(options, workers), place: null };
+    const there = Netns.open(netns);
     try {
-      for (let worker = 0; worker < this.#workers; worker++) {
-        // The first queue makes the device.
-        tuns.push(openTun({
-          name: device,
-          netns: netns ?? undefined,
-          vnetHdr: offload,
-          multiQueue: this.#workers > 1,
-          attach: worker > 0,
-        }));
-      }
-      return tuns;
+      this.#place ??= Netns.make();
+      const { number } = there, { tuns, move } = makeTuns({ ...options, netns }, workers, this.#place, there);
+      this.journeys.push({
+        netns,
+        move,
+        [Symbol.dispose]() {
+          move[Symbol.dispose]();
+          there.close();
+        },
+      });
+      return { tuns, place: number };
     } catch (error) {
-      for (const tun of tuns) tun.close();
+      there.close();
       throw error;
     }
   }
 
-  /** One run of `ip` per namespace, side by side. All of them end before an error is told, so that none works on. */
-  async #run(steps: readonly Step[]): Promise<void> {
-    const byNetns = Map.groupBy(steps, ({ device }) => device.netns);
-    const runs = await Promise.allSettled(
-      [...byNetns].map(([netns, list]) => ip(netns, list.map(({ command }) => command))),
-    );
-    for (const run of runs) if (run.status === "rejected") throw run.reason;
+  [Symbol.dispose](): void {
+    for (const journey of this.journeys) journey[Symbol.dispose]();
+    this.#place?.close();
   }
+}
+
+/** There is no namespace of the name that it belongs into. */
+function hasNoPlace({ netns }: Device): boolean {
+  return netns !== null && netnsNumber(netns) === null;
+}
+
+/** Its namespace lives on, and the name leads to another one. */
+function isAstray({ netns, place }: Device): boolean {
+  if (netns === null || place === null) return false;
+  const number = netnsNumber(netns);
+  return number !== null && number !== place;
 }
 
 /** One command for one device. */
 interface Step {
-  readonly device: Omit<Device, "key" | "tuns">;
+  readonly device: Pick<Device, "netns" | "commands">;
   readonly command: IpCommand;
 }
 
@@ -244,7 +359,7 @@ function subject({ args }: IpCommand): string {
 /** Who has a route, by namespace and destination: a namespace has each once. */
 type Routes = ReadonlyMap<string, Step>;
 
-function routesOf(devices: Iterable<Omit<Device, "key" | "tuns">>): Routes {
+function routesOf(devices: Iterable<Pick<Device, "netns" | "commands">>): Routes {
   const routes = new Map<string, Step>();
   for (const device of devices) {
     for (const command of device.commands) {

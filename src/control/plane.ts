@@ -57,7 +57,9 @@ export class DataPlane {
   readonly ready: Promise<void>;
   /** One of them has ended, as told or not. */
   readonly dead: Promise<void>;
-  /** Told of interfaces whose device was deleted. */
+  /** Interfaces whose device is gone, as they became known. */
+  readonly lost = new Set<number>();
+  /** Told of them. */
   onLost: (index: number) => void = () => {};
   readonly #workers: readonly PlaneWorker[];
   readonly #share = new Share();
@@ -71,11 +73,16 @@ export class DataPlane {
           number === 0 && first !== undefined ? first : newWorker(module, number, generation),
           status,
           number,
-          (index) => this.onLost(index),
+          (index) => this.#lose(index),
         ),
     );
     this.ready = Promise.all(this.#workers.map((worker) => worker.ready.promise)).then(() => {});
     this.dead = Promise.race(this.#workers.map((worker) => worker.dead.promise));
+  }
+
+  #lose(index: number): void {
+    this.lost.add(index);
+    this.onLost(index);
   }
 
   /** Why it died: the first reason that one of them had; null while none has. */
@@ -114,22 +121,22 @@ export class DataPlane {
     return await this.#all((worker) => worker.loaded.promise);
   }
 
-  /** Has the workers route as soon as they can. */
-  start(work: Work): void {
-    const [first, ...others] = this.#workers;
-    first.start(this.#message(first, work, false));
-    first.ready.promise.then(() =>
-      others.forEach((worker) => worker.stopping || worker.start(this.#message(worker, work, false)))
-    );
-  }
-
-  /** Has the workers make all that routing takes, while another data plane routes. */
+  /** Has the workers make all that routing takes, while another data plane routes, or devices are made. */
   async build(work: Work): Promise<void> {
     const [first, ...others] = this.#workers;
-    first.start(this.#message(first, work, true));
+    first.send(this.#message(first, work));
     await this.#either(first.built.promise);
-    for (const worker of others) worker.start(this.#message(worker, work, true));
+    for (const worker of others) worker.send(this.#message(worker, work));
     await this.#all((worker) => worker.built.promise);
+  }
+
+  /** Has the workers route that were built. */
+  route(): void {
+    const [first, ...others] = this.#workers;
+    first.send({ kind: "route" });
+    first.ready.promise.then(() =>
+      others.forEach((worker) => worker.stopping || worker.send({ kind: "route" }))
+    );
   }
 
   /** Has the workers wait until they are handed the router (`Handover`). */
@@ -188,7 +195,7 @@ export class DataPlane {
     return true;
   }
 
-  #message({ number, wake }: PlaneWorker, work: Work, waits: boolean): Start {
+  #message({ number, wake }: PlaneWorker, work: Work): Start {
     const { queues, memory, file, address, length, recovered, before, order, gone, fragmentsFresh } = work;
     return {
       kind: "start",
@@ -208,7 +215,6 @@ export class DataPlane {
       recovered,
       order,
       gone,
-      waits,
     };
   }
 
@@ -260,6 +266,8 @@ class PlaneWorker {
   /** It is in its loop, or about to be, where only the shared memory reaches it. */
   #routes = false;
   #hasPaused = false;
+  /** It builds, and touches the memory that it was given. */
+  #builds = false;
   #over = false;
   /** Its last heartbeat, and for how long it has had no other. */
   #beat = -1;
@@ -276,6 +284,7 @@ class PlaneWorker {
         case "loaded":
           return this.loaded.resolve(data.summary);
         case "built":
+          this.#builds = false;
           this.pieces = data.pieces;
           this.layout = data.layout;
           return this.built.resolve();
@@ -308,14 +317,9 @@ class PlaneWorker {
   }
 
   send(message: ToWorker): void {
-    if (message.kind === "take" || message.kind === "resume" || message.kind === "start" && !message.waits) {
-      this.#routes = true;
-    }
+    if (message.kind === "start") this.#builds = true;
+    if (message.kind === "take" || message.kind === "resume" || message.kind === "route") this.#routes = true;
     this.#worker.postMessage(message);
-  }
-
-  start(message: Start): void {
-    this.send(message);
   }
 
   resume(): void {
@@ -363,14 +367,18 @@ class PlaneWorker {
       this.send({ kind: "leave" });
       await Promise.race([this.#gone.promise, time]);
     }
+    if (this.#builds && !this.#over) {
+      await Promise.race([this.#gone.promise, this.built.promise, time]);
+    }
     clearTimeout(timer);
+    const builds = this.#builds && !this.#over;
     if (!this.#over && !this.#routes) {
       // At home in its event loop, or in the user's module, so it can be ended from outside.
       this.#worker.terminate();
       this.#over = true;
     }
     if (this.#over) this.wake.close();
-    return this.#over;
+    return this.#over && !builds;
   }
 
   #end(reason: string | null): void {

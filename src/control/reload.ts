@@ -50,7 +50,7 @@ export interface Running {
   loaded: string;
   memory: Memory;
   plane: DataPlane;
-  /** Interfaces whose device was deleted. */
+  /** Interfaces that have no device, as it was deleted or its namespace is gone. */
   lost: Set<number>;
   /** Where fragments wait. */
   fragments: Share;
@@ -79,6 +79,8 @@ export interface Reloaded {
   /** For people. */
   readonly lines: readonly string[];
   readonly warnings: readonly string[];
+  /** Interfaces that have a device again. */
+  readonly restored: readonly string[];
   /** Milliseconds for which nobody routed, and from the question on; null when it was only checked. */
   readonly gap: number | null;
   readonly took: number;
@@ -155,14 +157,14 @@ export class Reloader {
       const took = () => Math.round(performance.now() - began);
       if (check) {
         await next.stop(() => {});
-        return { config, changes, lines, warnings, gap: null, took: took(), taken: null };
+        return { config, changes, lines, warnings, restored: [], gap: null, took: took(), taken: null };
       }
       const order = follow(namesOf(summary), running.order),
         arranged = arrangeInterfaces(summary.interfaces, order);
       const lost = new Set(running.lost);
       devices = await running.devices.change(planDevices({ ...summary, interfaces: arranged }), lost);
       const memory = layOut(state, running.memory, summary, order);
-      const gone = goneBetween(running, arranged, lost);
+      const gone = goneBetween(running, arranged, devices.again);
       // Fragments that wait are lost when they would have to be moved.
       room = summary.fragments === running.summary.fragments ? null : new Share();
       const fragments = room ?? running.fragments;
@@ -189,11 +191,12 @@ export class Reloader {
           "Weir itself is another one than the one that runs; stop it and start it again",
         );
       }
-      const before = running.plane;
+      const before = running.plane, { again, down } = devices;
+      const restored = [...again].map((index) => order.interfaces[index - 1] ?? summary.host!.device);
       const gap = await running.exclusively(async () => {
         const gap = await this.#change(next, gone, zero);
         const old = running.fragments;
-        running.lost = running.lost.difference(lost);
+        running.lost = running.lost.difference(lost).difference(again).union(down);
         Object.assign(running, { loaded: config, memory, plane: next, fragments, summary, order });
         if (room !== null) room = old; // to be closed
         const unsaid = leaveRules(state, memory, summary);
@@ -205,7 +208,7 @@ export class Reloader {
       devices = null; // It is done: there is nothing to take back any more.
       warnings.push(...await changed.commit());
       if (await before.stop(() => {})) room?.close();
-      return { config, changes, lines, warnings, gap, took: took(), taken: next.taken };
+      return { config, changes, lines, warnings, restored, gap, took: took(), taken: next.taken };
     } catch (error) {
       await devices?.undo();
       if (await next.stop(() => {})) room?.close();
@@ -322,14 +325,14 @@ export function layOut(state: State, memory: Memory, summary: Summary, order: Or
 function goneBetween(
   { order, summary }: Running,
   now: readonly Summary["interfaces"][number][],
-  lost: ReadonlySet<number>,
+  again: ReadonlySet<number>,
 ): GoneParts {
   const interfaces: number[] = [], addresses: { iface: number; words: Int32Array }[] = [];
   for (const old of arrangeInterfaces(summary.interfaces, order)) {
     if (old.name === "") continue;
     const still = now.find(({ name }) => name === old.name);
     if (
-      still === undefined || lost.has(old.index) || still.device !== old.device ||
+      still === undefined || again.has(old.index) || still.device !== old.device ||
       still.peer?.netns !== old.peer?.netns
     ) {
       interfaces.push(old.index);

@@ -2,7 +2,7 @@
  * The control plane of a running router: makes everything, watches over it, and takes everything back.
  *
  * ```
- *  state file ─▶ worker (loads) ─▶ devices ─▶ worker (routes) ─▶ socket ─▶ …
+ *  state file ─▶ worker (loads, builds), devices ─▶ worker (routes) ─▶ socket ─▶ …
  *                                                         … ─▶ stop ─▶ socket, worker, devices, file gone, in this order
  * ```
  *
@@ -73,7 +73,10 @@ export interface Job {
 const WATCH = 1000;
 /** Flows from which on the memory for all of them is made ready: a quarter of those for which it is from the start. */
 const MANY_FLOWS = 1 << 14;
-/** Milliseconds until a device that was deleted is made again, and between two attempts in the end. */
+/**
+ * Milliseconds until a device that was deleted is made again, or is looked for its namespace, and between two attempts in
+ * the end.
+ */
 const FIRST_RETRY = 100, LAST_RETRY = 30_000;
 
 /** Runs a router until it is told to stop: the exit code. */
@@ -130,10 +133,11 @@ class Router {
   #devices: Devices | undefined;
   #running: Running | null = null;
   #reloader: Reloader | null = null;
-  /** Until deleted devices are made again. */
-  #reopening: ReturnType<typeof setTimeout> | null = null;
+  /** Somebody sees to devices that are lost; until the next attempt. */
+  #restoring = false;
+  #pause: ReturnType<typeof setTimeout> | undefined;
   #stopping = false;
-  /** The data plane has been told to begin. */
+  /** The data plane has been told to route. */
   #begun = false;
   /** What is done with the data plane now, done or not. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -180,13 +184,12 @@ class Router {
       for (const i of plan.interfaces) state.memory.setInterfaceName(i.index, i.name);
       if (plan.host) state.memory.setInterfaceName(0, plan.host.device);
     }
-    this.#devices = await Devices.open(given, this.workers);
-    if (stop.asked) return;
+    // They are on their way while the router is built.
+    const devices = this.#devices = Devices.begin(given, this.workers);
     const { file, address, length, recovered } = state, memory = this.#memory;
-    const { queues } = this.#devices, lasting = this.#lasting, fragments = this.#fragments;
+    const { queues } = devices, lasting = this.#lasting, fragments = this.#fragments;
     const gone = { interfaces: before === null ? [] : goneIn(before, order!), addresses: [] };
-    this.#begun = true;
-    plane.start({
+    const built = plane.build({
       queues,
       memory,
       file,
@@ -199,13 +202,18 @@ class Router {
       before,
       order,
       gone,
-    });
+    }).catch(() => {}); // The data plane has the reason.
+    await devices.made;
+    await Promise.race([built, stop.promise]);
+    if (stop.asked || plane.failure !== null) return;
+    this.#begun = true;
+    plane.route();
     await Promise.race([plane.ready, plane.dead, stop.promise]);
     if (summary === undefined || stop.asked || plane.failure !== null) return;
     const said = summary(), unsaid = leaveRules(state, memory, said);
     this.#running = {
       state,
-      devices: this.#devices,
+      devices,
       lasting,
       status: this.#status,
       module: this.#module,
@@ -224,9 +232,10 @@ class Router {
     };
     if (unsaid !== null) this.#status.log(`weir: warning: ${unsaid}`);
     this.#reloader = new Reloader(this.#running, this.#job.loadTime);
+    for (const index of plane.lost) this.#lose(index);
   }
 
-  /** Looks after the heartbeats, the memory, and a file that could not be written. */
+  /** Looks after the heartbeats, the memory, the names of namespaces, and a file that could not be written. */
   look(milliseconds: number): void {
     const { memory } = this;
     this.#now.look(memory, milliseconds);
@@ -235,7 +244,9 @@ class Router {
       this.#lasting.populate();
     }
     const running = this.#running;
-    if (running === null || running.rulesLeft) return;
+    if (running === null) return;
+    if (running.devices.canRestore(running.lost)) this.#restore(running);
+    if (running.rulesLeft) return;
     running.rulesLeft = leaveRules(running.state, running.memory, running.summary) === null;
   }
 
@@ -258,8 +269,9 @@ class Router {
   /** Another configuration. Throws a `CommandError`. */
   async reload(options: ReloadOptions): Promise<Reloaded> {
     if (this.#reloader === null) throw new CommandError("this router takes no other configuration");
-    const reloaded = await this.#reloader.reload(options);
+    const reloaded = await this.#reloader.reload(options), { restored } = reloaded;
     this.#watchOver(this.#now);
+    if (restored.length > 0) this.#status.log(`weir: ${restored.join(", ")}: made again`);
     return reloaded;
   }
 
@@ -282,7 +294,7 @@ class Router {
   /** Takes everything back. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    clearTimeout(this.#reopening ?? undefined);
+    clearTimeout(this.#pause);
     await this.#reloader?.end();
     const { memory } = this;
     const gone = await this.#now.stop(() => stopAll(memory));
@@ -296,31 +308,55 @@ class Router {
     this.#state.close(this.#begun || !this.#state.recovered);
   }
 
-  /** A device was deleted: it is made again, as soon as that can be. */
+  /** A device is gone, alone or with its namespace: it is made again as soon as that can be. */
   #lose(index: number): void {
-    const running = this.#running;
-    if (running === null) return;
+    const running = this.#running, log = (line: string) => this.#status.log(line);
+    const name = `interface ${this.memory.interfaceName(index)}`;
+    if (running === null) {
+      // Nobody makes it again, or it is told of when all is there.
+      if (this.#job.summary === undefined) {
+        log(`${name}: its device is gone (deleted, alone or with its namespace)`);
+      }
+      return;
+    }
+    if (running.lost.has(index)) return;
     running.lost.add(index);
-    if (this.#reopening === null) this.#reopen(running, FIRST_RETRY);
+    const netns = running.devices.missing(index);
+    log(
+      netns === null
+        ? `${name}: its device is gone (deleted, alone or with its namespace); it is down until there is one again`
+        : `${name}: its namespace ${netns} is gone; it is down until there is one of that name again`,
+    );
+    this.#restore(running);
   }
 
-  #reopen(running: Running, pause: number): void {
-    this.#reopening = setTimeout(async () => {
-      const names = [...running.lost].map((index) => running.memory.interfaceName(index)).join(", ");
+  /** Tries until no device is lost: often while their namespaces are not there, less and less often when it fails. */
+  async #restore(running: Running): Promise<void> {
+    if (this.#restoring) return;
+    this.#restoring = true;
+    const { devices } = running;
+    let pause = FIRST_RETRY, failed = "", told = "";
+    do {
+      await new Promise((done) => this.#pause = setTimeout(done, pause));
+      if (!devices.canRestore(running.lost)) {
+        pause = FIRST_RETRY;
+        continue;
+      }
       try {
-        if (running.lost.size > 0) {
-          await this.reload({ config: running.loaded, same: true });
-          this.#status.log(`weir: ${names}: made again`);
-        }
-        this.#reopening = null;
-      } catch {
-        // Its namespace is gone, say, or the file is another; it is tried again, less and less often.
-        if (!this.#stopping) this.#reopen(running, Math.min(pause * 2, LAST_RETRY));
+        await this.reload({ config: running.loaded, same: true });
+        pause = FIRST_RETRY;
+      } catch (error) {
+        if (this.#stopping) return;
+        pause = Math.min(pause * 2, LAST_RETRY);
+        // Once may be a namespace that is not ready.
+        const { message } = error as Error, again = message === failed;
+        failed = message;
+        if (!again || message === told) continue;
+        told = message;
+        this.#status.log(`weir: a device is not made again yet: ${message}`);
       }
-      if (this.#reopening === null && running.lost.size > 0 && !this.#stopping) {
-        this.#reopen(running, FIRST_RETRY);
-      }
-    }, pause);
+    } while (running.lost.size > 0 || devices.canRestore(running.lost));
+    this.#restoring = false;
   }
 
   /** The router is dead when the data plane that routes is. */
@@ -328,6 +364,7 @@ class Router {
     plane.onLost = (index) => {
       if (plane === this.#now) this.#lose(index);
     };
+    plane.lost.forEach(plane.onLost);
     plane.dead.then(() => {
       if (plane === this.#now) this.#dead.resolve();
     });

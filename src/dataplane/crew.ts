@@ -124,10 +124,12 @@ export class Crew {
 
   /** Once per turn of the loop: hands over its counts, and does `turn` for all of them. False as `drain`. */
   settle(router: Routing, turn: (() => void) | null): boolean {
-    if (turn === null && !this.#counted) return true;
+    const { fallen } = this.#ports;
+    if (turn === null && !this.#counted && !fallen) return true;
     const shared = this.#shared;
     if (shared !== null && !shared.lock.acquire()) return false;
     this.#ports.settle();
+    if (fallen) this.#ports.tellFallen(router);
     if (shared !== null) shared.tally.settle();
     router.settle?.();
     this.#counted = false;

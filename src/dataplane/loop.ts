@@ -91,7 +91,7 @@ export class Loop {
           const events = set.revents(i);
           if (events === 0) continue;
           if ((events & POLLIN) !== 0 && !crew.drain(router, i, BATCH)) break;
-          if ((events & POLL_BROKEN) !== 0) ports.lose(i, "it was deleted");
+          if ((events & POLL_BROKEN) !== 0) ports.lose(i);
           if (fds[i] < 0) set.set(i, -1);
         }
       }

@@ -4,7 +4,7 @@
  * only.
  *
  * ```
- *  start     load ─▶                    start ─▶ (builds) ─▶ ready (routes) … stop by memory … ─▶ stopped
+ *  start     load ─▶                    start ─▶ (builds) ─▶ built, route ─▶ ready (routes) … stop by memory … ─▶ stopped
  *  reload    load ─▶ (loads) ─▶ loaded, start ─▶ (builds) ─▶ built, take ─▶ waiting (see `Handover`) ─▶ ready (routes) …
  *            meanwhile the old one: … stop by memory … ─▶ paused, then leave ─▶, or resume ─▶ ready (routes) …
  * ```
@@ -55,8 +55,6 @@ export interface Start {
   readonly order: Order | null;
   /** What an earlier process had that this one has not. */
   readonly gone: GoneParts;
-  /** Wait for `take` before routing. */
-  readonly waits: boolean;
 }
 
 /** Interfaces and addresses that are no more. */
@@ -75,9 +73,9 @@ export interface Take {
   readonly zero: boolean;
 }
 
-/** To the worker that has paused: go on, for nobody took its place; or it is not needed any more. */
+/** To the worker that was built: route. To one that has paused: go on, for nobody took its place. Or: you are not needed. */
 export interface Resume {
-  readonly kind: "resume" | "leave";
+  readonly kind: "route" | "resume" | "leave";
 }
 
 export type ToWorker = Load | Start | Take | Resume;

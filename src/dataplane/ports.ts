@@ -2,7 +2,8 @@
  * The devices, as the data plane has them: descriptors to read from and to write to, by interface index.
  *
  * Index 0 is the host device, 1 … n are the interfaces. Reading and writing never throw: a packet that a device does
- * not take is counted, and a device that is gone is left alone, so that the loop does not spin on it.
+ * not take is counted, and a device that is gone is left alone, so that the loop does not spin on it. The router hears of
+ * that between two turns (`fallen`), as its routes are not to be used any more.
  */
 import { errno as code, errnoView, type Libc, libc, SYS_READ, SYS_WRITE } from "deno_tun";
 import type { Arena } from "../arena.ts";
@@ -13,6 +14,7 @@ import { Reason } from "../netfilter.ts";
 import { BUFFER_SIZE, GSO_NONE, Packet, VNET_HDR_LENGTH } from "../packet/packet.ts";
 import { completeChecksum, segment } from "../packet/segment.ts";
 import type { DeviceCounters } from "./tally.ts";
+import type { Routing } from "./routing.ts";
 import { writeVnetHeader } from "./vnet.ts";
 
 /** A device that the control plane has opened. */
@@ -21,7 +23,7 @@ export interface PortSpec {
   readonly index: number;
   /** Name for people. */
   readonly name: string;
-  /** Its descriptor, non-blocking. */
+  /** Its descriptor, non-blocking; −1 while there is no device. */
   readonly fd: number;
   /** Packets carry a virtio-net header. */
   readonly vnet: boolean;
@@ -34,6 +36,8 @@ const { EAGAIN, EBADF, EBADFD, EINTR, EIO, ENOBUFS, ENOMEM, ENXIO } = code;
 
 /** When a line about a device was last written, whether one was, whether the device is known to be gone. */
 const TOLD_AT = 0, TOLD_ONCE = 1, TOLD_GONE = 2, TOLD_WORDS = 3;
+/** A device is gone; and no other data plane has met that before. */
+const FELL = 1, FELL_FIRST = 2;
 /** Milliseconds between two lines about the same device. */
 const QUIET = 10000;
 
@@ -73,6 +77,9 @@ export class Ports {
   readonly #clock: Clock;
   readonly #log: (line: string) => void;
   readonly #lost: (index: number) => void;
+  /** FELL or FELL_FIRST of devices that are gone and that the router has not heard of; and whether there is one. */
+  readonly #fallen: Uint8Array;
+  fallen = false;
   readonly #errno = errnoView();
   readonly #transfer: Libc["transfer"];
   /** Where segments are made for devices that take no large ones. */
@@ -102,12 +109,14 @@ export class Ports {
     this.#clock = clock;
     this.#log = log;
     this.#lost = lost;
+    this.#fallen = new Uint8Array(count);
     this.#out = queues.length === 1 ? this.fds : new Int32Array(count * queues.length).fill(-1);
     queues.forEach((ports, queue) => ports.forEach(({ index, fd }) => this.#out[queue * count + index] = fd));
     for (const spec of specs) {
       this.fds[spec.index] = spec.fd;
       this.#vnet[spec.index] = spec.vnet ? 1 : 0;
       this.#names[spec.index] = spec.name;
+      if (spec.fd < 0) this.#fall(spec.index, FELL);
     }
     this.#transfer = libc().transfer;
   }
@@ -148,14 +157,30 @@ export class Ports {
   }
 
   /** The device does not exist any more: it is not read again, and what is written to it is counted as lost. */
-  lose(index: number, why: string): void {
+  lose(index: number): void {
     if (this.fds[index] < 0) return;
     this.fds[index] = -1;
     for (let at = index; at < this.#out.length; at += this.fds.length) this.#out[at] = -1;
-    if (Atomics.exchange(this.#told, index * TOLD_WORDS + TOLD_GONE, 1) !== 0) return;
-    this.#drops.countDrop(DEVICE_DOWN, 0);
-    this.#log(`interface ${this.#names[index]}: its device is gone (${why}); packets for it are lost`);
-    this.#lost(index);
+    const first = Atomics.exchange(this.#told, index * TOLD_WORDS + TOLD_GONE, 1) === 0;
+    this.#fall(index, first ? FELL_FIRST : FELL);
+    if (first) this.#lost(index);
+  }
+
+  #fall(index: number, how: number): void {
+    this.#fallen[index] = how;
+    this.fallen = true;
+  }
+
+  /** Tells the router of devices that are gone; with the lock, if there is one. */
+  tellFallen(router: Routing): void {
+    const fallen = this.#fallen;
+    this.fallen = false;
+    for (let index = 0; index < fallen.length; index++) {
+      const how = fallen[index];
+      if (how === 0) continue;
+      fallen[index] = 0;
+      router.interfaceDown?.(index, how === FELL_FIRST);
+    }
   }
 
   /** For a device without a virtio-net header: everything that the header would have left to it is done here. */
@@ -202,7 +227,7 @@ export class Ports {
     const down = errno === EIO || errno === ENXIO || errno === EBADFD || errno === EBADF;
     const full = errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
     this.#drops.countDrop(down ? DEVICE_DOWN : full ? DEVICE_FULL : DEVICE_ERROR, p.length);
-    if (errno === EBADFD || errno === ENXIO) this.lose(index, "it was deleted");
+    if (errno === EBADFD || errno === ENXIO) this.lose(index);
     else if (down && this.fds[index] >= 0) {
       this.#tell(index, "is down: packets for it are lost until it is up");
     } else if (!full && !down) this.#tell(index, `refuses a packet (errno ${errno})`);
@@ -210,7 +235,7 @@ export class Ports {
 
   #readFailed(index: number, errno: number): void {
     if (errno === EBADFD || errno === ENXIO || errno === EIO || errno === EBADF) {
-      this.lose(index, "it was deleted");
+      this.lose(index);
     } else this.#tell(index, `cannot be read (errno ${errno})`);
   }
 

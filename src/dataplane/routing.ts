@@ -8,6 +8,8 @@ export interface Routing {
   receive(p: Packet, iface: number): void;
   /** A packet from the host device. */
   receiveHost(p: Packet): void;
+  /** The device of an interface is gone, 0 for the host device; `first` in one of the data planes. */
+  interfaceDown?(iface: number, first: boolean): void;
   /** Timers; once per batch. True when there is more to do soon. */
   sweep(): boolean | void;
   /** Adds what it has counted for itself to what all data planes share; once per batch, before `sweep`. */

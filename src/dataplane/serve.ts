@@ -2,7 +2,7 @@
  * The frame of a data plane worker: takes what the control plane sends, has a router built of it, runs the loop, and
  * closes itself. `worker.ts` puts Weir's router into it, tests put others.
  *
- * Life-cycle: load → start → (built → take →) ready → (routes) → stopped or failed → closed. When another configuration
+ * Life-cycle: load → start → built → route or take → ready → (routes) → stopped or failed → closed. When another configuration
  * is to route it pauses instead of closing, and goes on when nobody took its place. While it routes it blocks in poll,
  * and `worker.terminate()` would leave the process hanging; only the shared memory and the eventfd reach it.
  */
@@ -86,7 +86,7 @@ interface WorkerScope {
 export function serve(load: Loader): void {
   const scope = self as unknown as WorkerScope;
   const post = (message: FromWorker) => scope.postMessage(message);
-  let loaded: Promise<LoadedConfig> | undefined, plane: Plane | undefined;
+  let loaded: Promise<LoadedConfig> | undefined, plane: Plane | undefined, goes: Start | undefined;
   const take = async (data: ToWorker): Promise<boolean> => {
     switch (data.kind) {
       case "load":
@@ -103,8 +103,10 @@ export function serve(load: Loader): void {
           (index) => post({ kind: "lost", index }),
         );
         post({ kind: "built", pieces: plane.pieces, layout: plane.layout });
-        if (data.waits) return true;
-        return plane.run(post, data.recovered ? plane.takeOver(data.gone, false, []) : null);
+        goes = data;
+        return true;
+      case "route":
+        return plane!.run(post, goes!.recovered ? plane!.takeOver(goes!.gone, false, []) : null);
       case "take":
         post({ kind: "waiting" });
         return plane!.follow(post, data);
@@ -185,6 +187,8 @@ class Plane {
       emit: (iface, p) => crew.emit(iface, p),
       emitHost: hasHost ? (p) => crew.emit(0, p) : undefined,
     });
+    // Those without a device: their flows have ended when that went.
+    if (ports.fallen) ports.tellFallen(this.#router);
     this.#loop = new Loop(ports, memory, wake, clock, crew, generation);
     this.pieces = own.pieces;
     this.layout = arena.layout;

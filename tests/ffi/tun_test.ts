@@ -3,6 +3,9 @@ import {
   errno,
   inNetns,
   libc,
+  makeTuns,
+  Netns,
+  netnsNumber,
   OFFLOAD_CSUM,
   OFFLOAD_LEVELS,
   OFFLOAD_TSO4,
@@ -47,7 +50,7 @@ deviceTest("openTun refuses a name in use: by a TUN device, by another kind of d
   await using ns = await Namespaces.make(1);
   const [netns] = ns.names;
   using tun = openTun({ name: "weir-a", netns });
-  const error = assertSyscallError("EBUSY", () => openTun({ name: "weir-a", netns }));
+  const error = assertSyscallError("EEXIST", () => openTun({ name: "weir-a", netns }));
   assertStringIncludes(error.message, "cannot open TUN device weir-a: the name is in use");
   assertStringIncludes(error.message, `ip -n ${netns} link del weir-a`);
   assertSyscallError("EBUSY", () => openTun({ name: "lo", netns }));
@@ -142,7 +145,7 @@ deviceTest("persistent devices outlive their descriptors, until that is taken ba
   assertEquals(made.persistent, true);
   made.close();
   assertStringIncludes(await links(netns), "weir-a");
-  assertSyscallError("EBUSY", () => openTun({ name: "weir-a", netns }));
+  assertSyscallError("EEXIST", () => openTun({ name: "weir-a", netns }));
   assertStringIncludes(
     assertSyscallError("EINVAL", () => openTun({ name: "weir-a", netns, attach: true, multiQueue: true }))
       .message,
@@ -219,6 +222,43 @@ deviceTest("write tells a device that is down, read one that was deleted", async
   await run("ip", "-n", netns, "link", "del", "weir-a");
   assertEquals(tun.read(packet), -errno.EBADFD);
   assertEquals(tun.write(packet), -errno.EBADFD);
+});
+
+deviceTest("a device goes with its namespace, which no queue of it holds", async () => {
+  await using ns = await Namespaces.make(1);
+  const [netns] = ns.names, probe = `p${Deno.pid}`;
+  using tun = openTun({ name: "weir-a", netns });
+  using there = Netns.open(netns);
+  using birthplace = Netns.make();
+  assertEquals(netnsNumber(netns), there.number);
+  assert(birthplace.number !== there.number);
+  const made = makeTuns({ name: "weir-b", netns, multiQueue: true }, 2, birthplace, there);
+  using move = made.move;
+  await move.runApart();
+  // A name that is in use there is refused.
+  const taken = makeTuns({ name: "weir-a", netns }, 1, birthplace, there);
+  using late = taken.move;
+  assertSyscallError("EEXIST", () => late.run());
+  taken.tuns[0].close();
+  // The other end of a veth pair is there as long as the namespace is.
+  await run("ip", "link", "add", probe, "type", "veth", "peer", "name", probe, "netns", netns);
+  there.close();
+  await run("ip", "netns", "del", netns);
+  assertEquals(netnsNumber(netns), null);
+  try {
+    for (let n = 0; n < 200 && (await run("ip", "-o", "link")).includes(probe); n++) {
+      await new Promise((done) => setTimeout(done, 10));
+    }
+    assertEquals((await run("ip", "-o", "link")).includes(probe), false, "the namespace has ended");
+    const buffer = new Uint8Array(100);
+    for (const one of [tun, ...made.tuns]) {
+      assertEquals([one.read(buffer), one.write(buffer)], [-errno.EBADFD, -errno.EBADFD]);
+      one.close();
+    }
+  } finally {
+    await new Deno.Command("ip", { args: ["link", "del", probe], stderr: "null" }).output();
+    await run("ip", "netns", "add", netns);
+  }
 });
 
 deviceTest("inNetns comes back, after an error too", async () => {
