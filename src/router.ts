@@ -76,8 +76,10 @@ import { Ipv4Options } from "./routing/ipv4_options.ts";
 import { Redirects } from "./routing/redirect.ts";
 import { Reject } from "./routing/reject.ts";
 import { TcpResets } from "./routing/tcp_reset.ts";
+import { recentNeeds } from "./matches/recent.ts";
 import { type CompiledTables, compileRules } from "./tables/compile.ts";
 import { writeInitialCounters } from "./tables/entry.ts";
+import { RecentLists } from "./tables/recent_list.ts";
 import { Sets } from "./sets/mod.ts";
 import type { Space } from "./space.ts";
 import { REJECT_TCP_RESET, type Services } from "./tables/services.ts";
@@ -291,6 +293,7 @@ export class Router {
       nat,
       interfaces,
       sets,
+      recent: new RecentLists(recentNeeds([config.rules.ipv4, config.rules.ipv6]), { clock, arena: own }),
       clock,
       random,
       arena: own,

@@ -23,6 +23,7 @@ import { checkPlace, finishOptions, IPTABLES } from "./finish.ts";
 import { nearest, suggest } from "./problems.ts";
 import { knownInterface, VERDICTS } from "./rule.ts";
 import type { RulesContext } from "./rules.ts";
+import { unsupportedMatch, unsupportedTarget } from "./unsupported.ts";
 
 /** What the reader of a text needs to know beside it. */
 export interface RestoreContext extends RulesContext {
@@ -525,6 +526,8 @@ class LineReader {
       extension === undefined ||
       extension.families !== undefined && !extension.families.includes(this.#c.family)
     ) {
+      const missing = extension === undefined ? unsupportedMatch(wanted) : null;
+      if (missing !== null) throw new TextError(missing, value.column);
       const known = MATCHES.filter((match) => match.name !== "function").map((match) => match.name);
       const why = extension === undefined
         ? `is not one that Weir has; ${suggest(wanted, known)}`
@@ -571,6 +574,8 @@ class LineReader {
 
   /** `chains`: only a user chain would do. */
   #noSuchTarget(value: Word, chains: boolean): never {
+    const missing = chains ? null : unsupportedTarget(value.text);
+    if (missing !== null) throw new TextError(missing, value.column);
     const known = [...this.#c.userChains];
     if (!chains) known.unshift(...Object.keys(VERDICTS), ...TARGETS.map((target) => target.name));
     if (this.#c.builtinChains.includes(value.text)) {

@@ -25,6 +25,7 @@ import { PROTOCOL_NAMES, protocolNumber } from "../tables/names.ts";
 import { TARGETS } from "../targets/mod.ts";
 import { checkPlace, finishOptions, TYPESCRIPT } from "./finish.ts";
 import { child, isObject, nearest, type Problems, suggest } from "./problems.ts";
+import { unsupportedTarget } from "./unsupported.ts";
 
 /** Names that end a walk through a table. */
 export const VERDICTS = { ACCEPT, DROP, RETURN } as const;
@@ -345,6 +346,11 @@ class RuleReader {
     }
     const extension = TARGETS.find((target) => target.name === name);
     if (extension === undefined) {
+      const missing = unsupportedTarget(name);
+      if (missing !== null) {
+        this.#problem(key, missing);
+        return null;
+      }
       const known = [...Object.keys(VERDICTS), ...TARGETS.map((target) => target.name), ...userChains];
       this.#problem(
         key,

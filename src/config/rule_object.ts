@@ -153,6 +153,8 @@ function simplified(name: string, options: AnyOptions, c: ReadContext): Given {
     case "limit":
       if (given.limitBurst.value === 5) delete given.limitBurst;
       return given;
+    case "recent":
+      return recentList(given);
     case "LOG":
       if (given.logLevel?.value === 4) delete given.logLevel;
       return given;
@@ -181,6 +183,13 @@ function ports(given: Given): Given {
   else if (flags !== undefined && (flags.mask !== 0 || tcpFlags.invert)) rest.tcpFlags = tcpFlags;
   if (Object.keys(rest).length === 0) rest.dport = { value: { min: 0, max: 0xffff }, invert: false };
   return rest;
+}
+
+/** The list that is meant anyway, all bits of the address, and the source. */
+function recentList({ rsource: _, ...given }: Given): Given {
+  if (given.recentName.value === "DEFAULT") delete given.recentName;
+  if ((given.recentMask.value as Int32Array).every((word) => word === -1)) delete given.recentMask;
+  return given;
 }
 
 /** `--set-xmark`, which every operation on a mark is printed as, by the name of the operation. */

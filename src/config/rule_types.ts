@@ -205,6 +205,50 @@ export interface RuleConfig {
   limitIfaceIn?: true;
   /** The same with the outgoing interface. */
   limitIfaceOut?: true;
+  /** A list of addresses that rules fill: the packet's source (`rdest`: destination) is put into it. Always true. */
+  recentSet?: Negatable<boolean>;
+  /** The address is in the list; seen within `seconds`, at least `hitcount` times, if those are given. */
+  rcheck?: Negatable<boolean>;
+  /** As `rcheck`, and where it holds the address is seen once more. */
+  update?: Negatable<boolean>;
+  /** The address is in the list, and is taken out. */
+  remove?: Negatable<boolean>;
+  /** With `rcheck`, `update`: seen within so many seconds. */
+  seconds?: number;
+  /** With `rcheck`, `update`: seen so often, 1 to 65534. */
+  hitcount?: number;
+  /** With `seconds`: the oldest address of the list goes when it is older than that. */
+  reap?: true;
+  /** With `rcheck`, `update`, `remove`: only if the packet's TTL is that of the one that was kept. */
+  rttl?: true;
+  /** Which list; `"DEFAULT"` otherwise. It keeps 100 addresses, the newest. */
+  recentName?: string;
+  /** Bits of the address that count, `"255.255.255.0"`; all otherwise. */
+  recentMask?: string;
+  /** The source address, which is meant anyway. */
+  rsource?: true;
+  /** The destination address. */
+  rdest?: true;
+  /** How the packet was addressed on its link: on TUN devices always `"unicast"`. */
+  pktType?: Negatable<"unicast" | "broadcast" | "multicast">;
+  /** The sender's Ethernet address: packets of TUN devices have none, so nothing fits. */
+  macSource?: Negatable<string>;
+  /** About bridges: Weir has none, so only what is negated fits. */
+  physdevIsIn?: Negatable<boolean>;
+  physdevIn?: Negatable<string>;
+  physdevIsOut?: Negatable<boolean>;
+  physdevOut?: Negatable<string>;
+  physdevIsBridged?: Negatable<boolean>;
+  /** About IPsec, which Weir has not: `pol: "none"` fits every packet, `pol: "ipsec"` none. */
+  pol?: "none" | "ipsec";
+  /** With `pol`: what is asked of, the way in or the way out. */
+  dir?: "in" | "out";
+  /** With `pol: "ipsec"`, as iptables has them. */
+  strict?: true;
+  reqid?: Negatable<number>;
+  spi?: Negatable<number | string>;
+  proto?: Negatable<"esp" | "ah" | "ipcomp">;
+  policyMode?: Negatable<"transport" | "tunnel">;
   /** Free text, up to 255 bytes, shown in listings. */
   comment?: string;
   /**
@@ -301,6 +345,10 @@ export interface RuleConfig {
   logUid?: true;
   /** LOG: taken for the sake of iptables; TUN devices have no link addresses. */
   logMacdecode?: true;
+  /** CLASSIFY: a class of tc, `"1:10"`. It is kept, but a TUN device has no classes. */
+  setClass?: string;
+  /** CHECKSUM: writes a checksum that was left to a device. */
+  checksumFill?: true;
   /** TCPMSS: largest segment size to announce, in bytes. */
   setMss?: number;
   /** TCPMSS: as large as both ways allow. */

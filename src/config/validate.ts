@@ -20,6 +20,7 @@ import { assignCounters, readTables, type RulesContext, rulesTrack } from "./rul
 import { readTimeouts } from "./timeouts.ts";
 import { readSets } from "./sets.ts";
 import type { RouterConfig } from "./types.ts";
+import { warnOfNever } from "./never.ts";
 import { warnOfUntracked } from "./untracked.ts";
 import type { ValidConfig, ValidHost, ValidInterface, ValidPeer } from "./valid.ts";
 
@@ -87,7 +88,10 @@ class Validator {
       6: this.#text(config.ip6tables, "ip6tables", 6, written[6], context),
     };
     if (problems.list.length > 0) throw new ConfigError(problems.list);
-    for (const family of [4, 6] as const) warnOfUntracked(read[family], helpers, this.#warnings);
+    for (const family of [4, 6] as const) {
+      warnOfUntracked(read[family], helpers, this.#warnings);
+      warnOfNever(read[family], this.#warnings);
+    }
     const { sets: rules, slots } = assignCounters(read);
     return {
       interfaces,

@@ -18,8 +18,13 @@ import { icmp6 } from "./icmp6.ts";
 import { iprange } from "./iprange.ts";
 import { length } from "./length.ts";
 import { limit } from "./limit.ts";
+import { mac } from "./mac.ts";
 import { mark } from "./mark.ts";
 import { multiport } from "./multiport.ts";
+import { physdev } from "./physdev.ts";
+import { pkttype } from "./pkttype.ts";
+import { policy } from "./policy.ts";
+import { recent } from "./recent.ts";
 import { sctp } from "./sctp.ts";
 import { set } from "./set.ts";
 import { state } from "./state.ts";
@@ -45,8 +50,13 @@ export const MATCHES: readonly MatchExtension[] = [
   iprange,
   length,
   limit,
+  mac,
   mark,
   multiport,
+  physdev,
+  pkttype,
+  policy,
+  recent,
   sctp,
   set,
   state,

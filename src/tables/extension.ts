@@ -203,6 +203,8 @@ export interface Extension<O = Record<string, unknown>> {
   readonly tracks?: boolean | ((o: Options<O>) => boolean);
   /** What the options mean together: throws `OptionError`, or returns them in the form that is kept and printed. */
   finish?(o: Options<O>, c: CheckContext): Options<O>;
+  /** Why no packet of a TUN device can ever fit, where that is so; null where some can. */
+  never?(o: Options<O>): string | null;
   /** The options as iptables-save prints them, a blank before each; when absent each is printed by its kind. */
   save?(o: Options<O>, c: ReadContext): string;
 }

@@ -11,6 +11,7 @@ import type { Nat } from "../nat/core.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Interfaces } from "../routing/interfaces.ts";
 import type { Sets } from "../sets/mod.ts";
+import type { RecentLists } from "./recent_list.ts";
 
 /** `Services.reject`: answer with a TCP reset instead of an ICMP error. */
 export const REJECT_TCP_RESET = 256;
@@ -21,6 +22,7 @@ export interface Services {
   readonly nat: Nat;
   readonly interfaces: Interfaces;
   readonly sets: Sets;
+  readonly recent: RecentLists;
   readonly clock: Clock;
   readonly random: Random;
   /** Where a match or target keeps what it remembers from packet to packet. */

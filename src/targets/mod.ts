@@ -4,6 +4,8 @@
  * @module
  */
 import type { TargetExtension } from "../tables/extension.ts";
+import { CHECKSUM } from "./checksum.ts";
+import { CLASSIFY } from "./classify.ts";
 import { CONNMARK } from "./connmark.ts";
 import { CT } from "./ct.ts";
 import { DNAT } from "./dnat.ts";
@@ -26,6 +28,8 @@ import { TTL } from "./ttl.ts";
 
 /** Every target that Weir knows. */
 export const TARGETS: readonly TargetExtension[] = [
+  CHECKSUM,
+  CLASSIFY,
   CONNMARK,
   CT,
   DNAT,

@@ -16,6 +16,7 @@ import { Conntrack } from "../../src/conntrack/core.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
 import type { ConntrackHelper } from "../../src/conntrack/helper.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
+import { recentNeeds } from "../../src/matches/recent.ts";
 import { Nat } from "../../src/nat/core.ts";
 import { ACCEPT, DROP, type Family, FORWARD, type Hook, REASONS, type Verdict } from "../../src/netfilter.ts";
 import { Packet } from "../../src/packet/packet.ts";
@@ -24,6 +25,7 @@ import { Interfaces } from "../../src/routing/interfaces.ts";
 import { Sets } from "../../src/sets/mod.ts";
 import { type CompiledTables, compileRules } from "../../src/tables/compile.ts";
 import type { TableName } from "../../src/tables/extension.ts";
+import { RecentLists } from "../../src/tables/recent_list.ts";
 import type { Services } from "../../src/tables/services.ts";
 import { changedSets } from "../../src/targets/set.ts";
 import { load, seeded, unload, VirtualClock } from "../kit/mod.ts";
@@ -106,6 +108,10 @@ export class Rig {
         interfaces: this.interfaces,
         seed: 1,
         roomy: false,
+      }),
+      recent: new RecentLists(recentNeeds(Object.values(this.config.rules)), {
+        clock: this.clock,
+        arena: new HeapArena(),
       }),
       clock: this.clock,
       random,

@@ -1,0 +1,82 @@
+/**
+ * Matches and targets that iptables has and Weir has not, with the reason or what to write instead: who reads it has a
+ * rule that has worked for years, and no use for a list of names.
+ *
+ * @module
+ */
+
+const FUNCTION = "a function can judge such packets: match: (p) => …";
+
+/** What to say of a match; "" where there is nothing but that it is missing. */
+const MATCHES: Readonly<Record<string, string>> = {
+  bpf: FUNCTION,
+  cgroup: "Weir does not know which program a packet belongs to",
+  cluster: "",
+  connbytes: "",
+  connlimit: "",
+  cpu: "workers: 2 spreads packets by itself",
+  dccp: "",
+  devgroup: "name the interfaces, or a pattern such as eth+",
+  dst: FUNCTION,
+  ecn: FUNCTION,
+  esp: "",
+  eui64: "TUN devices have no Ethernet addresses",
+  frag: FUNCTION,
+  hashlimit: "limit has one bucket for all packets; a set with a timeout (-j SET --add-set) remembers senders",
+  hbh: FUNCTION,
+  ipv6header: FUNCTION,
+  ipvs: "Weir has no virtual servers",
+  l2tp: "",
+  mh: FUNCTION,
+  nfacct: "the rule's own counters count the same: weir rules, weir metrics",
+  osf: "",
+  owner: "Weir does not know which program has sent a packet",
+  quota: "",
+  rateest: "",
+  realm: "routes of Weir have no realms; ask for the destination",
+  rpfilter: "",
+  rt: FUNCTION,
+  socket: "Weir does not see the sockets of programs",
+  string: FUNCTION,
+  tcpmss: FUNCTION,
+  time: "weir reload --config can change rules by the clock",
+  u32: FUNCTION,
+  unclean: "",
+};
+
+/** The same of a target. */
+const TARGETS: Readonly<Record<string, string>> = {
+  AUDIT: "LOG writes a line",
+  CLUSTERIP: "",
+  CONNSECMARK: "Weir has no SELinux",
+  ECN: "",
+  FLOWOFFLOAD: "established flows go Weir's fast path anyway; leave the rule out",
+  FULLCONENAT: 'MASQUERADE with profile: "rfc" does that',
+  HMARK: "",
+  IDLETIMER: "",
+  LED: "",
+  NFLOG: "LOG writes a line",
+  NFQUEUE: "nothing queues to user space; a function can judge packets: match: (p) => …",
+  QUEUE: "nothing queues to user space; a function can judge packets: match: (p) => …",
+  RATEEST: "",
+  SECMARK: "Weir has no SELinux",
+  SYNPROXY: "",
+  TEE: "",
+  TPROXY: "REDIRECT or DNAT can lead to a proxy",
+  TRACE: "weir explain tells the way of a packet",
+  ULOG: "LOG writes a line",
+};
+
+function say(kind: "match" | "target", name: string, hint: string): string {
+  return `iptables has ${kind} ${JSON.stringify(name)}, Weir has not${hint === "" ? "" : `; ${hint}`}`;
+}
+
+/** What to say of a match that Weir has not; null when iptables has none of that name either. */
+export function unsupportedMatch(name: string): string | null {
+  return Object.hasOwn(MATCHES, name) ? say("match", name, MATCHES[name]) : null;
+}
+
+/** The same of a target. */
+export function unsupportedTarget(name: string): string | null {
+  return Object.hasOwn(TARGETS, name) ? say("target", name, TARGETS[name]) : null;
+}
