@@ -123,7 +123,9 @@ function spelled(key: string, value: Value, invert: boolean): [string, Value] {
 
 function sayValue(key: string, value: unknown, kind: Kind<unknown>, c: ReadContext): Value {
   if (typeof value === "string") return value;
-  const text = kind.print(value, c);
+  // Quotes that are iptables' are not in the value.
+  if (key === "string") return new TextDecoder().decode(value as Uint8Array);
+  const text = key === "hexString" ? kind.print(value, c).slice(1, -1) : kind.print(value, c);
   if (typeof value === "number" && text === `"${value}"`) return value;
   if (LISTS.includes(key)) {
     const list = text.split(",").map(numberIfPlain);
@@ -152,6 +154,9 @@ function simplified(name: string, options: AnyOptions, c: ReadContext): Given {
       return ports(given);
     case "limit":
       if (given.limitBurst.value === 5) delete given.limitBurst;
+      return given;
+    case "string":
+      if (given.algo.value === "bm") delete given.algo;
       return given;
     case "recent":
       return recentList(given);

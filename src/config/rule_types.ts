@@ -229,6 +229,33 @@ export interface RuleConfig {
   rsource?: true;
   /** The destination address. */
   rdest?: true;
+  /** Text anywhere in the packet, headers included. */
+  string?: Negatable<string>;
+  /** The same with bytes between bars: `"GET|20 2f|"`. */
+  hexString?: Negatable<string>;
+  /** With `string`, `hexString`: offsets between which the text stands, counted from the IP header's first byte. */
+  stringFrom?: number;
+  stringTo?: number;
+  /** The same without regard to case. */
+  icase?: true;
+  /** Taken for the sake of iptables; it makes no difference. */
+  algo?: "bm" | "kmp";
+  /** The maximum segment size that a TCP segment announces, one value or `"min:max"`. Needs `protocol: "tcp"`. */
+  mss?: Negatable<number | string>;
+  /** An IPv6 routing header of this type. */
+  rtType?: Negatable<number>;
+  /** With so many segments left, one value or `"min:max"`. */
+  rtSegsleft?: Negatable<number | string>;
+  /** Of so many bytes. */
+  rtLen?: Negatable<number>;
+  /** In raw and mangle PREROUTING: no route leads back by the interface that the packet came in by. */
+  rpInvert?: true;
+  /** Reverse path: any route back will do. */
+  loose?: true;
+  /** Reverse path: packets from Weir's own addresses may be right. */
+  acceptLocal?: true;
+  /** Taken for the sake of iptables: routes do not depend on marks. */
+  validmark?: true;
   /** How the packet was addressed on its link: on TUN devices always `"unicast"`. */
   pktType?: Negatable<"unicast" | "broadcast" | "multicast">;
   /** The sender's Ethernet address: packets of TUN devices have none, so nothing fits. */

@@ -25,11 +25,15 @@ import { physdev } from "./physdev.ts";
 import { pkttype } from "./pkttype.ts";
 import { policy } from "./policy.ts";
 import { recent } from "./recent.ts";
+import { rpfilter } from "./rpfilter.ts";
+import { rt } from "./rt.ts";
 import { sctp } from "./sctp.ts";
 import { set } from "./set.ts";
 import { state } from "./state.ts";
 import { statistic } from "./statistic.ts";
+import { string } from "./string.ts";
 import { tcp } from "./tcp.ts";
+import { tcpmss } from "./tcpmss.ts";
 import { tos } from "./tos.ts";
 import { ttl } from "./ttl.ts";
 import { udp } from "./udp.ts";
@@ -57,11 +61,15 @@ export const MATCHES: readonly MatchExtension[] = [
   pkttype,
   policy,
   recent,
+  rpfilter,
+  rt,
   sctp,
   set,
   state,
   statistic,
+  string,
   tcp,
+  tcpmss,
   tos,
   ttl,
   udp,

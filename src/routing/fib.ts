@@ -271,8 +271,8 @@ export class Fib implements NextHops {
     return (this.#records[route * RECORD + FLAGS] & HAS_VIA) !== 0;
   }
 
-  interfaceTo(family: Family, words: Int32Array, at: number): number {
-    const route = this.lookup(family, words, at);
+  interfaceTo(family: Family, words: Int32Array, at: number, iface = 0): number {
+    const route = this.lookup(family, words, at, iface);
     return route < 0 ? 0 : this.interfaceOf(route);
   }
 

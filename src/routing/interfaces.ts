@@ -43,7 +43,8 @@ export interface NextHops {
   /** The next hop of packets to `destination` that leave by `iface`: the destination itself where it is a neighbour. */
   nextHop4(destination: number, iface: number): number;
   /** The interface that the route to an address leaves by, 0 where there is none. */
-  interfaceTo(family: Family, words: Int32Array, at: number): number;
+  /** The same among routes by `iface` only, where that is not 0. */
+  interfaceTo(family: Family, words: Int32Array, at: number, iface?: number): number;
 }
 
 /** More than any packet has. */
@@ -344,6 +345,11 @@ export class Interfaces {
     if (this.#routes === null || this.isLocal(words, at, family)) return MTU_MAX;
     const iface = this.#routes.interfaceTo(family, words, at);
     return iface === 0 ? MTU_MAX : this.mtu(iface);
+  }
+
+  /** The interface that packets to an address leave by; of routes by `iface` only, if not 0. 0 where there is none. */
+  interfaceTo(family: Family, words: Int32Array, at: number, iface: number): number {
+    return this.#routes === null ? 0 : this.#routes.interfaceTo(family, words, at, iface);
   }
 
   /**

@@ -14,6 +14,18 @@ const syn = (src: string, dport: number, more: object = {}) =>
 const datagram = (src: string, dport: number, more: object = {}) =>
   packet("lan", udp({ src, dst: src.includes(":") ? S6 : S, sport: 4000, dport, payload: "hello", ...more }));
 
+const zeros = (n: number) => new Array<number>(n).fill(0);
+
+/** A datagram behind extension headers; each begins with the next one's number. */
+function withHeaders(headers: readonly [number, number[]][]): Uint8Array {
+  const plain = udp({ src: C6, dst: S6, sport: 1, dport: 2, payload: 4 });
+  const extra = headers.flatMap(([, bytes]) => bytes);
+  const bytes = new Uint8Array([...plain.slice(0, 40), ...extra, ...plain.slice(40)]);
+  new DataView(bytes.buffer).setUint16(4, bytes.length - 40);
+  if (headers.length > 0) bytes[6] = headers[0][0];
+  return bytes;
+}
+
 /** Rules of both families' FORWARD, and packets. */
 const scenarios: Readonly<Record<string, Pick<Scenario, "iptables" | "ip6tables"> & { steps: Step[] }>> = {
   "what is the same for all packets of a TUN device": (() => {
@@ -105,6 +117,105 @@ const scenarios: Readonly<Record<string, Pick<Scenario, "iptables" | "ip6tables"
       Array.from({ length: 130 }, (_, i) => syn(`192.0.2.${100 + (i * 7) % 130}`, port))
     ),
   },
+  "string: bytes anywhere": (() => {
+    const rules = [
+      '--string "hello" --algo bm',
+      '! --string "hello" --algo kmp',
+      '--string "HELLO" --algo bm',
+      '--string "HELLO" --algo kmp --icase',
+      '--hex-string "|00 35|" --algo bm',
+      '--hex-string "|0035|he" --algo bm --to 30',
+      '--string "say \\"a b\\"" --algo bm',
+      ...[28, 29, 48, 49].map((from) => `--string "hello" --algo kmp --from ${from}`),
+      ...[32, 33, 34, 52, 53, 54].map((to) => `--string "hello" --algo kmp --to ${to}`),
+      ...[45, 46, 47, 48, 49, 50, 51, 52, 53].map((to) => `--string "hello" --algo bm --from 28 --to ${to}`),
+    ].map((options) => `-A FORWARD -m string ${options}`);
+    const payloads = ["hello", "xhello", "hell", "", "hehello", "HeLLo", 'say "a b"', "hellohello"];
+    return {
+      iptables: filter(...rules),
+      ip6tables: filter(...rules),
+      steps: [C, C6].flatMap((src) => [
+        ...payloads.map((payload) => datagram(src, 53, { payload })),
+        ...payloads.map((payload) => syn(src, 80, { payload, flags: "PA" })),
+      ]),
+    };
+  })(),
+  "tcpmss: what a segment announces": (() => {
+    const rules = ["1460", "1400:1500", "! --mss 1400:1500", "536", "0:65535"].map((mss) =>
+      `-A FORWARD -p tcp -m tcpmss ${mss.startsWith("!") ? mss : `--mss ${mss}`}`
+    );
+    const options = [[], [2, 4, 5, 0xb4], [1, 1, 1, 2, 4, 5, 0xdc, 0], [2, 4, 2, 24], [3, 3, 7, 2], [
+      2,
+      3,
+      5,
+      0,
+    ], [
+      8,
+      0,
+      2,
+      4,
+    ], [1, 1, 2, 4]];
+    return {
+      iptables: filter(...rules),
+      ip6tables: filter(...rules),
+      steps: [C, C6].flatMap((src) => options.map((bytes) => syn(src, 80, { options: [{ raw: bytes }] }))),
+    };
+  })(),
+  "rt: routing headers": {
+    ip6tables: filter(
+      "-A FORWARD -m rt --rt-type 0",
+      "-A FORWARD -m rt ! --rt-type 0",
+      "-A FORWARD -m rt --rt-segsleft 0",
+      "-A FORWARD -m rt ! --rt-segsleft 1:3",
+      "-A FORWARD -m rt --rt-type 2 --rt-segsleft 0:1 --rt-len 24",
+      "-A FORWARD -m rt ! --rt-len 24",
+    ),
+    steps: [
+      [[43, [59, 2, 0, 0, ...zeros(20)]]],
+      [[43, [17, 2, 2, 0, ...zeros(20)]]],
+      [[43, [17, 2, 2, 1, ...zeros(20)]]],
+      [[43, [17, 0, 4, 2, ...zeros(4)]]],
+      [[60, [43, 0, 1, 4, 0, 0, 0, 0]], [43, [17, 2, 3, 3, ...zeros(20)]]],
+      [[43, [17, 9, 2, 0, ...zeros(20)]]],
+      [],
+    ].map((headers) => packet("lan", withHeaders(headers as [number, number[]][]))),
+  },
+  "rpfilter: the way back": (() => {
+    const rules = ["", "--loose", "--invert", "--accept-local", "--loose --accept-local --validmark"].map((
+      o,
+    ) => `-A PREROUTING -m rpfilter ${o}`);
+    const from = (iface: string, src: string, dst: string) =>
+      packet(iface, udp({ src, dst, sport: 1, dport: 2, payload: 4 }));
+    return {
+      iptables: `*raw\n${rules.join("\n")}\nCOMMIT\n`,
+      ip6tables: `*raw\n${rules.join("\n")}\nCOMMIT\n`,
+      steps: [
+        from("lan", C, S),
+        from("wan", C, S),
+        from("wan", S, C),
+        from("lan", S, C2),
+        from("lan", "192.0.2.1", S),
+        from("wan", "203.0.113.1", C),
+        from("lan", "0.0.0.0", "255.255.255.255"),
+        from("lan", "0.0.0.0", "224.0.0.1"),
+        from("wan", "192.0.2.1", C),
+        from("lan", "224.0.0.5", S),
+        from("wan", "0.1.2.3", S),
+        from("lan", "127.0.0.1", S),
+        from("lan", "192.0.2.255", S),
+        from("lan", "192.0.2.0", S),
+        from("wan", "2001:db8:1::1", S6),
+        from("lan", "2001:db8:1::", S6),
+        from("lan", "::", S6),
+        from("lan", "::1", S6),
+        from("lan", C6, S6),
+        from("wan", C6, S6),
+        from("wan", S6, C6),
+        from("lan", S6, C6),
+        from("lan", "fe80::5", S6),
+      ],
+    };
+  })(),
 };
 
 for (const [says, { steps, ...rules }] of Object.entries(scenarios)) {
