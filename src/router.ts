@@ -79,6 +79,7 @@ import { TcpResets } from "./routing/tcp_reset.ts";
 import { recentNeeds } from "./matches/recent.ts";
 import { type CompiledTables, compileRules } from "./tables/compile.ts";
 import { writeInitialCounters } from "./tables/entry.ts";
+import { HashlimitTables } from "./tables/hashlimit_table.ts";
 import { RecentLists } from "./tables/recent_list.ts";
 import { Sets } from "./sets/mod.ts";
 import type { Space } from "./space.ts";
@@ -293,6 +294,7 @@ export class Router {
       nat,
       interfaces,
       sets,
+      hashlimits: new HashlimitTables({ clock, arena: own }),
       recent: new RecentLists(recentNeeds([config.rules.ipv4, config.rules.ipv6]), { clock, arena: own }),
       clock,
       random,

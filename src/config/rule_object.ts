@@ -12,6 +12,7 @@ import type { AnyOptions, Extension, Kind, OptionValue, ReadContext } from "../t
 import type { Masked, Range } from "../tables/kinds.ts";
 import { protocolName } from "../tables/names.ts";
 import { formatMasked } from "../packet/address.ts";
+import { hashlimitExpire } from "../matches/hashlimit.ts";
 import type { Value } from "./source_text.ts";
 
 /** Options that take several values. */
@@ -22,6 +23,7 @@ const LISTS = [
   "state",
   "ctstate",
   "ctstatus",
+  "hashlimitMode",
   "srcType",
   "dstType",
   "ctevents",
@@ -132,7 +134,9 @@ function sayValue(key: string, value: unknown, kind: Kind<unknown>, c: ReadConte
     return list.length > 1 ? list : list[0];
   }
   if (key === "probability") return Number(text);
-  if (key === "limit") return text.replace(/\/sec$/, "/second").replace(/\/min$/, "/minute");
+  if (/^(limit|hashlimitUpto|hashlimitAbove)$/.test(key)) {
+    return text.replace(/\/sec$/, "/second").replace(/\/min$/, "/minute");
+  }
   const name = NAMES[key]?.find((candidate) => kind.print(kind.read(candidate, c), c) === text);
   return name ?? numberIfPlain(text);
 }
@@ -158,6 +162,8 @@ function simplified(name: string, options: AnyOptions, c: ReadContext): Given {
     case "string":
       if (given.algo.value === "bm") delete given.algo;
       return given;
+    case "hashlimit":
+      return hashlimitBuckets(given);
     case "recent":
       return recentList(given);
     case "LOG":
@@ -188,6 +194,16 @@ function ports(given: Given): Given {
   else if (flags !== undefined && (flags.mask !== 0 || tcpFlags.invert)) rest.tcpFlags = tcpFlags;
   if (Object.keys(rest).length === 0) rest.dport = { value: { min: 0, max: 0xffff }, invert: false };
   return rest;
+}
+
+/** Without the burst that is meant anyway, and the time after which a bucket of this rate is forgotten. */
+function hashlimitBuckets(given: Given): Given {
+  if (given.hashlimitBurst.value === 5) delete given.hashlimitBurst;
+  const { period } = (given.hashlimitUpto ?? given.hashlimitAbove).value as { period: number };
+  if (given.hashlimitHtableExpire.value === hashlimitExpire(period)) {
+    delete given.hashlimitHtableExpire;
+  }
+  return given;
 }
 
 /** The list that is meant anyway, all bits of the address, and the source. */

@@ -205,6 +205,26 @@ export interface RuleConfig {
   limitIfaceIn?: true;
   /** The same with the outgoing interface. */
   limitIfaceOut?: true;
+  /** At most so many matches for each value of what `hashlimitMode` names: `"5/second"`. */
+  hashlimitUpto?: Negatable<string>;
+  /** What is more than that. */
+  hashlimitAbove?: Negatable<string>;
+  /** Buckets of this name, which all rules of the family share that have it. Needed. */
+  hashlimitName?: string;
+  /** `"srcip"`, `"dstip"`, `"srcport"`, `"dstport"`; one or several. Without it all packets share one bucket. */
+  hashlimitMode?: string | readonly string[];
+  /** Packets that may come at once, 5 by default. */
+  hashlimitBurst?: number;
+  /** Prefix length of the addresses that count as one. */
+  hashlimitSrcmask?: number;
+  hashlimitDstmask?: number;
+  /** Milliseconds after which a bucket is forgotten; by default the unit of the rate. */
+  hashlimitHtableExpire?: number;
+  /** Most buckets, 65536 by default; packets that would need another one are dropped. */
+  hashlimitHtableMax?: number;
+  /** Heads of the table, and how often Linux looks for old buckets: here each new bucket looks. */
+  hashlimitHtableSize?: number;
+  hashlimitHtableGcinterval?: number;
   /** A list of addresses that rules fill: the packet's source (`rdest`: destination) is put into it. Always true. */
   recentSet?: Negatable<boolean>;
   /** The address is in the list; seen within `seconds`, at least `hitcount` times, if those are given. */

@@ -19,44 +19,60 @@ const CREDITS_PER_TICK = 128;
 /** Milliseconds per tick, as a shift. */
 const TICK_SHIFT = 2;
 
-const UNITS = [
-  ["second", SCALE],
-  ["minute", SCALE * 60],
-  ["hour", SCALE * 60 * 60],
-  ["day", SCALE * 24 * 60 * 60],
-] as const;
+/** Seconds of the units that rates are written in. */
+const UNITS = [["second", 1], ["minute", 60], ["hour", 3600], ["day", 86400]] as const;
 
 /** `3/hour`, what `-m limit` means without options. */
 const DEFAULT_PERIOD = SCALE * 60 * 60 / 3;
 const DEFAULT_BURST = 5;
 
-/** The period between two matches; the rate is `1 / period`. */
-const rate: Kind<number> = {
-  words: 1,
-  expects: 'a rate such as "5/second", "3/minute", "10/hour" or "1/day"',
-  read(input) {
-    const found = /^\s*\+?(\d+)[^/]*(?:\/(.+))?$/.exec(String(input));
-    if (found === null || (typeof input !== "string" && typeof input !== "number")) {
-      return refuse(input, this.expects);
-    }
-    const unit = UNITS.find(([name]) => name.startsWith((found[2] ?? "second").toLowerCase()));
-    const count = Number(found[1]);
-    if (unit === undefined || count === 0) return refuse(input, this.expects);
-    const period = Math.floor(unit[1] / count);
-    if (period === 0) throw new OptionError(`is too fast: ${SCALE}/second is the most that can be limited`);
-    return period;
-  },
-  print(period) {
-    // The largest unit in which the rate is exact enough, as print_rate chooses it.
-    let i = 3;
-    while (i > 0) {
-      const per = UNITS[i - 1][1];
-      if (period > per || Math.floor(per / period) < per % period) break;
-      i--;
-    }
-    return `${Math.floor(UNITS[i][1] / period)}/${["sec", "min", "hour", "day"][i]}`;
-  },
-};
+/** A rate as the period between two matches, in so many parts of a second. */
+export function rateKind(scale: number): Kind<number> {
+  return {
+    words: 1,
+    expects: 'a rate such as "5/second", "3/minute", "10/hour" or "1/day"',
+    read(input) {
+      const found = /^\s*\+?(\d+)[^/]*(?:\/(.+))?$/.exec(String(input));
+      if (found === null || (typeof input !== "string" && typeof input !== "number")) {
+        return refuse(input, this.expects);
+      }
+      const unit = UNITS.find(([name]) => name.startsWith((found[2] ?? "second").toLowerCase()));
+      const count = Number(found[1]);
+      if (unit === undefined || count === 0) return refuse(input, this.expects);
+      const period = Math.floor(unit[1] * scale / count);
+      if (period === 0) throw new OptionError(`is too fast: ${scale}/second is the most that can be limited`);
+      return period;
+    },
+    print(period) {
+      const i = rateUnit(period, scale);
+      return `${Math.floor(UNITS[i][1] * scale / period)}/${["sec", "min", "hour", "day"][i]}`;
+    },
+  };
+}
+
+/** The index of the unit that iptables prints a rate in: the smallest in which it is exact enough (print_rate). */
+function rateUnit(period: number, scale: number): number {
+  let i = 3;
+  while (i > 0) {
+    const per = UNITS[i - 1][1] * scale;
+    if (period > per || Math.floor(per / period) < per % period) break;
+    i--;
+  }
+  return i;
+}
+
+/** Seconds of the unit that a rate is printed in. */
+export function rateSeconds(period: number, scale: number): number {
+  return UNITS[rateUnit(period, scale)][1];
+}
+
+/** Seconds of the unit that a rate was written in. */
+export function writtenSeconds(text: string): number {
+  const unit = /\/(.+)$/.exec(text)?.[1] ?? "second";
+  return UNITS.find(([name]) => name.startsWith(unit.toLowerCase()))?.[1] ?? 1;
+}
+
+const rate = rateKind(SCALE);
 
 /** Credits that a period is worth, in 32-bit arithmetic as the kernel's user2credits. */
 function credits(period: number): number {

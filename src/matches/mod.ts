@@ -11,6 +11,7 @@ import { connmark } from "./connmark.ts";
 import { conntrack } from "./conntrack.ts";
 import { custom } from "./custom.ts";
 import { dscp } from "./dscp.ts";
+import { hashlimit } from "./hashlimit.ts";
 import { helper } from "./helper.ts";
 import { hl } from "./hl.ts";
 import { icmp } from "./icmp.ts";
@@ -47,6 +48,7 @@ export const MATCHES: readonly MatchExtension[] = [
   conntrack,
   custom,
   dscp,
+  hashlimit,
   helper,
   hl,
   icmp,

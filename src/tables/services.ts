@@ -11,6 +11,7 @@ import type { Nat } from "../nat/core.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Interfaces } from "../routing/interfaces.ts";
 import type { Sets } from "../sets/mod.ts";
+import type { HashlimitTables } from "./hashlimit_table.ts";
 import type { RecentLists } from "./recent_list.ts";
 
 /** `Services.reject`: answer with a TCP reset instead of an ICMP error. */
@@ -23,6 +24,7 @@ export interface Services {
   readonly interfaces: Interfaces;
   readonly sets: Sets;
   readonly recent: RecentLists;
+  readonly hashlimits: HashlimitTables;
   readonly clock: Clock;
   readonly random: Random;
   /** Where a match or target keeps what it remembers from packet to packet. */

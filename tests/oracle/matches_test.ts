@@ -117,6 +117,29 @@ const scenarios: Readonly<Record<string, Pick<Scenario, "iptables" | "ip6tables"
       Array.from({ length: 130 }, (_, i) => syn(`192.0.2.${100 + (i * 7) % 130}`, port))
     ),
   },
+  "hashlimit: buckets by address and port": (() => {
+    const rules = [
+      "--hashlimit-upto 2/sec --hashlimit-burst 3 --hashlimit-mode srcip --hashlimit-name a",
+      "--hashlimit-above 2/sec --hashlimit-burst 3 --hashlimit-mode srcip --hashlimit-name a",
+      "--hashlimit 10/min --hashlimit-name all",
+      "--hashlimit-above 60/min --hashlimit-mode dstport,srcip --hashlimit-name b",
+      "--hashlimit-above 7/min --hashlimit-mode srcport,dstip,dstport,srcip --hashlimit-name c",
+      "! --hashlimit-upto 3/hour --hashlimit-burst 2 --hashlimit-mode dstip --hashlimit-name d",
+      "--hashlimit-upto 3/sec --hashlimit-mode srcip --hashlimit-srcmask 24 --hashlimit-name net",
+      "--hashlimit-upto 1000/day --hashlimit-burst 1 --hashlimit-mode srcip --hashlimit-name e " +
+      "--hashlimit-htable-expire 500 --hashlimit-htable-gcinterval 100 --hashlimit-htable-size 100 --hashlimit-htable-max 1000",
+    ].map((options) => `-A FORWARD -m hashlimit ${options}`);
+    const burst = [C, C2, C6].flatMap((src) => [
+      ...[53, 53, 54, 53, 53].map((port) => datagram(src, port)),
+      ...[80, 81, 80].map((port) => syn(src, port)),
+    ]);
+    const ping = packet("lan", icmpEcho({ src: C, dst: S, echoId: 1, echoSeq: 1 }));
+    return {
+      iptables: filter(...rules),
+      ip6tables: filter(...rules),
+      steps: [...burst, ping, ping, wait(720), ...burst, wait(2600), ping, ...burst],
+    };
+  })(),
   "string: bytes anywhere": (() => {
     const rules = [
       '--string "hello" --algo bm',

@@ -25,6 +25,7 @@ import { Interfaces } from "../../src/routing/interfaces.ts";
 import { Sets } from "../../src/sets/mod.ts";
 import { type CompiledTables, compileRules } from "../../src/tables/compile.ts";
 import type { TableName } from "../../src/tables/extension.ts";
+import { HashlimitTables } from "../../src/tables/hashlimit_table.ts";
 import { RecentLists } from "../../src/tables/recent_list.ts";
 import type { Services } from "../../src/tables/services.ts";
 import { changedSets } from "../../src/targets/set.ts";
@@ -109,6 +110,7 @@ export class Rig {
         seed: 1,
         roomy: false,
       }),
+      hashlimits: new HashlimitTables({ clock: this.clock, arena: new HeapArena() }),
       recent: new RecentLists(recentNeeds(Object.values(this.config.rules)), {
         clock: this.clock,
         arena: new HeapArena(),
