@@ -83,6 +83,8 @@ class Restorer {
   #chains = new Map<string, DraftChain>();
   #userChains = new Set<string>();
   #builtin: readonly string[] = [];
+  /** In a table that may stand there as long as it says nothing. */
+  #idle = false;
 
   constructor(label: string, c: RestoreContext) {
     this.#label = label;
@@ -102,7 +104,9 @@ class Restorer {
         this.#table = null;
         skipping = false;
       } else if (skipping) {
-        continue;
+        if (this.#idle && line[0] !== ":") {
+          this.#problem("table security belongs to SELinux, which Weir has not; leave its rules out", 1);
+        }
       } else if (this.#table === null) {
         this.#problem(
           `${JSON.stringify(line.slice(0, 40))} stands outside of a table; begin one with *filter`,
@@ -146,6 +150,9 @@ class Restorer {
   /** `*filter`. False when the table cannot be used and its lines are to be passed over. */
   #begin(line: string): boolean {
     const name = line.slice(1).trim().split(/\s+/)[0] as TableName;
+    // RHEL's files have it, without a rule.
+    this.#idle = name as string === "security";
+    if (this.#idle) return false;
     if (!TABLE_NAMES.includes(name)) {
       this.#problem(`there is no table ${JSON.stringify(name)}; ${suggest(name, TABLE_NAMES)}`, 2);
       return false;

@@ -281,7 +281,7 @@ class LineReader {
       this.#base(found.letter, takes ? inline ?? this.#next(word, false) : word, word);
     } else {
       // Both take any text.
-      const free = found.name === "comment" || found.name === "logPrefix";
+      const free = found.name === "comment" || found.name === "logPrefix" || found.name === "nflogPrefix";
       this.#extension(found, takes ? inline ?? this.#next(word, free) : word, word);
     }
   }

@@ -24,6 +24,8 @@ const LISTS = [
   "ctstate",
   "ctstatus",
   "hashlimitMode",
+  "monthdays",
+  "weekdays",
   "srcType",
   "dstType",
   "ctevents",

@@ -225,6 +225,20 @@ export interface RuleConfig {
   /** Heads of the table, and how often Linux looks for old buckets: here each new bucket looks. */
   hashlimitHtableSize?: number;
   hashlimitHtableGcinterval?: number;
+  /** In UTC: from a time of day on, `"8:00"`, and until one; also over midnight. */
+  timestart?: string;
+  timestop?: string;
+  /** On these days: `"Mon"`, … or 1 to 7; one or several. */
+  weekdays?: Negatable<string | number | readonly (string | number)[]>;
+  /** On these days of the month, 1 to 31. */
+  monthdays?: Negatable<string | number | readonly (string | number)[]>;
+  /** From a date on, `"2026-01-31T12:00:00"`, and until one. */
+  datestart?: string;
+  datestop?: string;
+  /** With times over midnight: the hours behind it belong to the day before. */
+  contiguous?: true;
+  /** Refused: Weir has UTC only. */
+  kerneltz?: true;
   /** A list of addresses that rules fill: the packet's source (`rdest`: destination) is put into it. Always true. */
   recentSet?: Negatable<boolean>;
   /** The address is in the list; seen within `seconds`, at least `hitcount` times, if those are given. */
@@ -396,6 +410,12 @@ export interface RuleConfig {
   setClass?: string;
   /** CHECKSUM: writes a checksum that was left to a device. */
   checksumFill?: true;
+  /** NFLOG: text before the line, up to 63 bytes. It is written as LOG's is. */
+  nflogPrefix?: string;
+  /** NFLOG: for daemons, and kept for the sake of iptables. */
+  nflogGroup?: number;
+  nflogSize?: number;
+  nflogThreshold?: number;
   /** TCPMSS: largest segment size to announce, in bytes. */
   setMss?: number;
   /** TCPMSS: as large as both ways allow. */

@@ -36,7 +36,6 @@ const MATCHES: Readonly<Record<string, string>> = {
   rateest: "",
   realm: "routes of Weir have no realms; ask for the destination",
   socket: "Weir does not see the sockets of programs",
-  time: "weir reload --config can change rules by the clock",
   u32: FUNCTION,
   unclean: "",
 };
@@ -52,7 +51,6 @@ const TARGETS: Readonly<Record<string, string>> = {
   HMARK: "",
   IDLETIMER: "",
   LED: "",
-  NFLOG: "LOG writes a line",
   NFQUEUE: "nothing queues to user space; a function can judge packets: match: (p) => …",
   QUEUE: "nothing queues to user space; a function can judge packets: match: (p) => …",
   RATEEST: "",

@@ -35,6 +35,7 @@ import { statistic } from "./statistic.ts";
 import { string } from "./string.ts";
 import { tcp } from "./tcp.ts";
 import { tcpmss } from "./tcpmss.ts";
+import { time } from "./time.ts";
 import { tos } from "./tos.ts";
 import { ttl } from "./ttl.ts";
 import { udp } from "./udp.ts";
@@ -72,6 +73,7 @@ export const MATCHES: readonly MatchExtension[] = [
   string,
   tcp,
   tcpmss,
+  time,
   tos,
   ttl,
   udp,

@@ -16,6 +16,7 @@ import { LOG } from "./log.ts";
 import { MARK } from "./mark.ts";
 import { MASQUERADE } from "./masquerade.ts";
 import { NETMAP } from "./netmap.ts";
+import { NFLOG } from "./nflog.ts";
 import { NOTRACK } from "./notrack.ts";
 import { REDIRECT } from "./redirect.ts";
 import { REJECT } from "./reject.ts";
@@ -40,6 +41,7 @@ export const TARGETS: readonly TargetExtension[] = [
   MARK,
   MASQUERADE,
   NETMAP,
+  NFLOG,
   NOTRACK,
   REDIRECT,
   REJECT,
