@@ -290,8 +290,8 @@ export interface RuleConfig {
   acceptLocal?: true;
   /** Taken for the sake of iptables: routes do not depend on marks. */
   validmark?: true;
-  /** How the packet was addressed on its link: on TUN devices always `"unicast"`. */
-  pktType?: Negatable<"unicast" | "broadcast" | "multicast">;
+  /** How the packet was addressed on its link: `"unicast"`, which it always is on TUN devices, `"broadcast"`, `"multicast"`. */
+  pktType?: Negatable<string>;
   /** The sender's Ethernet address: packets of TUN devices have none, so nothing fits. */
   macSource?: Negatable<string>;
   /** About bridges: Weir has none, so only what is negated fits. */
@@ -304,12 +304,12 @@ export interface RuleConfig {
   pol?: "none" | "ipsec";
   /** With `pol`: what is asked of, the way in or the way out. */
   dir?: "in" | "out";
-  /** With `pol: "ipsec"`, as iptables has them. */
+  /** With `pol: "ipsec"`, as iptables has them; `proto` is `"esp"`, `"ah"` or `"ipcomp"`, `policyMode` `"transport"` or `"tunnel"`. */
   strict?: true;
   reqid?: Negatable<number>;
   spi?: Negatable<number | string>;
-  proto?: Negatable<"esp" | "ah" | "ipcomp">;
-  policyMode?: Negatable<"transport" | "tunnel">;
+  proto?: Negatable<string>;
+  policyMode?: Negatable<string>;
   /** Free text, up to 255 bytes, shown in listings. */
   comment?: string;
   /**

@@ -453,6 +453,13 @@ class Validator {
         this.#problem(path, `${show(value)} is not a helper; write one that a factory makes, such as ftp()`);
         return;
       }
+      const { mistakes = [] } = value as unknown as ConntrackHelper;
+      for (const { option, message } of mistakes) this.#problem(child(path, option), message);
+      if (mistakes.length > 0) {
+        // Its name is known, so that rules which speak of it are not wrong as well.
+        good.push(value as unknown as ConntrackHelper);
+        return;
+      }
       const helper = value as unknown as ConntrackHelper, registered = perPort(helper);
       const twin = registered.find(({ name, protocol }) =>
         good.some((other) => other.name === name && other.protocol === protocol)

@@ -37,6 +37,12 @@ export interface HelperLimits {
 /** What becomes of a packet in which its helper fails. */
 export type OnFailure = "accept" | "drop";
 
+/** An option of a helper that is not as it should be. */
+export interface HelperMistake {
+  readonly option: string;
+  readonly message: string;
+}
+
 /** Finds announcements in the payload of the flows it is attached to. */
 export interface ConntrackHelper {
   /** What `-m helper` and `-j CT --helper` call it, as in Linux: `ftp`, or `ftp-2121` for another port. */
@@ -57,6 +63,8 @@ export interface ConntrackHelper {
   readonly limits?: HelperLimits | null;
   /** What becomes of a packet in which it throws or runs wild; `"accept"` when absent. The flow loses it either way. */
   readonly onFailure?: OnFailure;
+  /** What was wrong with the options it was made with: `validate` reports it, and no router takes such a helper. */
+  readonly mistakes?: readonly HelperMistake[];
   /**
    * Called once for each router that lists it, in the order of the list. What it has to remember beside the six words of
    * each flow it takes from `conntrack.arena` here, so that all workers of the router see the same.

@@ -121,6 +121,10 @@ export abstract class HelperHost extends Expector {
     this.#pinholes = o.pinholes ?? new Pinholes(new ArrayBuffer(Pinholes.BYTES), 0);
     this.ruleTexts = o.ruleTexts ?? new RuleTexts(MOST_RULES);
     this.policies = o.policies ?? new TimeoutPolicies();
+    for (const { name, mistakes = [] } of o.helpers) {
+      const wrong = mistakes.map(({ option, message }) => `${option} ${message}`);
+      if (wrong.length > 0) throw new TypeError(`${name}: ${wrong.join("; ")}`);
+    }
     // What a helper takes goes by its name, so that the order of the list may change.
     const { arena } = this;
     for (const helper of o.helpers) {

@@ -18,12 +18,18 @@
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
+import type {
+  ConntrackHelper,
+  ExpectPolicy,
+  HelperLimits,
+  HelperMistake,
+  OnFailure,
+} from "../conntrack/helper.ts";
 import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import { ACCEPT, ctinfoDir, ORIGINAL, Reason, TCP, UDP, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { udpPayload } from "../packet/udp.ts";
-import { type HelperPolicy, limitsOf, onFailureOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, Mistakes, numberOf, onFailureOf } from "./policy.ts";
 
 /**
  * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload.
@@ -69,24 +75,21 @@ class AmandaHelper implements ConntrackHelper {
   readonly autoAssign: boolean;
   readonly limits: HelperLimits | null;
   readonly onFailure: OnFailure;
+  readonly mistakes: readonly HelperMistake[];
   readonly policies = POLICIES;
   readonly #masterTimeout: number;
   readonly #portsOnly: boolean;
   readonly #nat: NatAmanda | null;
 
   constructor(o: ConntrackAmandaOptions) {
-    const timeout = o.masterTimeout ?? 300;
-    if (typeof timeout !== "number") {
-      throw new TypeError(`amanda: masterTimeout ${String(timeout)} is not a number`);
-    }
+    const mistakes = new Mistakes();
+    this.mistakes = mistakes.list;
     // Clocks here count milliseconds in 32 bits.
-    if (!Number.isInteger(timeout) || timeout < 1 || timeout > 2_000_000) {
-      throw new RangeError(`amanda: masterTimeout ${timeout} is not from 1 to 2000000 seconds`);
-    }
+    const timeout = numberOf(mistakes, "masterTimeout", o.masterTimeout, 1, 2_000_000, 300);
     this.#masterTimeout = timeout * 1000;
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("amanda", o, ["masterTimeout", "portsOnly", "nat"]);
-    this.onFailure = onFailureOf("amanda", o);
+    this.limits = limitsOf(mistakes, o, ["masterTimeout", "portsOnly", "nat"]);
+    this.onFailure = onFailureOf(mistakes, o);
     this.#portsOnly = o.portsOnly ?? false;
     this.#nat = o.nat ?? null;
   }

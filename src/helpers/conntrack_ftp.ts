@@ -22,7 +22,13 @@ import type { Conntrack } from "../conntrack/core.ts";
 import type { Expector } from "../conntrack/expector.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_HELP, CT_ID, CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
+import type {
+  ConntrackHelper,
+  ExpectPolicy,
+  HelperLimits,
+  HelperMistake,
+  OnFailure,
+} from "../conntrack/helper.ts";
 import { HELPER_BLIND } from "../conntrack/helping.ts";
 import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import {
@@ -39,7 +45,7 @@ import {
 import type { Packet } from "../packet/packet.ts";
 import { tcpPayload, tcpSeq } from "../packet/tcp.ts";
 import { PartialLines } from "./partial_lines.ts";
-import { type HelperPolicy, limitsOf, namesOf, onFailureOf, portsOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, Mistakes, namesOf, onFailureOf, portsOf } from "./policy.ts";
 import { COMMA, CR, DOT, FtpAddress, LF, parseIpv6, parseNumbers, parsePort } from "./ftp_numbers.ts";
 
 /** What announced a data connection (enum nf_ct_ftp_type). */
@@ -135,6 +141,7 @@ class FtpHelper implements ConntrackHelper {
   readonly policies = POLICIES;
   readonly limits: HelperLimits | null;
   readonly onFailure: OnFailure;
+  readonly mistakes: readonly HelperMistake[];
   readonly #loose: boolean;
   readonly #nat: NatFtp | null;
   /** By router; null: strict. */
@@ -145,12 +152,14 @@ class FtpHelper implements ConntrackHelper {
   #length = 0;
 
   constructor(o: ConntrackFtpOptions) {
-    this.ports = portsOf("ftp", o.ports, 21);
+    const mistakes = new Mistakes();
+    this.mistakes = mistakes.list;
+    this.ports = portsOf(mistakes, o.ports, [21]);
     this.names = namesOf("ftp", this.ports, 21, "port");
     this.name = this.names.find((name) => name === "ftp") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("ftp", o, ["ports", "loose", "strict", "nat"]);
-    this.onFailure = onFailureOf("ftp", o);
+    this.limits = limitsOf(mistakes, o, ["ports", "loose", "strict", "nat"]);
+    this.onFailure = onFailureOf(mistakes, o);
     this.#partials = o.strict ?? true ? null : new WeakMap();
     this.#loose = o.loose ?? false;
     this.#nat = o.nat ?? null;

@@ -22,7 +22,13 @@ import type { Conntrack } from "../conntrack/core.ts";
 import type { Expector } from "../conntrack/expector.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
+import type {
+  ConntrackHelper,
+  ExpectPolicy,
+  HelperLimits,
+  HelperMistake,
+  OnFailure,
+} from "../conntrack/helper.ts";
 import { DST, SRC } from "../conntrack/tuple.ts";
 import {
   ACCEPT,
@@ -39,7 +45,7 @@ import type { Packet } from "../packet/packet.ts";
 import { tcpPayload, tcpSeq } from "../packet/tcp.ts";
 import { DCC_OFFER, DCC_PARTIAL, DCC_PORT, DccLine } from "./dcc.ts";
 import { PartialLines } from "./partial_lines.ts";
-import { type HelperPolicy, limitsOf, namesOf, onFailureOf, portsOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, Mistakes, namesOf, numberOf, onFailureOf, portsOf } from "./policy.ts";
 
 /**
  * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload. A
@@ -111,6 +117,7 @@ class IrcHelper implements ConntrackHelper {
   readonly autoAssign: boolean;
   readonly limits: HelperLimits | null;
   readonly onFailure: OnFailure;
+  readonly mistakes: readonly HelperMistake[];
   readonly policies: readonly ExpectPolicy[];
   readonly #nat: NatIrc | null;
   readonly #natPort: NatIrcPort | null;
@@ -126,16 +133,25 @@ class IrcHelper implements ConntrackHelper {
   #position = 0;
 
   constructor(o: ConntrackIrcOptions) {
-    const ports = portsOf("irc", o.ports, IRC_PORT);
-    const maxExpected = o.maxDccChannels ?? 8, timeout = o.dccTimeout ?? 300;
-    checkNumber("maxDccChannels", maxExpected, 1, 255);
-    checkNumber("dccTimeout", timeout, 1, 2_000_000); // clocks here count milliseconds in 32 bits
+    const mistakes = new Mistakes();
+    this.mistakes = mistakes.list;
+    const ports = portsOf(mistakes, o.ports, [IRC_PORT]);
+    const maxExpected = numberOf(mistakes, "maxDccChannels", o.maxDccChannels, 1, 255, 8);
+    // Clocks here count milliseconds in 32 bits.
+    const timeout = numberOf(mistakes, "dccTimeout", o.dccTimeout, 1, 2_000_000, 300);
     this.ports = ports;
     this.names = namesOf("irc", ports, IRC_PORT, "place");
     this.name = this.names.find((name) => name === "irc") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("irc", o, ["ports", "maxDccChannels", "dccTimeout", "strict", "nat", "natPort"]);
-    this.onFailure = onFailureOf("irc", o);
+    this.limits = limitsOf(mistakes, o, [
+      "ports",
+      "maxDccChannels",
+      "dccTimeout",
+      "strict",
+      "nat",
+      "natPort",
+    ]);
+    this.onFailure = onFailureOf(mistakes, o);
     this.policies = [{ name: "irc", maxExpected, timeout }];
     this.#nat = o.nat ?? null;
     this.#natPort = o.natPort ?? null;
@@ -336,12 +352,4 @@ function isDigit(byte: number): boolean {
 
 function upper(byte: number): number {
   return byte >= 0x61 && byte <= 0x7a ? byte - 0x20 : byte;
-}
-
-/** Options come from a configuration, which may not have been checked for types. */
-function checkNumber(what: string, value: unknown, from: number, to: number): void {
-  if (typeof value !== "number") throw new TypeError(`irc: ${what} ${String(value)} is not a number`);
-  if (!Number.isInteger(value) || value < from || value > to) {
-    throw new RangeError(`irc: ${what} ${value} is not from ${from} to ${to}`);
-  }
 }

@@ -14,12 +14,18 @@
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_HELP, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
+import type {
+  ConntrackHelper,
+  ExpectPolicy,
+  HelperLimits,
+  HelperMistake,
+  OnFailure,
+} from "../conntrack/helper.ts";
 import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import { ACCEPT, ESTABLISHED, ESTABLISHED_REPLY, ORIGINAL, Reason, TCP, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { tcpPayload } from "../packet/tcp.ts";
-import { type HelperPolicy, limitsOf, namesOf, onFailureOf, portsOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, Mistakes, namesOf, onFailureOf, portsOf } from "./policy.ts";
 
 /** How to listen for SANE. */
 export interface ConntrackSaneOptions extends HelperPolicy {
@@ -46,16 +52,19 @@ class SaneHelper implements ConntrackHelper {
   readonly autoAssign: boolean;
   readonly limits: HelperLimits | null;
   readonly onFailure: OnFailure;
+  readonly mistakes: readonly HelperMistake[];
   readonly policies = POLICIES;
 
   constructor(o: ConntrackSaneOptions) {
-    const ports = portsOf("sane", o.ports, SANE_PORT);
+    const mistakes = new Mistakes();
+    this.mistakes = mistakes.list;
+    const ports = portsOf(mistakes, o.ports, [SANE_PORT]);
     this.ports = ports;
     this.names = namesOf("sane", ports, SANE_PORT, "port");
     this.name = this.names.find((name) => name === "sane") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("sane", o, ["ports"]);
-    this.onFailure = onFailureOf("sane", o);
+    this.limits = limitsOf(mistakes, o, ["ports"]);
+    this.onFailure = onFailureOf(mistakes, o);
   }
 
   help(conntrack: Conntrack, p: Packet, ct: number, ctinfo: number): Verdict {

@@ -18,7 +18,13 @@
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXP_HELPER, EXP_WORDS, EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
+import type {
+  ConntrackHelper,
+  ExpectPolicy,
+  HelperLimits,
+  HelperMistake,
+  OnFailure,
+} from "../conntrack/helper.ts";
 import { DST, PORTS, SRC } from "../conntrack/tuple.ts";
 import {
   ACCEPT,
@@ -33,7 +39,7 @@ import {
 } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { udpPayload } from "../packet/udp.ts";
-import { type HelperPolicy, limitsOf, onFailureOf, portsOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, Mistakes, onFailureOf, portsOf } from "./policy.ts";
 
 /** The NAT half. Offsets are of addresses in the payload, as 4.3BSD wrote them: family, port, address. */
 export interface NatTalk {
@@ -81,16 +87,19 @@ class TalkHelper implements ConntrackHelper {
   readonly policies = POLICIES;
   readonly limits: HelperLimits | null;
   readonly onFailure: OnFailure;
+  readonly mistakes: readonly HelperMistake[];
   readonly #loose: boolean;
   readonly #nat: NatTalk | null;
   /** An announced address, as in tuples. */
   readonly #address = new Int32Array(4);
 
   constructor(o: ConntrackTalkOptions) {
-    this.ports = portsOf("talk", o.ports ?? [TALK_PORT, NTALK_PORT], NTALK_PORT);
+    const mistakes = new Mistakes();
+    this.mistakes = mistakes.list;
+    this.ports = portsOf(mistakes, o.ports, [TALK_PORT, NTALK_PORT]);
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("talk", o, ["ports", "loose", "nat"]);
-    this.onFailure = onFailureOf("talk", o);
+    this.limits = limitsOf(mistakes, o, ["ports", "loose", "nat"]);
+    this.onFailure = onFailureOf(mistakes, o);
     this.#loose = o.loose ?? false;
     this.#nat = o.nat ?? null;
   }

@@ -13,12 +13,18 @@
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
+import type {
+  ConntrackHelper,
+  ExpectPolicy,
+  HelperLimits,
+  HelperMistake,
+  OnFailure,
+} from "../conntrack/helper.ts";
 import { DST, PORTS, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import { ACCEPT, Reason, REPLY, UDP, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { udpPayload } from "../packet/udp.ts";
-import { type HelperPolicy, limitsOf, namesOf, onFailureOf, portsOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, Mistakes, namesOf, onFailureOf, portsOf } from "./policy.ts";
 
 /** The NAT half: changes the expectation and registers it. */
 export type NatTftp = (conntrack: Conntrack, p: Packet, ct: number, exp: number) => Verdict;
@@ -46,17 +52,20 @@ class TftpHelper implements ConntrackHelper {
   readonly autoAssign: boolean;
   readonly limits: HelperLimits | null;
   readonly onFailure: OnFailure;
+  readonly mistakes: readonly HelperMistake[];
   readonly policies = POLICIES;
   readonly #nat: NatTftp | null;
 
   constructor(o: ConntrackTftpOptions) {
-    const ports = portsOf("tftp", o.ports, TFTP_PORT);
+    const mistakes = new Mistakes();
+    this.mistakes = mistakes.list;
+    const ports = portsOf(mistakes, o.ports, [TFTP_PORT]);
     this.ports = ports;
     this.names = namesOf("tftp", ports, TFTP_PORT, "place");
     this.name = this.names.find((name) => name === "tftp") ?? this.names[0];
     this.autoAssign = o.autoAssign ?? true;
-    this.limits = limitsOf("tftp", o, ["ports", "nat"]);
-    this.onFailure = onFailureOf("tftp", o);
+    this.limits = limitsOf(mistakes, o, ["ports", "nat"]);
+    this.onFailure = onFailureOf(mistakes, o);
     this.#nat = o.nat ?? null;
   }
 

@@ -16,7 +16,13 @@
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
 import { CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
-import type { ConntrackHelper, ExpectPolicy, HelperLimits, OnFailure } from "../conntrack/helper.ts";
+import type {
+  ConntrackHelper,
+  ExpectPolicy,
+  HelperLimits,
+  HelperMistake,
+  OnFailure,
+} from "../conntrack/helper.ts";
 import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import { mangleTcpPacket, mangleUdpPacket } from "../nat/helper.ts";
 import {
@@ -35,7 +41,7 @@ import type { Packet } from "../packet/packet.ts";
 import { tcpPayload } from "../packet/tcp.ts";
 import { udpPayload } from "../packet/udp.ts";
 import { type Announcement, Payload } from "./payload.ts";
-import { type HelperPolicy, limitsOf, onFailureOf, portsOf } from "./policy.ts";
+import { type HelperPolicy, limitsOf, Mistakes, numberOf, onFailureOf, portsOf } from "./policy.ts";
 import { granted, grantPorts, type NatHalf, relateAll, Writer } from "./rewriting.ts";
 
 /** What a helper is. */
@@ -93,6 +99,7 @@ class DefinedHelper implements ConntrackHelper {
   readonly policies: readonly ExpectPolicy[];
   readonly limits: HelperLimits | null;
   readonly onFailure: OnFailure;
+  readonly mistakes: readonly HelperMistake[];
   readonly #reads: number;
   readonly #find: (payload: Payload) => void;
   readonly #nat: NatHalf | null;
@@ -103,36 +110,33 @@ class DefinedHelper implements ConntrackHelper {
   readonly #made: number[] = [];
 
   constructor(d: HelperDefinition) {
-    const { name, protocol, families = [4, 6], reads = "both", maxExpected = 1, timeout = 300 } = d;
+    const mistakes = new Mistakes();
+    const { name, protocol, families = [4, 6], reads = "both" } = d;
     if (typeof name !== "string" || !/^[A-Za-z0-9][\w.-]{0,14}$/.test(name)) {
-      throw new TypeError(
-        `defineHelper: name ${JSON.stringify(name)} is not 1 to 15 letters, digits, ".", "_", "-"`,
-      );
+      mistakes.add("name", `${JSON.stringify(name)} is not 1 to 15 letters, digits, ".", "_", "-"`);
     }
-    if (protocol !== "tcp" && protocol !== "udp") throw new TypeError(`${name}: protocol is "tcp" or "udp"`);
-    if (!(reads in READS)) throw new TypeError(`${name}: reads is "client", "server" or "both"`);
-    if (!Array.isArray(families) || families.length === 0 || families.some((f) => f !== 4 && f !== 6)) {
-      throw new TypeError(`${name}: families is a list of 4 and 6`);
+    if (protocol !== "tcp" && protocol !== "udp") {
+      mistakes.add("protocol", `${JSON.stringify(protocol)} is not "tcp" or "udp"`);
     }
-    if (!Number.isInteger(maxExpected) || maxExpected < 1 || maxExpected > 255) {
-      throw new RangeError(`${name}: maxExpected ${maxExpected} is not from 1 to 255`);
+    if (!Object.hasOwn(READS, reads)) {
+      mistakes.add("reads", `${JSON.stringify(reads)} is not "client", "server" or "both"`);
     }
+    const fine = Array.isArray(families) && families.length > 0 && families.every((f) => f === 4 || f === 6);
+    if (!fine) mistakes.add("families", `${JSON.stringify(families)} is not a list of 4 and 6`);
+    const maxExpected = numberOf(mistakes, "maxExpected", d.maxExpected, 1, 255, 1);
     // Clocks here count milliseconds in 32 bits.
-    if (!Number.isInteger(timeout) || timeout < 1 || timeout > 2_000_000) {
-      throw new RangeError(`${name}: timeout ${timeout} is not from 1 to 2000000 seconds`);
-    }
-    if (typeof d.find !== "function") throw new TypeError(`${name}: find is not a function`);
-    if (d.nat !== undefined && typeof d.nat !== "function") {
-      throw new TypeError(`${name}: nat is not a function`);
-    }
-    this.name = name;
+    const timeout = numberOf(mistakes, "timeout", d.timeout, 1, 2_000_000, 300);
+    if (typeof d.find !== "function") mistakes.add("find", "is not a function");
+    if (d.nat !== undefined && typeof d.nat !== "function") mistakes.add("nat", "is not a function");
+    this.mistakes = mistakes.list;
+    this.name = String(name);
     this.protocol = protocol === "tcp" ? TCP : UDP;
-    this.families = Object.freeze([...families]);
-    this.ports = portsOf(name, d.ports, 0);
+    this.families = Object.freeze(fine ? [...families] : [4, 6]);
+    this.ports = portsOf(mistakes, d.ports, []);
     this.autoAssign = d.autoAssign ?? true;
-    this.policies = [{ name, maxExpected, timeout }];
-    this.limits = limitsOf(name, d, DEFINITION);
-    this.onFailure = onFailureOf(name, d);
+    this.policies = [{ name: this.name, maxExpected, timeout }];
+    this.limits = limitsOf(mistakes, d, DEFINITION);
+    this.onFailure = onFailureOf(mistakes, d);
     this.#reads = READS[reads];
     this.#find = d.find;
     this.#nat = d.nat ?? null;

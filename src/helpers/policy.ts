@@ -2,7 +2,7 @@
  * The options that all helpers share: whom they serve, what they may open, and what happens when one fails. Beside
  * `autoAssign` they are beyond Linux, which opens whatever is announced and trusts its own code.
  */
-import type { HelperLimits, OnFailure } from "../conntrack/helper.ts";
+import type { HelperLimits, HelperMistake, OnFailure } from "../conntrack/helper.ts";
 
 /** Options of every helper. */
 export interface HelperPolicy extends HelperLimits {
@@ -27,67 +27,82 @@ const FLAGS = ["autoAssign", "samePeer", "refuseBrowsers", "record", "strict", "
 /** What joins the halves: an option for those who join them. */
 const HALVES = ["nat", "natPort"];
 
+/** What is wrong with the options of one helper: all of it, for whoever checks the configuration. */
+export class Mistakes {
+  readonly list: HelperMistake[] = [];
+
+  add(option: string, message: string): void {
+    this.list.push({ option, message });
+  }
+}
+
 /**
  * The limits among a helper's options, or null when there are none. An option that is neither shared nor one of its
- * `own` is refused: a misspelt limit would be none.
+ * `own` is a mistake: a misspelt limit would be none.
  */
-export function limitsOf(name: string, o: HelperPolicy, own: readonly string[]): HelperLimits | null {
+export function limitsOf(mistakes: Mistakes, o: HelperPolicy, own: readonly string[]): HelperLimits | null {
   for (const [option, value] of Object.entries(o)) {
     if (!SHARED.includes(option) && !own.includes(option)) {
       const known = [...own.filter((other) => !HALVES.includes(other)), ...SHARED].join(", ");
-      throw new TypeError(`${name}: there is no option ${JSON.stringify(option)}; there are ${known}`);
+      mistakes.add(option, `is not an option of this helper; there are ${known}`);
+    } else if (FLAGS.includes(option) && value !== undefined && typeof value !== "boolean") {
+      mistakes.add(option, `${show(value)} is not true or false`);
     }
-    if (FLAGS.includes(option)) flag(name, option, value);
   }
   const { minPort, expectationsPerMinute, samePeer, refuseBrowsers, record } = o;
-  wholeNumber(name, "minPort", minPort, 0, 65535);
-  wholeNumber(name, "expectationsPerMinute", expectationsPerMinute, 1, 1_000_000);
+  numberOf(mistakes, "minPort", minPort, 0, 65535, 0);
+  numberOf(mistakes, "expectationsPerMinute", expectationsPerMinute, 1, 1_000_000, 1);
   const unlimited = minPort === undefined && expectationsPerMinute === undefined;
   if (unlimited && !samePeer && !refuseBrowsers && !record) return null;
   return Object.freeze({ minPort, expectationsPerMinute, samePeer, refuseBrowsers, record });
 }
 
 /** What becomes of a packet in which the helper fails. */
-export function onFailureOf(name: string, o: HelperPolicy): OnFailure {
+export function onFailureOf(mistakes: Mistakes, o: HelperPolicy): OnFailure {
   const { onFailure = "accept" } = o;
-  if (onFailure !== "accept" && onFailure !== "drop") {
-    throw new TypeError(`${name}: onFailure ${String(onFailure)} is not "accept" or "drop"`);
-  }
-  return onFailure;
+  if (onFailure === "accept" || onFailure === "drop") return onFailure;
+  mistakes.add("onFailure", `${show(onFailure)} is not "accept" or "drop"`);
+  return "accept";
 }
 
-/** Options come from a configuration, which may not have been checked for types. */
-function wholeNumber(name: string, what: string, value: unknown, from: number, to: number): void {
-  if (value === undefined) return;
-  if (typeof value !== "number") throw new TypeError(`${name}: ${what} ${String(value)} is not a number`);
-  if (!Number.isInteger(value) || value < from || value > to) {
-    throw new RangeError(`${name}: ${what} ${value} is not from ${from} to ${to}`);
-  }
+/** A whole number between bounds, `usual` where none is given or it is wrong. Options may not have been checked for types. */
+export function numberOf(
+  mistakes: Mistakes,
+  option: string,
+  value: unknown,
+  from: number,
+  to: number,
+  usual: number,
+): number {
+  if (value === undefined) return usual;
+  if (typeof value === "number" && Number.isInteger(value) && value >= from && value <= to) return value;
+  mistakes.add(option, `${show(value)} is not a whole number from ${from} to ${to}`);
+  return usual;
 }
 
-function flag(name: string, what: string, value: unknown): void {
-  if (value !== undefined && typeof value !== "boolean") {
-    throw new TypeError(`${name}: ${what} ${String(value)} is not true or false`);
-  }
+function show(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
 }
 
 /** The server ports of a helper: one to eight, each once. */
 export function portsOf(
-  name: string,
+  mistakes: Mistakes,
   ports: readonly number[] | undefined,
-  usual: number,
+  usual: readonly number[],
 ): readonly number[] {
-  const list: unknown = ports ?? [usual];
-  if (!Array.isArray(list)) throw new TypeError(`${name}: ports must be a list of port numbers`);
-  if (list.length < 1 || list.length > 8) throw new RangeError(`${name}: one to eight ports`);
-  list.forEach((port, i) => {
-    if (typeof port !== "number") throw new TypeError(`${name}: port ${String(port)} is not a number`);
-    if (!Number.isInteger(port) || port < 1 || port > 65535) {
-      throw new RangeError(`${name}: port ${port} is not from 1 to 65535`);
-    }
-    if (list.indexOf(port) !== i) throw new RangeError(`${name}: port ${port} is listed twice`);
-  });
-  return Object.freeze([...list]);
+  const list: unknown = ports ?? usual, before = mistakes.list.length;
+  const wrong = (message: string) => mistakes.add("ports", message);
+  if (!Array.isArray(list)) {
+    wrong(`${show(list)} is not a list of port numbers, such as [${usual.join(", ") || 7000}]`);
+  } else {
+    if (list.length < 1 || list.length > 8) wrong(`are ${list.length}; a helper has one to eight`);
+    list.forEach((port, i) => {
+      if (typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65535) {
+        wrong(`${show(port)} is not a port from 1 to 65535`);
+      } else if (list.indexOf(port) !== i) wrong(`${port} is listed twice`);
+    });
+  }
+  return Object.freeze([...(mistakes.list.length > before ? usual : list as number[])]);
 }
 
 /** What Linux calls a helper on each port: by its plain name on the usual one, else with the port or its place behind. */

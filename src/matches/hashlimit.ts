@@ -14,7 +14,7 @@ import {
   type OptionValue,
   printOptions,
 } from "../tables/extension.ts";
-import { type HashlimitConfig, type HashlimitTable } from "../tables/hashlimit_table.ts";
+import type { HashlimitConfig, HashlimitTable } from "../tables/hashlimit_table.ts";
 import { bits, refuse, uint } from "../tables/kinds.ts";
 import { rateKind, rateSeconds, writtenSeconds } from "./limit.ts";
 

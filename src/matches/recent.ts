@@ -138,7 +138,7 @@ export const recent: MatchExtension = defineMatch<RecentOptions>({
   },
   exclusive: ACTIONS,
   required: ACTIONS,
-  finish(o, c) {
+  finish(o) {
     const asks = (o.rcheck ?? o.update) !== undefined;
     const extra = (["seconds", "reap", "hitcount"] as const).find((key) => o[key] !== undefined);
     if (!asks && extra !== undefined) throw new OptionError(`${extra} goes with rcheck or update`);

@@ -72,7 +72,7 @@ export const rt: MatchExtension = defineMatch<RtOptions>({
   name: "rt",
   families: [6],
   options: {
-    rtType: { flag: "rt-type", kind: uint(0, 0xff), negatable: true },
+    rtType: { flag: "rt-type", kind: uint(0, 0xffffffff), negatable: true },
     rtSegsleft: { flag: "rt-segsleft", kind: range(0xffffffff), negatable: true },
     rtLen: { flag: "rt-len", kind: uint(0, 0xffffffff), negatable: true },
   },

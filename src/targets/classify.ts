@@ -3,7 +3,7 @@ import { CONTINUE, FORWARD, OUTPUT, POSTROUTING } from "../netfilter.ts";
 import { defineTarget, type Kind, type Target, type TargetExtension } from "../tables/extension.ts";
 import { refuse } from "../tables/kinds.ts";
 
-const HEX = /^(?:0x)?([0-9a-f]{1,4}):(?:0x)?([0-9a-f]{1,4})$/i;
+const HEX = /^(?:0x)?([0-9a-f]+):(?:0x)?([0-9a-f]+)$/i;
 
 const trafficClass: Kind<string> = {
   words: 1,
@@ -11,10 +11,15 @@ const trafficClass: Kind<string> = {
   read(input) {
     const found = typeof input === "string" ? HEX.exec(input) : null;
     if (found === null) return refuse(input, this.expects);
-    return `${found[1].padStart(4, "0")}:${found[2].padStart(4, "0")}`.toLowerCase();
+    return `${last16(found[1])}:${last16(found[2])}`;
   },
   print: (value) => value,
 };
+
+/** Four digits; what stands before them is cut off, as iptables does. */
+function last16(digits: string): string {
+  return digits.padStart(4, "0").slice(-4).toLowerCase();
+}
 
 const NOTHING: Target = { target: () => CONTINUE, constant: true };
 

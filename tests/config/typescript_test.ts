@@ -64,6 +64,7 @@ const TEXT_ONLY = [
   "-m iprange --src-range 192.0.2.9-192.0.2.1",
   "-m length --length 9:1",
   "-p udp -m udp --dport 9:1",
+  "-m rpfilter",
   "-m comment --comment one -m comment --comment two",
 ];
 

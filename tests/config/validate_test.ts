@@ -4,6 +4,7 @@ import { defineRouter, isDefinedRouter } from "../../src/config/define.ts";
 import { nearest } from "../../src/config/problems.ts";
 import type { RouterConfig, TablesConfig } from "../../src/config/types.ts";
 import { ConfigError, validate } from "../../src/config/validate.ts";
+import { ftp, irc, tftp } from "../../src/helpers/mod.ts";
 import { ACCEPT, DROP } from "../../src/netfilter.ts";
 import { idleHelper } from "../tables/rig.ts";
 
@@ -546,4 +547,25 @@ Deno.test("nearest finds words that are a few letters off", () => {
     ["soruce", "destinaton", "d-port", "jmup", "xyzzy", "DPORT"].map((word) => nearest(word, known)),
     ["source", "destination", "dport", "jump", null, "dport"],
   );
+});
+
+Deno.test("validate: mistakes in options of helpers stand among all others, each at its option", () => {
+  const error = assertThrows(() =>
+    validate({
+      interfaces: { lan: { addresses: ["192.0.2.1"] } },
+      helpers: [
+        ftp({ ports: [0, 21, 21], minport: 1024 } as never),
+        tftp(),
+        irc({ maxDccChannels: 0, onFailure: "pass" } as never),
+      ],
+      tables: { raw: { PREROUTING: [{ protocol: "tcp", jump: "CT", helper: "ftp" }] } },
+    }), ConfigError);
+  assertEquals(error.problems.map(({ path }) => path), [
+    "interfaces.lan.addresses[0]",
+    "helpers[0].ports",
+    "helpers[0].ports",
+    "helpers[0].minport",
+    "helpers[2].maxDccChannels",
+    "helpers[2].onFailure",
+  ]);
 });

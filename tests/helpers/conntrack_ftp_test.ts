@@ -1,9 +1,10 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { CT_HELP } from "../../src/conntrack/flow.ts";
 import { conntrackFtp, ftp } from "../../src/helpers/mod.ts";
 import { ESTABLISHED, NEW, RELATED } from "../../src/netfilter.ts";
 import { Lab, LAN, WAN } from "../nat/lab.ts";
 import { Control, expectations, result } from "./control.ts";
+import { assertMistake } from "./mistakes.ts";
 
 const S = "198.51.100.7";
 /** Without NAT the server sees the client itself. */
@@ -62,7 +63,7 @@ Deno.test("conntrackFtp is named after its port, serves both families and allows
   assertEquals(helper.policies.map((p) => [p.maxExpected, p.timeout]), [[1, 300]]);
   assertEquals(ftp({ autoAssign: false }).autoAssign, false);
   for (const ports of [[], [0], [65536], [1.5], [1, 2, 3, 4, 5, 6, 7, 8, 9]]) {
-    assertThrows(() => ftp({ ports }), RangeError);
+    assertMistake(ftp({ ports }), "ports");
   }
 });
 

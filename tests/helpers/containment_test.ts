@@ -9,6 +9,7 @@ import { ACCEPT, DROP, NEW, RELATED, REPLY, STOLEN, TCP } from "../../src/netfil
 import * as kit from "../kit/mod.ts";
 import { Lab, LAN, masquerade, WAN } from "../nat/lab.ts";
 import { Control, expectations, result } from "./control.ts";
+import { assertMistake } from "./mistakes.ts";
 
 const C = "10.0.0.2", S = "198.51.100.7", M = "203.0.113.1";
 
@@ -242,11 +243,11 @@ Deno.test("nothing is limited, and no bytes are recorded, unless it is asked for
 
 Deno.test("policies that make no sense are refused by every helper", () => {
   for (const half of [ftp, irc, tftp] as ((o: object) => ConntrackHelper)[]) {
-    assertThrows(() => half({ minPort: 65536 }), RangeError, "minPort");
-    assertThrows(() => half({ expectationsPerMinute: 0 }), RangeError, "expectationsPerMinute");
-    assertThrows(() => half({ minPort: "22" }), TypeError, "minPort");
-    assertThrows(() => half({ samePeer: 1 }), TypeError, "samePeer");
-    assertThrows(() => half({ onFailure: "pass" }), TypeError, "onFailure");
+    assertMistake(half({ minPort: 65536 }), "minPort");
+    assertMistake(half({ expectationsPerMinute: 0 }), "expectationsPerMinute");
+    assertMistake(half({ minPort: "22" }), "minPort");
+    assertMistake(half({ samePeer: 1 }), "samePeer");
+    assertMistake(half({ onFailure: "pass" }), "onFailure");
   }
 });
 

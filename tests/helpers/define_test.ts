@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { EXP_STATE, EXP_WORDS } from "../../src/conntrack/expect.ts";
 import {
   type Announcement,
@@ -8,6 +8,7 @@ import {
 } from "../../src/helpers/mod.ts";
 import { HelperLab } from "../../src/helpers/testing.ts";
 import { validate } from "../../src/config/validate.ts";
+import { assertMistake } from "./mistakes.ts";
 
 /** Announces `port` for each ` LISTEN port` in a line. */
 function find(payload: Payload): void {
@@ -224,12 +225,12 @@ Deno.test("defineHelper refuses definitions that make no sense", () => {
       { ports: 7000 },
       { onFailure: "pass" },
     ]
-  ) assertThrows(() => hello(o as never), TypeError, undefined, JSON.stringify(o));
+  ) assertMistake(hello(o as never), Object.keys(o)[0]);
   for (
     const o of [{ ports: [] }, { ports: [0] }, { ports: [1, 1] }, { maxExpected: 0 }, { maxExpected: 256 }, {
       timeout: 0,
     }, { minPort: -1 }]
-  ) assertThrows(() => hello(o), RangeError, undefined, JSON.stringify(o));
+  ) assertMistake(hello(o), Object.keys(o)[0]);
 });
 
 Deno.test("a configuration takes a helper of one's own like any other", () => {

@@ -1,9 +1,10 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { sane } from "../../src/helpers/mod.ts";
 import { NEW, RELATED } from "../../src/netfilter.ts";
 import { be, concat } from "../kit/packets.ts";
 import { Lab, masquerade } from "../nat/lab.ts";
 import { Control, expectations, result, text } from "./control.ts";
+import { assertMistake } from "./mistakes.ts";
 
 const C = "10.0.0.2", S = "198.51.100.7";
 const START = text(concat(be(7, 4), be(1, 4)));
@@ -109,7 +110,7 @@ Deno.test("conntrackSane is named as in Linux and refuses options that make no s
   assertEquals(sane({ ports: [7000, 6566], autoAssign: false }).name, "sane");
   assertEquals(helper.policies, [{ name: "sane", maxExpected: 1, timeout: 300 }]);
   for (const ports of [[], [0], [65536], [1.5], [7, 7], [1, 2, 3, 4, 5, 6, 7, 8, 9]]) {
-    assertThrows(() => sane({ ports }), RangeError, "sane: ");
+    assertMistake(sane({ ports }), "ports");
   }
-  for (const ports of [6566, ["6566"]]) assertThrows(() => sane({ ports } as never), TypeError, "sane: ");
+  for (const ports of [6566, ["6566"]]) assertMistake(sane({ ports } as never), "ports");
 });
