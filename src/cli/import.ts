@@ -18,6 +18,9 @@ in TypeScript. The interfaces are those that the rules name; rules do not say wh
 fill them in: \`weir check\` points at each place. Counters are left out. A table that holds a rule which objects cannot
 say stays text as a whole, with the reason above it.
 
+Rules do not say which helpers the old machine had loaded either: a comment names those whose ports the rules
+mention, and how to find out.
+
 What Weir does not support is refused, with file, line and column, all at once.
 
   --ipv6 FILE6   rules of IPv6, as ip6tables-save printed them

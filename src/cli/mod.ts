@@ -7,7 +7,7 @@
 import { nearest } from "../config/problems.ts";
 import { type Command, Refused, Usage } from "./command.ts";
 import { helpOf, overview } from "./help.ts";
-import { complain, print } from "./output.ts";
+import { complain, helpWidth, print } from "./output.ts";
 
 /** All subcommands by their names, in the order in which a user meets them. One is loaded when it is asked for. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -40,7 +40,7 @@ async function commandOf(name: string): Promise<Command | null> {
 export async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined) {
-    complain(overview(await allCommands()));
+    complain(overview(await allCommands(), helpWidth(Deno.stderr)));
     return 2;
   }
   if (name === "help" || name === "--help" || name === "-h") return help(rest[0]);
@@ -67,19 +67,21 @@ export async function main(args: readonly string[]): Promise<number> {
 
 async function help(name: string | undefined): Promise<number> {
   if (name === undefined || name.startsWith("-")) {
-    print(overview(await allCommands()));
+    print(overview(await allCommands(), helpWidth(Deno.stdout)));
     return 0;
   }
   const command = await commandOf(name);
   if (command === null) return unknown(name);
-  print(helpOf(command));
+  print(helpOf(command, helpWidth(Deno.stdout)));
   return 0;
 }
 
 async function unknown(name: string): Promise<number> {
   const meant = nearest(name, Object.keys(COMMANDS)), commands = await allCommands();
   complain(
-    `weir: there is no command ${name}${meant ? `; did you mean ${meant}?` : ""}\n\n${overview(commands)}`,
+    `weir: there is no command ${name}${meant ? `; did you mean ${meant}?` : ""}\n\n${
+      overview(commands, helpWidth(Deno.stderr))
+    }`,
   );
   return 2;
 }

@@ -32,6 +32,11 @@ export function columns(head: readonly string[], rows: readonly (readonly (strin
   ).join("\n");
 }
 
+/** How wide a text for people may be: what a terminal has, and no bound where none is. */
+export function helpWidth(to: typeof Deno.stdout | typeof Deno.stderr): number {
+  return to.isTerminal() ? Math.max(40, Deno.consoleSize().columns) : Infinity;
+}
+
 /** What standard output is: a terminal has a width, and colours unless NO_COLOR says no. */
 export function screen(): { width?: number; color: boolean } {
   if (!Deno.stdout.isTerminal()) return { color: false };

@@ -13,9 +13,11 @@
  */
 import type { ConntrackHelper } from "../conntrack/helper.ts";
 import { amanda, ftp, irc, sane, tftp } from "../helpers/mod.ts";
-import { DROP, type Family } from "../netfilter.ts";
+import { DROP, type Family, TCP, UDP } from "../netfilter.ts";
 import type { ChainSpec, RuleSet, TableSpec } from "../tables/entry.ts";
 import { TABLE_NAMES } from "../tables/extension.ts";
+import type { Range } from "../tables/kinds.ts";
+import { protocolName } from "../tables/names.ts";
 import { restoreRules } from "./iptables_restore.ts";
 import { saveRule, saveTable } from "./iptables_save.ts";
 import { ConfigError, Problems } from "./problems.ts";
@@ -108,7 +110,7 @@ export function importRules(
     ...(families.length === 0 ? [] : [`  ${printProperty("tables", new Map(families), 2)},`]),
     ...texts,
     ...importedSets(given, [...sets.keys()].filter((name) => !given.has(name))),
-    ...printHelpers(used),
+    ...printHelpers(used, spokenOf(sources.map(({ set }) => set))),
     ...printTimeouts(usedTimeouts(sources.map(({ set }) => set))),
     "});",
     "",
@@ -197,13 +199,75 @@ function usedHelpers(sets: readonly RuleSet[]): string[] {
   return [...used];
 }
 
-function printHelpers(used: readonly string[]): string[] {
-  if (used.length === 0) return [];
+/** Conversations that need a helper where Linux's helpers are, and the factory that Weir has for each, if any. */
+const CONVERSATIONS:
+  readonly (readonly [name: string, protocol: number, port: number, factory: string | null])[] = [
+    ["ftp", TCP, 21, "ftp"],
+    ["irc", TCP, 6667, "irc"],
+    ["sane", TCP, 6566, "sane"],
+    ["tftp", UDP, 69, "tftp"],
+    ["amanda", UDP, 10080, "amanda"],
+    ["pptp", TCP, 1723, null],
+    ["h323", TCP, 1720, null],
+    ["sip", TCP, 5060, null],
+    ["sip", UDP, 5060, null],
+    ["netbios-ns", UDP, 137, null],
+    ["snmp", UDP, 161, null],
+  ];
+/** A longer range of ports is about something else. */
+const FEW_PORTS = 16;
+
+/** Those whose server port a rule names. */
+function spokenOf(sets: readonly RuleSet[]): (typeof CONVERSATIONS)[number][] {
+  const rules = sets.flatMap(chainsOf).flatMap((chain) => chain.rules);
+  return CONVERSATIONS.filter(([, protocol, port]) =>
+    rules.some((rule) =>
+      rule.protocol === protocol && !rule.protocolInvert &&
+      rule.matches.some(({ options }) =>
+        [options.dport, options.dports, options.ports].some((given) =>
+          given !== undefined && !given.invert &&
+          [given.value as Range | readonly Range[]].flat().some(({ min, max }) =>
+            min <= port && port <= max && max - min < FEW_PORTS
+          )
+        )
+      )
+    )
+  );
+}
+
+/** What is to be known of helpers, since rules hardly say it. */
+function helperNotes(spoken: readonly (typeof CONVERSATIONS)[number][]): string[] {
+  const say = ([name, protocol, port]: typeof CONVERSATIONS[number]) =>
+    `${name} (${protocolName(protocol)} ${port})`;
+  const there = spoken.filter(([, , , factory]) => factory !== null);
+  const missing = spoken.filter(([, , , factory]) => factory === null);
+  return [
+    "  // Rules do not say which helpers the old machine had. There, `lsmod | grep nf_conntrack_`",
+    "  // lists them, and `sysctl net.netfilter.nf_conntrack_helper` says 1 if they served their ports",
+    "  // without a CT rule; so do those listed here as ftp().",
+    ...(spoken.length === 0 ? ["  // No rule names the port of a conversation that needs one."] : []),
+    ...(there.length === 0 ? [] : [`  // Rules name the ports of ${there.map(say).join(", ")}.`]),
+    ...(missing.length === 0 ? [] : [
+      `  // Rules name the ports of ${missing.map(say).join(", ")}: Weir has no such helper;`,
+      "  // `defineHelper` makes one.",
+    ]),
+  ];
+}
+
+function printHelpers(used: readonly string[], spoken: readonly (typeof CONVERSATIONS)[number][]): string[] {
+  const notes = helperNotes(spoken);
+  const more = [...new Set(spoken.flatMap(([, , , factory]) => factory === null ? [] : [factory]))]
+    .filter((name) => !used.includes(name));
+  if (used.length === 0) {
+    return more.length === 0
+      ? notes
+      : [...notes, `  // helpers: [${more.map((name) => `${name}()`).join(", ")}],`];
+  }
   const calls = used.map((name) => `${name}({ autoAssign: false })`);
   const line = `  helpers: [${calls.join(", ")}],`;
   const comment = "  // They serve only the flows that a CT rule gives them.";
-  if (line.length <= 80) return [comment, line];
-  return [comment, "  helpers: [", ...calls.map((call) => `    ${call},`), "  ],"];
+  if (line.length <= 80) return [...notes, comment, line];
+  return [...notes, comment, "  helpers: [", ...calls.map((call) => `    ${call},`), "  ],"];
 }
 
 /** Timeout policies that rules name (CT --timeout), with their protocol as the first of these rules has it. */

@@ -175,6 +175,14 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
       const named = c.helpers.filter((helper) => helper.name === name);
       if (named.length === 0) {
         const known = c.helpers.map((helper) => helper.name).join(", ");
+        // Where there is no list, as for `weir import`, all shipped ones are known.
+        if (c.timeouts === null) {
+          throw new OptionError(
+            `Weir has no helper ${
+              show(name)
+            }, only ${known}; leave the rule out, or make one with defineHelper`,
+          );
+        }
         throw new OptionError(
           `helper ${show(name)} is not listed; add it to \`helpers\`${
             known === "" ? "" : ` (listed: ${known})`

@@ -1,6 +1,6 @@
 /** Rules as TypeScript: what a rule becomes, that it says the same, and that it reads as if somebody had written it. */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { restoreRules } from "../../src/config/iptables_restore.ts";
 import { saveRules } from "../../src/config/iptables_save.ts";
 import { ConfigError, Problems } from "../../src/config/problems.ts";
@@ -219,4 +219,27 @@ Deno.test("typescript: all that is not supported is refused at once, in both tex
     return;
   }
   throw new Error("it was taken");
+});
+
+Deno.test("typescript: a comment says which helpers the rules seem to need, and how the old machine's are listed", () => {
+  const module = (rules: string) =>
+    importRules({ name: "rules.v4", text: `*filter\n${rules}COMMIT\n` }, null);
+  const plain = module(
+    "-A FORWARD -p tcp --dport 1024:65535 -j ACCEPT\n-A FORWARD -p tcp ! --dport 21 -j DROP\n",
+  );
+  assertStringIncludes(plain, "`lsmod | grep nf_conntrack_`");
+  assertStringIncludes(plain, "// No rule names the port of a conversation that needs one.\n");
+  const spoken = module(
+    "-A FORWARD -p tcp -m multiport --dports 20:21,80 -j ACCEPT\n-A FORWARD -p udp --dport 69 -j ACCEPT\n" +
+      "-A FORWARD -p tcp --dport 1723 -j ACCEPT\n",
+  );
+  assertStringIncludes(spoken, "// Rules name the ports of ftp (tcp 21), tftp (udp 69).\n");
+  assertStringIncludes(spoken, "// Rules name the ports of pptp (tcp 1723): Weir has no such helper;\n");
+  assertStringIncludes(spoken, "  // helpers: [ftp(), tftp()],\n");
+});
+
+Deno.test("typescript: a rule for a helper that Weir has not is refused as such", () => {
+  const text = "*raw\n-A PREROUTING -p tcp --dport 1723 -j CT --helper pptp\nCOMMIT\n";
+  const error = assertThrows(() => importRules({ name: "rules.v4", text }, null), ConfigError);
+  assertStringIncludes(error.message, 'Weir has no helper "pptp", only ftp, irc, tftp, amanda, sane;');
 });
