@@ -34,7 +34,7 @@ Example:
   async run(args) {
     const options = parseArgs(args, {
       string: ["_", "ipv6", "ipset"],
-      unknown: (arg, key) => arg === "-" || unknownOption(arg, key),
+      unknown: (arg: string, key?: string) => arg === "-" || unknownOption(arg, key),
     });
     const files = options._.map(String);
     if (files.length > 1) {

@@ -91,7 +91,8 @@ function forJson(router: string, { config, changes, warnings, gap, took, taken }
 
 function described(name: string, { lines, gap, took, taken }: Reloaded): string {
   const list = lines.map((line) => `  ${line}`);
-  if (lines.length === 0) list.push(gap === null ? "  nothing would change" : "  nothing changes");
+  if (lines.length === 0 && gap === null) return `${name}: nothing would change`;
+  if (lines.length === 0) list.push("  nothing changes");
   const lost = taken === null ? [] : [
     ...taken.unhelped > 0
       ? [`${taken.unhelped} ${taken.unhelped === 1 ? "flow goes" : "flows go"} on without helper`]

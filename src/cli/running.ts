@@ -31,9 +31,19 @@ export function openRunning(name: string | undefined, directory = stateDirectory
   if (views.length > 1) {
     throw new Refused(`several routers run: ${views.map((v) => v.name).join(", ")}; name one by --name`);
   }
-  throw new Refused(
-    name === undefined ? "no router is running" : `no router is running that is called ${name}`,
-  );
+  throw new Refused(nobody(name, directory));
+}
+
+/** Why there is none, and who is. */
+function nobody(name: string | undefined, directory: string): string {
+  const others = name === undefined ? [] : names(directory).filter((other) => {
+    const view = viewIfRuns(other, directory);
+    view?.close();
+    return view !== null;
+  });
+  const none = name === undefined ? "no router is running" : `no router is running that is called ${name}`;
+  if (others.length > 0) return `${none}; there ${others.length === 1 ? "is" : "are"} ${others.join(", ")}`;
+  return Deno.uid() === 0 ? none : `${none} for this user (no state in ${directory}); root's are for root`;
 }
 
 /** Routers that have a state file, running or not. */

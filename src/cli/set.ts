@@ -44,7 +44,9 @@ Example:
     if (alone && words.length > 0) throw new Usage(`too many arguments: ${words.join(" ")}`);
     if (!alone && words.length === 0) throw new Usage("the member is missing");
     const asker = askerOf(options.name);
-    const entry = words.map((word) => /\s/.test(word) && words.length > 1 ? `"${word}"` : word).join(" ");
+    const entry = words.map((word: string) => /\s/.test(word) && words.length > 1 ? `"${word}"` : word).join(
+      " ",
+    );
     if (verb === "list") return await list(asker, name, options.json);
     const result = await asker({ verb, set: name, entry: alone ? undefined : entry, exist: options.exist });
     if (options.json) print(JSON.stringify({ set: name, ...result }));

@@ -64,6 +64,8 @@ function explain(printed: string, commands: readonly IpCommand[], netns: string 
     ? "; it is there already"
     : /not permitted/.test(why)
     ? "; it takes CAP_NET_ADMIN, run it as root"
+    : /IPv6 is disabled/.test(why)
+    ? "; switch it on there (`sysctl net.ipv6.conf.all.disable_ipv6=0`), or leave out the IPv6 addresses"
     : "";
   return new IpError(
     `${what}${netns === null ? "" : ` in namespace ${netns}`}: ${why || "ip failed"}${advice}`,

@@ -79,11 +79,11 @@ Deno.test("conntrack -L refuses where no router runs, none of that name, or seve
   const b = openState({ name: "b", geometry: GEOMETRY, directory: folder.path });
   try {
     refused(undefined, "several routers run: a, b; name one by --name");
-    refused("c", "no router is running that is called c");
+    refused("c", "no router is running that is called c; there are a, b");
     assertEquals(list("conntrack", "a", folder.path), []);
     // What a killed router left is not what a running one has.
     b.memory.adopt({ pid: 1, processStarted: -1, started: 0, boot: new Int32Array(4) });
-    refused("b", "no router is running that is called b");
+    refused("b", "no router is running that is called b; there is a");
     assertEquals(list("conntrack", undefined, folder.path), []);
   } finally {
     a.close(true);

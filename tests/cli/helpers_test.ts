@@ -1,6 +1,6 @@
 /** `weir helpers` and `weir pinholes`, of a router that is this process. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Refused } from "../../src/cli/command.ts";
 import { change, listHelpers } from "../../src/cli/helpers.ts";
 import { listPinholes } from "../../src/cli/pinholes.ts";
@@ -113,10 +113,9 @@ Deno.test("pinholes tells flow, rule and bytes, and where bytes are not recorded
 Deno.test("helpers, pinholes and metrics are refused with 1 without a router, and with 2 for wrong usage", async () => {
   for (const command of [["helpers"], ["helpers", "--unload", "ftp"], ["pinholes"], ["metrics"]]) {
     const refused = await weir([...command, "--name", "no-such-router"]);
-    assertEquals(
-      [refused.code, refused.stderr],
-      [1, "weir: no router is running that is called no-such-router\n"],
-    );
+    assertEquals(refused.code, 1);
+    // Others may run on this machine, and are named then.
+    assertMatch(refused.stderr, /^weir: no router is running that is called no-such-router\b/);
   }
   const wrong = [
     ["helpers", "ftp"],

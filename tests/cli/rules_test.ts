@@ -200,6 +200,7 @@ Deno.test("weir rules says how it is used", async () => {
   assertEquals((await weir(["rules", "--zero", "examples/gateway.ts"])).code, 2);
   assertEquals((await weir(["rules", "a", "b"])).code, 2);
   const { code, stderr } = await weir(["rules", "nobody"]);
-  assertEquals([code, stderr], [1, "weir: no router is running that is called nobody\n"]);
+  assertEquals(code, 1);
+  assertMatch(stderr, /^weir: no router is running that is called nobody\b/);
   assertMatch((await weir(["rules", "--help"])).stdout, /^Usage: weir rules \[NAME \| CONFIG\]/);
 });
