@@ -79,8 +79,9 @@ export class Conditions {
     const asked = name === undefined ? names : [name];
     const parts = asked.map((name) => option(rule, { extension, options }, name, context));
     const { value, invert } = options[asked[0]] ?? { value: undefined, invert: false };
-    const found = foundInstead(extension.name, asked[0], p, this.#conntrack, value, invert);
-    return `${parts.join(" ")}: ${found}`;
+    const found = extension.never?.(options) ??
+      foundInstead(extension.name, asked[0], p, this.#conntrack, value, invert);
+    return `${parts.join(" ") || extension.name}: ${found}`;
   }
 
   /** True if this one option, alone, says no. */

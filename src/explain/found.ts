@@ -24,6 +24,7 @@ import {
   IPS_SRC_NAT,
 } from "../conntrack/flow.ts";
 import { STATE_NAMES, stateBit } from "../matches/state.ts";
+import { announcedMss } from "../matches/tcpmss.ts";
 import { ctinfoDir, NO_CT, ORIGINAL } from "../netfilter.ts";
 import { flagNames } from "../packet/format.ts";
 import { ICMP_HEADER, icmpCode, icmpType } from "../packet/icmp.ts";
@@ -115,6 +116,18 @@ const set: Found = (p, _c, value, invert) => {
   return `${source ? sourceText(p, false) : destinationText(p, false)} is ${invert ? "" : "not "}in it`;
 };
 
+const inList: Found = (_p, _c, _v, invert) =>
+  invert ? "its address is in the list" : "its address is not in the list, or not so often and so lately";
+const inside: Found = (_p, _c, _v, invert) => invert ? "it is there" : "it is not there";
+const routed: Found = () => "the way back is another";
+const routing: Found = () => "there is no such routing header";
+
+const now: Found = (_p, { clock }) => {
+  const date = new Date(Math.floor(clock.wall) * 1000);
+  const day = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"][date.getUTCDay()];
+  return `it is ${day} ${date.toISOString().slice(0, 19)}`;
+};
+
 const FOUND: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
   tcp: {
     sport: port(0),
@@ -164,6 +177,15 @@ const FOUND: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
   },
   set: { matchSet: set },
   limit: { limit: () => "that many have been" },
+  hashlimit: { hashlimitUpto: () => "that many have been", hashlimitAbove: () => "fewer have been" },
+  recent: { recentSet: () => "it is put there", rcheck: inList, update: inList, remove: inList },
+  string: { string: inside, hexString: inside },
+  tcpmss: {
+    mss: (p) => announcedMss(p) < 0 ? "none is announced" : `it is ${announcedMss(p)}`,
+  },
+  time: { timestart: now, timestop: now, monthdays: now, weekdays: now, datestart: now, datestop: now },
+  rpfilter: { loose: routed, validmark: routed, acceptLocal: routed, rpInvert: routed },
+  rt: { rtType: routing, rtSegsleft: routing, rtLen: routing },
   statistic: { mode: () => "this packet is not one of them" },
   function: { match: () => "it answered false" },
 };

@@ -7,6 +7,24 @@ import { type Range, range } from "../tables/kinds.ts";
 
 const MSS_LENGTH = 4;
 
+/** No such option; a header that is not whole. */
+const NONE = -1, CUT = -2;
+
+/** The MSS that a segment announces, else a negative number. */
+export function announcedMss(p: Packet): number {
+  const { view, l4 } = p;
+  const length = l4 + TCP_HEADER <= p.length ? tcpHeaderLength(p) : 0, end = l4 + length;
+  if (length < TCP_HEADER || end > p.length) return CUT;
+  for (let at = l4 + TCP_HEADER; at < end;) {
+    const kind = view.getUint8(at);
+    if (kind === TCPOPT_MSS && at + MSS_LENGTH <= end && view.getUint8(at + 1) === MSS_LENGTH) {
+      return view.getUint16(at + 2);
+    }
+    at += kind < 2 || at + 1 >= end ? 1 : view.getUint8(at + 1) || 1;
+  }
+  return NONE;
+}
+
 class TcpmssMatch implements Match {
   readonly #min: number;
   readonly #max: number;
@@ -19,21 +37,12 @@ class TcpmssMatch implements Match {
   }
 
   match(p: Packet): boolean {
-    const { view, l4 } = p;
-    const length = l4 + TCP_HEADER <= p.length ? tcpHeaderLength(p) : 0, end = l4 + length;
-    if (length < TCP_HEADER || end > p.length) {
+    const mss = announcedMss(p);
+    if (mss === CUT) {
       p.hotdrop = true;
       return false;
     }
-    for (let at = l4 + TCP_HEADER; at < end;) {
-      const kind = view.getUint8(at);
-      if (kind === TCPOPT_MSS && at + MSS_LENGTH <= end && view.getUint8(at + 1) === MSS_LENGTH) {
-        const mss = view.getUint16(at + 2);
-        return (mss >= this.#min && mss <= this.#max) !== this.#invert;
-      }
-      at += kind < 2 || at + 1 >= end ? 1 : view.getUint8(at + 1) || 1;
-    }
-    return this.#invert;
+    return (mss !== NONE && mss >= this.#min && mss <= this.#max) !== this.#invert;
   }
 }
 

@@ -178,6 +178,36 @@ const SILENT = [
   "probability",
   "every",
   "packet",
+  // What an address is looked for, in which bucket or list.
+  ...[
+    "Burst",
+    "Mode",
+    "Name",
+    "HtableSize",
+    "HtableMax",
+    "HtableGcinterval",
+    "HtableExpire",
+    "Srcmask",
+    "Dstmask",
+  ]
+    .map((option) => `hashlimit${option}`),
+  "seconds",
+  "reap",
+  "hitcount",
+  "rttl",
+  "recentName",
+  "recentMask",
+  "rsource",
+  "rdest",
+  "algo",
+  "stringFrom",
+  "stringTo",
+  "icase",
+  "contiguous",
+  // Refused.
+  "kerneltz",
+  // They fit all packets or none, and say themselves why.
+  ...MATCHES.filter(({ never }) => never !== undefined).flatMap(({ options }) => Object.keys(options)),
   // Read as another.
   "syn",
   "dscpClass",
