@@ -17,7 +17,8 @@ import { print, screen } from "./output.ts";
 
 export const explain: Command = {
   name: "explain",
-  usage: "CONFIG --in IFACE PACKET [--after TIME] [--in IFACE PACKET …] [--state NAME] [--verbose] [--json]",
+  usage:
+    "CONFIG --in IFACE PACKET [--after TIME] [--in IFACE PACKET …] [--at MOMENT] [--state NAME] [--verbose] [--json]",
   summary: "tells how a packet would go through a router, rule by rule, and why",
   help: `
 Sends PACKET into the router that CONFIG describes, by interface IFACE, and prints its way: which flow it belongs to, each
@@ -39,6 +40,7 @@ PACKET is one word, in quotes:
   --in IFACE     the interface by which the packets behind it come in; the host device's name for packets that programs of
                  this machine send
   --after TIME   time passes before the next packet: 2s, 500ms, 5m, 1h
+  --at MOMENT    the packets come then, 2026-01-31T22:00 (UTC), for rules that ask for the time; now otherwise
   --state NAME   with the flows that the running router NAME has at this moment, or those of a state file by its path: a
                  copy, which it does not notice. CONFIG must be its configuration.
   --verbose      every rule that was asked, and the ways of answers; without it rows of rules that did not match are
@@ -59,7 +61,7 @@ Example:
     const { valid, state } = asked.state === null
       ? { valid: config, state: undefined }
       : stateOf(asked.state, config);
-    const explainer = new explain.Explainer(valid, { seed: asked.seed, state });
+    const explainer = new explain.Explainer(valid, { seed: asked.seed, state, begins: asked.begins });
     const packet = (text: string) => {
       try {
         return explain.parsePacket(text);
@@ -101,7 +103,12 @@ interface Given {
 /** The command line. Its order counts, which is why no parser of options does it. */
 function read(args: readonly string[]) {
   const steps: Asked[] = [], words: string[] = [];
-  let iface: string | null = null, state: string | null = null, seed = 1, verbose = false, json = false;
+  let iface: string | null = null,
+    state: string | null = null,
+    begins = Date.now() / 1000,
+    seed = 1,
+    verbose = false,
+    json = false;
   for (let i = 0; i < args.length; i++) {
     const [, name, inline] = /^(--[a-z]+)(?:=(.*))?$/s.exec(args[i]) ?? [];
     const value = () => {
@@ -114,6 +121,12 @@ function read(args: readonly string[]) {
     else if (name === "--after") {
       const text = value();
       steps.push({ after: milliseconds(text), text });
+    } else if (name === "--at") {
+      const text = value();
+      begins = Date.parse(/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/.test(text) ? `${text}Z` : text) / 1000;
+      if (!(begins >= 0)) {
+        throw new Usage(`--at ${text}: a moment such as 2026-01-31 or 2026-01-31T22:00, in UTC`);
+      }
     } else if (name === "--seed") {
       const text = value();
       seed = Number(text);
@@ -132,7 +145,7 @@ function read(args: readonly string[]) {
   }
   if (words.length === 0) throw new Usage("CONFIG is missing");
   if (words.length === 1) throw new Usage("PACKET is missing");
-  return { config: words[0], steps, state, seed, verbose, json };
+  return { config: words[0], steps, state, begins, seed, verbose, json };
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -44,6 +44,8 @@ export interface ExplainerOptions {
   readonly seed?: number;
   /** The state of a router that runs, to go on with: a copy of it. */
   readonly state?: VirtualState;
+  /** The moment it begins at, in seconds since 1970; 0 where neither this nor a state says. */
+  readonly begins?: number;
   /** Takes lines of the LOG target and of conntrack. */
   readonly log?: (line: string) => void;
 }
@@ -115,6 +117,7 @@ export class Explainer {
     this.virtual = new VirtualRouter(this.#config, {
       seed: o.seed,
       state: o.state,
+      begins: o.begins,
       log: (line) => {
         this.#ways.at(-1)?.steps.push({ stage: "log", says: line });
         o.log?.(line);

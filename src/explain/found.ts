@@ -119,7 +119,7 @@ const set: Found = (p, _c, value, invert) => {
 const inList: Found = (_p, _c, _v, invert) =>
   invert ? "its address is in the list" : "its address is not in the list, or not so often and so lately";
 const inside: Found = (_p, _c, _v, invert) => invert ? "it is there" : "it is not there";
-const routed: Found = () => "the way back is another";
+const routed: Found = () => "the way back says otherwise";
 const routing: Found = () => "there is no such routing header";
 
 const now: Found = (_p, { clock }) => {

@@ -31,6 +31,8 @@ import { printExplanation } from "./print.ts";
 export interface TestRouterOptions {
   /** Where chance begins: the ports that NAT chooses with `random`, say. Default 1. */
   readonly seed?: number;
+  /** The moment it begins at, for rules that ask for the time; 1 January 1970 otherwise. */
+  readonly at?: Date;
 }
 
 /** What became of a packet. */
@@ -56,7 +58,11 @@ export class TestRouter {
   /** Throws `ConfigError` with all mistakes of the configuration. */
   constructor(config: RouterConfig, o: TestRouterOptions = {}) {
     const valid = validate(config);
-    this.#explainer = new Explainer(valid, { seed: o.seed, log: (line) => this.log.push(line) });
+    this.#explainer = new Explainer(valid, {
+      seed: o.seed,
+      begins: o.at === undefined ? undefined : o.at.getTime() / 1000,
+      log: (line) => this.log.push(line),
+    });
     this.#rules = listRules(valid.rules).flatMap(({ name, chains }) =>
       chains.flatMap((chain) => chain.rules.map((rule) => ({ where: `${name} ${chain.name}`, rule })))
     );

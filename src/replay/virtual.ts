@@ -19,6 +19,8 @@ export interface VirtualOptions {
   readonly seed?: number;
   /** A router's state to go on with, this one's own from now on, and its clock. Default: nothing, at 1970. */
   readonly state?: VirtualState;
+  /** The moment it begins at, in seconds since 1970; that is 0. A state has its own. */
+  readonly begins?: number;
   /** Takes what leaves by interface `iface`: a copy. */
   readonly emit: (iface: number, bytes: Uint8Array<ArrayBuffer>) => void;
   /** Takes what goes to the host device. Without it Weir answers for its own addresses. */
@@ -46,7 +48,7 @@ export class VirtualRouter {
     this.config = config;
     const geometry = geometryOf(config);
     const { state } = o;
-    const { now, wall } = state?.clock ?? { now: 0, wall: 0 };
+    const { now, wall } = state?.clock ?? { now: 0, wall: o.begins ?? 0 };
     this.clock = { now, wall };
     this.#ahead = now - wall * 1000;
     this.memory = state === undefined

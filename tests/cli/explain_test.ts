@@ -182,3 +182,22 @@ Deno.test("weir explain refuses what is not there", async () => {
   assertEquals((await weir(["explain", GATEWAY, "none.pcapng"])).code, 1);
   assertMatch((await weir(["explain", "--help"])).stdout, /^Usage: weir explain CONFIG --in IFACE PACKET /);
 });
+
+Deno.test("weir explain --at says when the packets come", async () => {
+  using folder = new Folder();
+  const config = folder.write(
+    "router.ts",
+    `import { defineRouter } from "weir";
+export default defineRouter({
+  interfaces: { lan: { addresses: ["192.0.2.1/24"] }, wan: { addresses: ["198.51.100.1/24"] } },
+  tables: { filter: { FORWARD: [{ timestart: "21:00", timestop: "6:00", weekdays: "Fri", jump: "DROP" }] } },
+});
+`,
+  );
+  const at = async (moment: string) =>
+    (await weir(["explain", config, "--at", moment, "--in", "lan", "icmp 192.0.2.2 > 198.51.100.2"])).stdout;
+  assertStringIncludes(await at("2026-01-30T22:00"), "dropped: rule-drop");
+  assertStringIncludes(await at("2026-01-29T22:00"), "weekdays Fri: it is Thu 2026-01-29T22:00:00\n");
+  assertStringIncludes(await at("2026-01-30"), "dropped: rule-drop");
+  assertEquals((await weir(["explain", config, "--at", "soon", "--in", "lan", "x"])).code, 2);
+});
