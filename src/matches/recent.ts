@@ -97,7 +97,8 @@ class RecentMatch implements Match {
       : IPV6_SOURCE;
     readAddress(p.view, family, from, words);
     let ttl = p.view.getUint8(v4 ? IPV4_TTL : IPV6_HOP_LIMIT);
-    // As it came in.
+    // As it came in. Linux tells its own packets by their socket, and takes those without one, resets over IPv6 among
+    // them, for forwarded.
     if (p.outInterface !== 0 && p.inInterface !== 0) ttl++;
     let entry = list.find(words, family, this.#rttl ? ttl : 0);
     if (action === "recentSet") {

@@ -45,7 +45,7 @@ function basic(d: Dice, f: Family, hook: string): { text: string; protocol: stri
 function match(d: Dice, f: Family, protocol: string, raw: boolean): string {
   const port = () => d.one("53", "80", "1000:1001", ":1023", "1001:");
   const transport = protocol === "tcp" || protocol === "udp";
-  switch (d.below(10)) {
+  switch (d.below(13)) {
     case 0:
       return transport ? `-m ${protocol} ${not(d)}--${d.one("sport", "dport")} ${port()}` : "";
     case 1:
@@ -86,6 +86,29 @@ function match(d: Dice, f: Family, protocol: string, raw: boolean): string {
       return f.v6
         ? `-m hl --hl-${d.one("lt", "gt", "eq")} ${d.one(63, 64)}`
         : `-m ttl --ttl-${d.one("lt", "gt", "eq")} ${d.one(63, 64)}`;
+    case 9:
+      // What is remembered of addresses, without times that the kernel's clock would decide; and without --rttl, since
+      // Linux counts one hop more for resets of its own over IPv6, which have no socket.
+      return d.one(
+        `-m recent ${not(d)}--set --name ${d.one("a", "b")}${d.one("", " --rdest")}`,
+        `-m recent ${not(d)}--${d.one("rcheck", "update")} --name ${d.one("a", "b")}${d.one("", " --rdest")}`,
+        `-m recent --${d.one("rcheck", "update")} --seconds 3600 --hitcount ${d.one(2, 5)} --name a`,
+        `-m recent --remove --name ${d.one("a", "b")}`,
+      );
+    case 10:
+      return `-m hashlimit --hashlimit-${d.one("upto", "above")} 1/hour --hashlimit-burst ${d.one(1, 4)} ` +
+        `--hashlimit-mode ${d.one("srcip", "dstip,dstport", "srcip,srcport,dstip,dstport")} ` +
+        `--hashlimit-name h${d.below(1000)} --hashlimit-htable-size 16 --hashlimit-htable-max 512`;
+    case 11:
+      return d.one(
+        // Of ports: what else is in a header may be chance.
+        `-m string ${not(d)}--hex-string "|00 ${d.one("35", "50")}|" --algo ${d.one("bm", "kmp")} ` +
+          (f.v6 ? "--from 40 --to 44" : "--from 20 --to 24"),
+        protocol === "tcp" ? `-m tcpmss ${not(d)}--mss ${d.one("1460", "500:1500")}` : "",
+        `-m pkttype ${not(d)}--pkt-type ${d.one("unicast", "multicast")}`,
+        "-m physdev ! --physdev-is-bridged",
+        f.v6 ? `-m rt ${not(d)}--rt-type 0` : "",
+      );
     default:
       return d.one(
         `-m dscp ${not(d)}--dscp 0x2e`,
@@ -162,7 +185,16 @@ function table(d: Dice, f: Family, name: string): string {
     ];
     // The same match module twice in a rule would be two matches; one is enough.
     if (words[2].split(" ")[1] === words[3].split(" ")[1]) words.pop();
-    lines.push([...words, target(d, f, name, hook, protocol, chains)].filter((w) => w !== "").join(" "));
+    const ending = target(d, f, name, hook, protocol, chains);
+    // TCPMSS asks for SYN segments by itself, which two conditions on flags cannot.
+    if (ending.startsWith("--syn")) {
+      words.splice(
+        2,
+        2,
+        ...words.slice(2).filter((w) => !w.startsWith("-m tcp ")),
+      );
+    }
+    lines.push([...words, ending].filter((w) => w !== "").join(" "));
   };
   for (const hook of HOOKS[name]) for (let i = d.below(5); i > 0; i--) rule(hook, hook, users);
   // A user chain may call only later ones, so there are no loops; it knows no hook, so it asks for no interface.
