@@ -149,6 +149,31 @@ test("takeOver: counters and what rules remember stay with their text; what is n
   assertEquals(weir.send(LAN, ask()), false, "only the counters begin anew");
 });
 
+test("takeOver: addresses that recent has seen and buckets of hashlimit stay, if the rules ask the same of them", () => {
+  const forward = (hits: number, burst: number, first = "") => ({
+    iptables: [
+      "*filter",
+      first,
+      `-A FORWARD -m recent --update --seconds 60 --hitcount ${hits} --name seen -j DROP`,
+      "-A FORWARD -m recent --set --name seen",
+      `-A FORWARD -m hashlimit --hashlimit-above 1/hour --hashlimit-burst ${burst} --hashlimit-mode srcip ` +
+      "--hashlimit-name per -j DROP",
+      "COMMIT",
+      "",
+    ].filter((line) => line !== "").join("\n"),
+  });
+  using weir = new Changing(forward(4, 3));
+  const sent = (n: number) => Array.from({ length: n }, () => weir.send(LAN, ask()));
+  assertEquals(sent(2), [true, true]);
+  weir.change(forward(4, 3, "-A FORWARD -s 203.0.113.9 -j DROP"));
+  // The third of the bucket; the fourth is one too many for it, and the fifth has been seen four times before.
+  assertEquals(sent(3), [true, false, false]);
+  assertEquals(weir.counters.map((line) => line[0]), ["0", "1", "4", "1"]);
+  // Room for more times is another list, and another burst another bucket.
+  weir.change(forward(5, 4));
+  assertEquals(sent(5), [true, true, true, true, false]);
+});
+
 test("takeOver: flows and their translations stay, and are judged by the new rules at once", () => {
   const source = (toSource: string, policy: "ACCEPT" | "DROP" = "ACCEPT") => ({
     tables: {
