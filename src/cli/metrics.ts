@@ -19,7 +19,7 @@ the router's state file and disturbs nobody, so it may run as often as one likes
   --name NAME   of the router of this name, where several run
 
 Example:
-  $ cd /var/lib/node_exporter && weir metrics > weir.prom.new && mv weir.prom.new weir.prom`,
+  $ weir metrics > /var/lib/node_exporter/weir.new && mv /var/lib/node_exporter/weir.{new,prom}`,
   run(args) {
     const options = parseArgs(args, { string: ["_", "name"], unknown: unknownOption });
     if (options._.length > 0) throw new Usage(`too many arguments: ${options._.join(" ")}`);

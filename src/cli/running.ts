@@ -37,9 +37,13 @@ export function openRunning(name: string | undefined, directory = stateDirectory
 /** Why there is none, and who is. */
 function nobody(name: string | undefined, directory: string): string {
   const others = name === undefined ? [] : names(directory).filter((other) => {
-    const view = viewIfRuns(other, directory);
-    view?.close();
-    return view !== null;
+    try {
+      const view = viewIfRuns(other, directory);
+      view?.close();
+      return view !== null;
+    } catch {
+      return false; // One that this Weir cannot read is not who is meant.
+    }
   });
   const none = name === undefined ? "no router is running" : `no router is running that is called ${name}`;
   if (others.length > 0) return `${none}; there ${others.length === 1 ? "is" : "are"} ${others.join(", ")}`;

@@ -25,6 +25,7 @@ import {
 } from "../conntrack/flow.ts";
 import { STATE_NAMES, stateBit } from "../matches/state.ts";
 import { announcedMss } from "../matches/tcpmss.ts";
+import { formatMoment } from "../matches/time.ts";
 import { ctinfoDir, NO_CT, ORIGINAL } from "../netfilter.ts";
 import { flagNames } from "../packet/format.ts";
 import { ICMP_HEADER, icmpCode, icmpType } from "../packet/icmp.ts";
@@ -122,11 +123,7 @@ const inside: Found = (_p, _c, _v, invert) => invert ? "it is there" : "it is no
 const routed: Found = () => "the way back says otherwise";
 const routing: Found = () => "there is no such routing header";
 
-const now: Found = (_p, { clock }) => {
-  const date = new Date(Math.floor(clock.wall) * 1000);
-  const day = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"][date.getUTCDay()];
-  return `it is ${day} ${date.toISOString().slice(0, 19)}`;
-};
+const now: Found = (_p, { clock }) => `it is ${formatMoment(clock.wall)}`;
 
 const FOUND: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
   tcp: {

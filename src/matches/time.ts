@@ -112,6 +112,17 @@ function civil(day: number): number {
   return year * 10000 + month * 100 + inYear - Math.floor((153 * march + 2) / 5) + 1;
 }
 
+/** A moment as rules write it, with the day of the week: `Thu 2026-01-29T22:00:00`. */
+export function formatMoment(seconds: number): string {
+  const whole = Math.floor(seconds);
+  return `${DAYS[weekdayOf(Math.floor(whole / DAY)) - 1]} ${date.print(whole, NONE)}`;
+}
+
+/** 1 for Monday: 1 January 1970 was a Thursday. */
+function weekdayOf(day: number): number {
+  return (day + 3) % 7 + 1;
+}
+
 class TimeMatch implements Match {
   readonly #clock: Clock;
   readonly #from: number;
@@ -146,8 +157,7 @@ class TimeMatch implements Match {
       // What is left of a night belongs to the day before.
       if (this.#contiguous && second <= to) day--;
     }
-    const weekday = (day + 3) % 7 + 1; // 1 January 1970 was a Thursday.
-    if ((this.#weekdays & 1 << weekday) === 0) return false;
+    if ((this.#weekdays & 1 << weekdayOf(day)) === 0) return false;
     return this.#monthdays === ALL_MONTHDAYS || (this.#monthdays & 1 << civil(day) % 100) !== 0;
   }
 }
