@@ -3,7 +3,7 @@ import { formatAddress, readAddress } from "../packet/address.ts";
 import { IPV4_DESTINATION, IPV4_SOURCE, IPV4_TTL } from "../packet/ipv4.ts";
 import { IPV6_DESTINATION, IPV6_HOP_LIMIT, IPV6_SOURCE } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
-import { addressWords } from "../tables/addresses.ts";
+import { addressWords, familyOfText } from "../tables/addresses.ts";
 import type { RuleSet } from "../tables/entry.ts";
 import {
   type AnyOptions,
@@ -53,12 +53,15 @@ const mask: Kind<Int32Array> = {
   words: 1,
   expects: 'a mask such as "255.255.255.0"',
   read(input, c) {
-    const words = typeof input === "string" ? addressWords(input, c.family) : null;
+    // A single number is an address to iptables, and a prefix length to people.
+    const whole = typeof input === "string" && (c.cut === true || /[.:]/.test(input));
+    const words = whole ? addressWords(input, c.family) : null;
     if (words === null) return refuse(input, this.expects);
     // What an address of IPv4 does not have counts for those of IPv6 that share the list.
     return c.family === 4 ? Int32Array.of(words[0], -1, -1, -1) : words;
   },
   print: (value, c) => formatAddress(c.family, value),
+  family: familyOfText,
 };
 
 const words = new Int32Array(4);

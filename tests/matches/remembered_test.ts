@@ -1,0 +1,72 @@
+/** Matches that remember addresses, and those about bytes: how they are listed, and what is refused. */
+import { type Spec, specify } from "../tables/spec.ts";
+
+const recent: Spec[] = [
+  { rule: { recentSet: true }, save: "-m recent --set --name DEFAULT --mask 255.255.255.255 --rsource" },
+  {
+    rule: { update: { not: true }, seconds: 60, hitcount: 4, reap: true, recentName: "SSH", rdest: true },
+    save: "-m recent ! --update --seconds 60 --reap --hitcount 4 --name SSH --mask 255.255.255.255 --rdest",
+  },
+  { rule: { recentSet: true, rcheck: true }, refused: [".recentSet", "exclude each other"] },
+  { rule: { recentName: "SSH" }, refused: [".recentName", "needs recentSet, rcheck, update or remove"] },
+  { rule: { recentSet: true, seconds: 60 }, refused: [".recentSet", "seconds goes with rcheck or update"] },
+  { rule: { rcheck: true, reap: true }, refused: [".rcheck", "reap needs seconds"] },
+  { rule: { rcheck: true, hitcount: 65535 }, refused: [".hitcount", "1 to 65534"] },
+  { rule: { rcheck: true, recentName: "a/b" }, refused: [".recentName", "without a slash"] },
+  { rule: { rcheck: true, rsource: true, rdest: true }, refused: [".rcheck", "exclude each other"] },
+  {
+    rule: { source: "192.0.2.0/24", rcheck: true, recentMask: "24" },
+    refused: [".recentMask", "a mask such as"],
+  },
+];
+specify("recent", recent);
+
+const hashlimit: Spec[] = [
+  {
+    rule: { hashlimitUpto: "5/minute", hashlimitMode: ["srcip", "dstport"], hashlimitName: "web" },
+    save:
+      "-m hashlimit --hashlimit-upto 5/min --hashlimit-burst 5 --hashlimit-mode srcip,dstport --hashlimit-name web",
+  },
+  {
+    rule: { hashlimitUpto: "! 60/minute", hashlimitName: "all" },
+    save:
+      "-m hashlimit --hashlimit-above 1/sec --hashlimit-burst 5 --hashlimit-name all --hashlimit-htable-expire 60000",
+  },
+  { rule: { hashlimitUpto: "5/minute" }, refused: [".hashlimitUpto", "needs hashlimitName"] },
+  { rule: { hashlimitUpto: "512kb/s", hashlimitName: "a" }, refused: [".hashlimitUpto", "counts bytes"] },
+  {
+    rule: { hashlimitUpto: "1/s", hashlimitName: "a", hashlimitMode: "srcmac" },
+    refused: [".hashlimitMode", "srcip, srcport, dstip, dstport"],
+  },
+  {
+    rule: { source: "192.0.2.1", hashlimitUpto: "1/s", hashlimitName: "a", hashlimitSrcmask: 64 },
+    refused: [".hashlimitUpto", "more than IPv4 has"],
+  },
+];
+specify("hashlimit", hashlimit);
+
+const string: Spec[] = [
+  { rule: { string: 'say "x"' }, save: '-m string --string "say \\"x\\"" --algo bm' },
+  { rule: { string: { not: "ü" } }, save: '-m string ! --hex-string "|c3bc|" --algo bm' },
+  { rule: { hexString: "GET|20 2f|" }, save: '-m string --string "GET /" --algo bm' },
+  { rule: { hexString: "|2|" }, refused: [".hexString", "bytes between bars"] },
+  { rule: { hexString: "|20" }, refused: [".hexString", "bytes between bars"] },
+  { rule: { string: "" }, refused: [".string", "1 to 128"] },
+  { rule: { string: "x", stringFrom: 9, stringTo: 8 }, refused: [".string", "behind its end"] },
+  { rule: { algo: "bm" }, refused: [".algo", "needs string or hexString"] },
+];
+specify("string", string);
+
+const others: Spec[] = [
+  { rule: { protocol: "udp", mss: 1400 }, refused: [".mss", 'needs protocol: "tcp"'] },
+  { rule: { rpInvert: true }, refused: [".rpInvert", "raw or mangle"] },
+  { rule: { macSource: "00:11" }, refused: [".macSource", "Ethernet address"] },
+  { rule: { dir: "in", pol: "none", reqid: 5 }, refused: [".dir", "go with pol ipsec"] },
+  {
+    rule: { jump: "CLASSIFY", setClass: "1" },
+    table: "mangle",
+    refused: [".setClass", "two hexadecimal numbers"],
+  },
+  { rule: { jump: "CHECKSUM", checksumFill: true }, refused: [".jump", "belongs in mangle"] },
+];
+specify("matches", others);
