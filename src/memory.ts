@@ -5,7 +5,7 @@
  * ```
  *  page 0      header: WEIRSTAT, layout version, geometry, whose it is and since when
  *  page 1      control: command, status, heartbeat, command ring, totals     written by both threads, by Atomics
- *  then        drop counters, what conntrack has counted, the newest pinholes that helpers have opened
+ *  then        drop counters, what conntrack has counted, the newest pinholes that helpers have opened, and events
  *  then        flows, expectations                                           read and written by their tables
  *  then        what belongs to one configuration (generation.ts), at the place that the header names
  * ```
@@ -18,6 +18,7 @@
  * up to 2⁵³; a reader in another thread or process sees each of them whole, but not all of one moment. Of packets'
  * payloads nothing is kept here but the announcements that helpers with `record` have found.
  */
+import { EventRing } from "./conntrack/events.ts";
 import { EXP_WORDS, ExpectTable } from "./conntrack/expect.ts";
 import { FLOW_WORDS } from "./conntrack/flow.ts";
 import type { ConntrackHelper } from "./conntrack/helper.ts";
@@ -73,8 +74,8 @@ export const COMMAND_RUN = 0, COMMAND_STOP = -1;
 /**
  * Commands in the ring, each with its arguments and, in their place, what it answers:
  * helper → nothing; helper → flows and expectations let go of; nothing → nothing; bytes of a request in the mailbox → 1 if
- * it was carried out, and bytes of the answer there; handle and id of up to DELETED_TOGETHER flows → how many it deleted;
- * handle + 1 to begin behind → how many it deleted, and where to go on, 0 at the end.
+ * it was carried out, and bytes of the answer there; handle and id of up to DELETED_TOGETHER flows, and who asks → how
+ * many it deleted; handle + 1 to begin behind, and who asks → how many it deleted, and where to go on, 0 at the end.
  */
 export const LOAD_HELPER = 1,
   UNLOAD_HELPER = 2,
@@ -119,6 +120,7 @@ interface Layout {
   readonly drops: number;
   readonly stats: number;
   readonly pinholes: number;
+  readonly events: number;
   readonly flows: number;
   readonly expects: number;
   readonly bytes: number;
@@ -130,12 +132,14 @@ function layoutOf(g: Pick<Geometry, "flows" | "expects">, reasons: number): Layo
   const drops = 2 * PAGE;
   const stats = align(drops + reasons * 16, LINE);
   const pinholes = align(stats + STATS.length * 8, PAGE);
-  const flows = align(pinholes + Pinholes.BYTES, PAGE);
+  const events = align(pinholes + Pinholes.BYTES, PAGE);
+  const flows = align(events + EventRing.bytes(), PAGE);
   const expects = align(flows + FlowTable.bytes(g.flows), PAGE);
   return {
     drops,
     stats,
     pinholes,
+    events,
     flows,
     expects,
     bytes: align(expects + ExpectTable.bytes(g.expects), PAGE),
@@ -175,6 +179,8 @@ export class Memory {
   readonly roster: HelperRoster;
   /** What they have opened. */
   readonly pinholes: Pinholes;
+  /** What happens to flows, for those who listen. */
+  readonly events: EventRing;
   /** Where the flow table's memory begins in `buffer`: `new FlowTable(buffer, flowsOffset, geometry.flows, …)`. */
   readonly flowsOffset: number;
   /** Where the expectation table's memory begins. */
@@ -207,6 +213,7 @@ export class Memory {
     this.stats = new Float64Array(buffer, layout.stats, STATS.length);
     this.roster = generation.roster;
     this.pinholes = new Pinholes(buffer, layout.pinholes);
+    this.events = new EventRing(buffer, layout.events);
     this.flowsOffset = layout.flows;
     this.expectsOffset = layout.expects;
   }
@@ -340,6 +347,7 @@ export class Memory {
     if (h[MAGIC] !== 0) h[RESTARTS]++;
     this.control.fill(0);
     this.totals.fill(0);
+    this.events.wanted = 0; // Whoever listened has lost the process that was listened to.
     this.#times[STARTED] = owner.started;
     this.#times[PROCESS_STARTED] = owner.processStarted;
     if (owner.boot !== undefined) h.set(owner.boot.subarray(0, 4), BOOT);

@@ -252,6 +252,7 @@ export class Router {
       stats: memory.stats,
       roster: memory.roster,
       pinholes: memory.pinholes,
+      events: memory.events,
       ruleTexts: memory.generation.ruleTexts,
       policies: memory.generation.policies,
       own,
@@ -415,14 +416,18 @@ export class Router {
     const { conntrack } = this;
     if (words[0] === DELETE_FLOWS) {
       let deleted = 0;
+      conntrack.teller.portid = words[2 * DELETED_TOGETHER + 1];
       for (let i = 1; i <= 2 * DELETED_TOGETHER; i += 2) {
         if (words[i + 1] !== 0 && conntrack.deleteSeen(words[i], words[i + 1])) deleted++;
       }
       words[1] = deleted;
+      conntrack.teller.portid = 0;
       return;
     }
     if (words[0] === FLUSH_FLOWS) {
+      conntrack.teller.portid = words[2];
       words[1] = conntrack.flush(words[1] - 1);
+      conntrack.teller.portid = 0;
       words[2] = conntrack.flushed + 1;
       return;
     }

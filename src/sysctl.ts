@@ -32,6 +32,13 @@ export const SYSCTLS: Readonly<Record<string, SysctlEntry>> = {
   ),
   "net.netfilter.nf_conntrack_acct": flag(0, "count packets and bytes per flow"),
   "net.netfilter.nf_conntrack_timestamp": flag(0, "remember when a flow began"),
+  "net.netfilter.nf_conntrack_events": {
+    default: 2,
+    min: 0,
+    max: 2,
+    doc:
+      "tell of what happens to flows that begin: 0 only where a rule says so, 1 all, 2 while somebody listens",
+  },
   "net.netfilter.nf_conntrack_log_invalid": count(
     0,
     "log INVALID packets of this protocol number, 255 for all",

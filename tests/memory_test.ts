@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { FlowTable } from "../src/conntrack/table.ts";
 import { ExpectTable } from "../src/conntrack/expect.ts";
+import { EventRing } from "../src/conntrack/events.ts";
 import { Pinholes } from "../src/conntrack/pinholes.ts";
 import { HelperRoster } from "../src/conntrack/roster.ts";
 import { Xoshiro } from "../src/clock.ts";
@@ -58,6 +59,7 @@ Deno.test("Memory sections do not overlap", () => {
     ["drops", memory.drops.byteOffset, memory.drops.byteOffset + memory.drops.byteLength],
     ["stats", memory.stats.byteOffset, memory.stats.byteOffset + memory.stats.byteLength],
     ["pinholes", memory.pinholes.byteOffset, memory.pinholes.byteOffset + Pinholes.BYTES],
+    ["events", memory.events.byteOffset, memory.events.byteOffset + EventRing.bytes()],
     ["flows", memory.flowsOffset, flows.words.byteOffset + flows.words.byteLength],
     ["expects", memory.expectsOffset, expects.words.byteOffset + expects.words.byteLength],
     ["generation", memory.generation.at, memory.generation.at],

@@ -1,15 +1,18 @@
-/** `weir conntrack`: the flow table of a running router, read from its state file; deleted from by its control socket. */
+/** `weir conntrack`: the flow table of a running router, read from its state file; its control socket changes it. */
 
 import { parseArgs } from "@std/cli/parse-args";
 import { CT_ID, FLOW_WORDS } from "../conntrack/flow.ts";
 import { type FlowFilter, isMeant } from "../conntrack/flow_filter.ts";
-import { listExpects, listFlows } from "../conntrack/format.ts";
+import { listExpects, listFlows, type ListOptions } from "../conntrack/format.ts";
 import { STATS } from "../conntrack/tracker.ts";
 import { ask, CommandError, type Request, type Result, socketPath } from "../control/socket.ts";
 import { stateDirectory, statePath } from "../control/state_file.ts";
 import { CONTROL_EXPECTS, CONTROL_FLOWS } from "../memory.ts";
 import { type Command, Refused, unknownOption, Usage } from "./command.ts";
+import { fields } from "./conntrack_data.ts";
+import { listen } from "./conntrack_events.ts";
 import { FILTER_ALIASES, FILTER_OPTIONS, filterOf } from "./conntrack_filter.ts";
+import { outputOf } from "./conntrack_output.ts";
 import { complain, print } from "./output.ts";
 import { openRunning, tablesOf } from "./running.ts";
 
@@ -18,21 +21,29 @@ type Table = "conntrack" | "expect";
 
 export const conntrack: Command = {
   name: "conntrack",
-  usage: "-L|-C|-S|-D|-F [expect] [FILTER…] [--name NAME] [--json]",
-  summary: "lists, counts or deletes the flows of a running router; lists or counts its expectations",
+  usage: "-L|-E|-C|-S|-D|-F [expect] [FILTER…] [-e EVENTS] [-o OUTPUT] [--name NAME] [--json]",
+  summary:
+    "lists, follows, counts or deletes the flows of a running router; lists, follows or counts its expectations",
   help: `
 Lists the flow table of a running router in the format of \`conntrack -L\`, or with \`expect\` its expectations. It
-reads the router's state file and disturbs nobody; to delete, it asks the router by its control socket.
+reads the router's state file and disturbs nobody; to follow or to delete, it asks the router by its control socket.
 
   -L, --list     lists
+  -E, --event    prints what happens to flows, or to expectations, in the format of \`conntrack -E\`, until Ctrl-C;
+                 where it falls behind, standard error says how many events are lost
   -C, --count    prints how many there are
   -S, --stats    prints what tracking has counted: found, invalid, insert, …; of expectations new, create, delete
   -D, --delete   deletes the flows that fit the filter, and prints them; ends with 1 when there are none
   -F, --flush    deletes all flows
   --name NAME    of the router of this name, where several run
-  --json         prints JSON: an array of objects with -L and -D, an object otherwise
+  -e EVENTS      with -E: only NEW, UPDATES or DESTROY, or several of them with commas
+  -o OUTPUT      with -L and -E: id, extended (the family), ktimestamp, labels; timestamp with -E; or several of them
+  --json         prints JSON: an array of objects with -L and -D, an object per line with -E, an object otherwise
 
-Filter, for -L and -D:
+Which flows are told of is up to net.netfilter.nf_conntrack_events: 2, the default, those that begin while somebody
+listens; 1 all; 0 those of rules -j CT --ctevents, which choose the events of their flows in any case.
+
+Filter, for -L, -E and -D, of expectations for -E; one of the answers, and a mark, expectations do not have:
   -f ipv4|ipv6   -p PROTOCOL   -m MARK[/MASK]   -w ZONE
   -s, -d         source and destination of the opener's packets: an address or a prefix; --sport, --dport
   -r, -q         source and destination of the answers; --reply-port-src, --reply-port-dst
@@ -42,24 +53,53 @@ A connection whose flow is deleted goes on where its next packet may begin a flo
 Examples:
   $ weir conntrack -L
   udp      17 29 src=192.0.2.2 dst=198.51.100.2 sport=4242 dport=53 src=198.51.100.2 dst=198.51.100.1 sport=53 dport=4242 mark=0 use=1
+  $ weir conntrack -E -p udp -e NEW,DESTROY -o timestamp
+  [1763863267.861566]	    [NEW] udp      17 30 src=192.0.2.2 dst=198.51.100.2 sport=4242 dport=53 [UNREPLIED] src=198.51.100.2 dst=198.51.100.1 sport=53 dport=4242
   $ weir conntrack -D -s 192.0.2.0/24 -p tcp`,
   async run(args) {
     const options = parseArgs(args, {
-      boolean: ["list", "count", "stats", "delete", "flush", "json"],
-      string: ["_", "name", ...FILTER_OPTIONS],
-      alias: { L: "list", C: "count", S: "stats", D: "delete", F: "flush", ...FILTER_ALIASES },
+      boolean: ["list", "event", "count", "stats", "delete", "flush", "json"],
+      string: ["_", "name", "event-mask", "output", ...FILTER_OPTIONS],
+      alias: {
+        L: "list",
+        E: "event",
+        C: "count",
+        S: "stats",
+        D: "delete",
+        F: "flush",
+        e: "event-mask",
+        o: "output",
+        ...FILTER_ALIASES,
+      },
       unknown: unknownOption,
     });
-    const asked = [options.list, options.count, options.stats, options.delete, options.flush].filter(Boolean);
-    if (asked.length !== 1) throw new Usage("one of -L, -C, -S, -D and -F says what to do");
+    const { list: lists, event, delete: deletes } = options;
+    const asked = [lists, event, options.count, options.stats, deletes, options.flush].filter(Boolean);
+    if (asked.length !== 1) throw new Usage("one of -L, -E, -C, -S, -D and -F says what to do");
     const [what = "conntrack", ...more] = options._.map(String);
     if (what !== "conntrack" && what !== "expect") throw new Usage(`no table ${what}: conntrack or expect`);
     if (more.length > 0) throw new Usage(`too many arguments: ${more.join(" ")}`);
-    const filter = filterOf(options), { name, json } = options;
-    if (filter !== null && !(what === "conntrack" && (options.list || options.delete))) {
-      throw new Usage("a filter goes with -L and -D of flows");
+    const filter = filterOf(options), { name, json } = options, mask = options["event-mask"];
+    if (filter !== null && !(event || what === "conntrack" && (lists || deletes))) {
+      throw new Usage("a filter goes with -L and -D of flows, and with -E");
     }
-    if (what === "expect" && (options.delete || options.flush)) {
+    if (mask !== undefined && !event) throw new Usage("-e goes with -E");
+    if (options.output !== undefined && !event && !(lists && what === "conntrack")) {
+      throw new Usage("-o goes with -E, and with -L of flows");
+    }
+    const output = outputOf(options.output, event);
+    if (event) {
+      const expects = what === "expect",
+        { mark, replySource, replyDestination, replySport, replyDport } = filter ?? {};
+      const others = [mark, replySource, replyDestination, replySport, replyDport];
+      if (expects && others.some((asked) => asked !== undefined)) {
+        throw new Usage("an expectation has neither a mark nor answers to choose by");
+      }
+      const stop = new AbortController();
+      for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => stop.abort());
+      return await listen({ expects, mask, filter, output, json, name, abort: stop.signal });
+    }
+    if (what === "expect" && (deletes || options.flush)) {
       throw new Usage("expectations end with their flow: delete that, or unload the helper");
     }
     if (options.count) {
@@ -71,12 +111,12 @@ Examples:
     } else if (options.flush) {
       const { deleted } = await flush(name);
       print(json ? JSON.stringify({ deleted }) : entries(deleted));
-    } else if (options.delete) {
+    } else if (deletes) {
       const { lines, deleted } = await remove(filter ?? {}, name);
       printLines(lines, json);
       complain(entries(deleted));
       return deleted > 0 ? 0 : 1;
-    } else printLines(list(what, name, undefined, filter), json);
+    } else printLines(list(what, name, undefined, filter, output), json);
     return 0;
   },
 };
@@ -97,12 +137,15 @@ export function list(
   name?: string,
   directory = stateDirectory(),
   filter: FlowFilter | null = null,
+  output: ListOptions = {},
 ): string[] {
   const { view } = openRunning(name, directory);
   try {
     const tables = tablesOf(view.memory);
     if (what === "expect") return listExpects(tables);
-    return filter === null ? listFlows(tables) : listFlows(tables, {}, (ct) => isMeant(filter, tables, ct));
+    return filter === null
+      ? listFlows(tables, output)
+      : listFlows(tables, output, (ct) => isMeant(filter, tables, ct));
   } finally {
     view.close();
   }
@@ -132,7 +175,9 @@ export async function remove(
   let deleted = 0;
   for (let at = 0; at < flows.length; at += 2 * TOGETHER) {
     const some = flows.slice(at, at + 2 * TOGETHER);
-    deleted += Number((await asked(running, directory, { command: "delete-flows", flows: some })).deleted);
+    deleted += Number(
+      (await asked(running, directory, { command: "delete-flows", flows: some, process: Deno.pid })).deleted,
+    );
   }
   return { lines, deleted };
 }
@@ -141,7 +186,9 @@ export async function remove(
 export async function flush(name?: string, directory = stateDirectory()): Promise<{ deleted: number }> {
   const { name: running, view } = openRunning(name, directory);
   view.close();
-  return { deleted: Number((await asked(running, directory, { command: "flush-flows" })).deleted) };
+  return {
+    deleted: Number((await asked(running, directory, { command: "flush-flows", process: Deno.pid })).deleted),
+  };
 }
 
 async function asked(running: string, directory: string, request: Request): Promise<Result> {
@@ -182,51 +229,3 @@ export function stats(what: Table, name?: string, directory = stateDirectory()):
 export function statsLine(stats: Readonly<Record<string, number>>): string {
   return `cpu=0   \t${Object.entries(stats).map(([name, value]) => `${name}=${value} `).join("")}`;
 }
-
-/** What a line says, as data: what stands twice, once for each direction, is in `original` and `reply`. */
-function fields(line: string): Record<string, unknown> {
-  const flow: Record<string, unknown> = {};
-  const sides: Record<string, string>[] = [];
-  const plain: string[] = [];
-  for (const word of line.split(/ +/)) {
-    const [, key, value] = /^([\w-]+)=(.*)$/.exec(word) ?? [];
-    if (key === undefined) {
-      plain.push(word);
-    } else if (key === "src") {
-      sides.push({ src: value });
-    } else if (SIDES.has(key) && sides.length > 0) {
-      sides[sides.length - 1][key] = value;
-    } else {
-      flow[key] = /^\d+$/.test(value) ? Number(value) : value;
-    }
-  }
-  const flags = plain.filter((word) => word.startsWith("[")).map((word) => word.slice(1, -1));
-  const rest = plain.filter((word) => !word.startsWith("["));
-  const [original, reply] = sides;
-  if (reply === undefined) return { timeout: Number(rest[0]), ...original, ...flow };
-  const [protocol, number, timeout, state] = rest;
-  return {
-    protocol,
-    number: Number(number),
-    timeout: Number(timeout),
-    ...(state === undefined ? {} : { state }),
-    original,
-    reply,
-    flags,
-    ...flow,
-  };
-}
-
-/** Fields that each direction of a flow has for itself. */
-const SIDES = new Set([
-  "dst",
-  "sport",
-  "dport",
-  "type",
-  "code",
-  "id",
-  "srckey",
-  "dstkey",
-  "packets",
-  "bytes",
-]);

@@ -58,7 +58,6 @@ import {
   CT_HELPER,
   CT_ID,
   CT_MASTER,
-  CT_MUTED,
   CT_ORIGINAL,
   CT_REPLY,
   CT_START,
@@ -71,7 +70,9 @@ import {
   hasFurtherWords,
   IPS_ASSURED,
   IPS_CONFIRMED,
+  IPS_DUE,
   IPS_DYING,
+  IPS_EVENTS,
   IPS_EXPECTED,
   IPS_HELPER,
   IPS_SEEN_REPLY,
@@ -108,6 +109,7 @@ import {
 import { litePacket, packet as udpPacket, timeouts as udpTimeouts } from "./proto/udp.ts";
 import { seqAdjust } from "./seqadj.ts";
 import { NO_SPACE } from "./table.ts";
+import { ALL_EVENTS, IPCT_REPLY } from "./teller.ts";
 import {
   REPEAT,
   STAT_CLASH_RESOLVE,
@@ -137,8 +139,6 @@ const SWEEP_TOGETHER = 16;
 const THIN = 0, THIN_AT = 1, ZONED = 2, SHARED_WORDS = 3;
 /** Zone of a tuple in its last word. */
 const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
-/** Bits of all events, as `-j CT --ctevents` names them. */
-const ALL_EVENTS = 0xffff;
 
 /** What the tracker is made of. */
 export interface ConntrackOptions extends HelperHostOptions {
@@ -350,6 +350,7 @@ export class Conntrack extends HelperHost {
         p.ctinfo = ctinfo;
         if (ctinfo === ESTABLISHED_REPLY && (status & IPS_SEEN_REPLY) === 0) {
           w[at + CT_STATUS] |= IPS_SEEN_REPLY;
+          this.teller.due(ct, IPCT_REPLY);
         }
         return ACCEPT;
       }
@@ -487,11 +488,8 @@ export class Conntrack extends HelperHost {
     copyTuple(w, at + CT_REPLY, reply, 0);
     if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
     if (this.accounting) flows.startCounters(ct);
-    if (template !== null) {
-      const muted = ~template.events & ALL_EVENTS;
-      if (muted !== 0) w[flows.side(ct) + CT_MUTED] = muted;
-      w[at + CT_TIMEOUT_POLICY] = template.timeoutPolicy;
-    }
+    if (template !== null) w[at + CT_TIMEOUT_POLICY] = template.timeoutPolicy;
+    this.teller.begin(ct, template === null ? ALL_EVENTS : template.events);
     if (this.expects.count !== 0) {
       const exp = this.expected(t, zoneReply);
       if (exp >= 0) {
@@ -620,8 +618,9 @@ export class Conntrack extends HelperHost {
         return p.drop(Reason["seqadj-failed"]);
       }
     }
-    if (w[at + CT_STATE] !== FLOW_UNCONFIRMED || p.ctinfo >= IS_REPLY) return ACCEPT;
-    return this.#publish(p, ct);
+    if (w[at + CT_STATE] === FLOW_UNCONFIRMED && p.ctinfo < IS_REPLY) return this.#publish(p, ct);
+    if ((w[at + CT_STATUS] & IPS_DUE) !== 0) this.teller.deliver(ct);
+    return ACCEPT;
   }
 
   /** Puts a new flow into the table, if neither of its tuples is there (__nf_conntrack_confirm). */
@@ -659,6 +658,7 @@ export class Conntrack extends HelperHost {
     this.#foresight.note(w, at);
     flows.wheel.hang(ct, w[at + CT_EXPIRES]);
     this.stats[STAT_INSERT]++;
+    if ((w[at + CT_STATUS] & IPS_EVENTS) !== 0) this.teller.born(ct);
     return ACCEPT;
   }
 

@@ -46,6 +46,7 @@ import {
   IPS_MASTER_HELPER_SHIFT,
   tupleAt,
 } from "./flow.ts";
+import { IPEXP_NEW } from "./teller.ts";
 import { STAT_EXPECT_CREATE, STAT_EXPECT_NEW, Tracker, type TrackerOptions } from "./tracker.ts";
 import { PROTO } from "./tuple.ts";
 
@@ -149,6 +150,7 @@ export abstract class Expector extends Tracker {
     expects.link(exp);
     w[this.flows.side(master) + CT_EXPECTING] += 1 << (expectClass * 8);
     this.stats[STAT_EXPECT_CREATE]++;
+    this.teller.expect(exp, IPEXP_NEW);
     return EXPECT_OK;
   }
 

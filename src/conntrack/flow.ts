@@ -82,7 +82,7 @@ export const CT_HELP = 10;
 export const CT_LABELS = 18;
 /** When it was confirmed, in seconds since 1970; 0 when nobody asked (nf_conntrack_timestamp). */
 export const CT_START = 22;
-/** Events that nobody is to be told of (`-j CT --ctevents` says of which one is). */
+/** Events that nobody is to be told of (`-j CT --ctevents` says of which one is), in the upper half those of expectations. */
 export const CT_MUTED = 23;
 /** Words aside: 96 bytes, for flows with IPS_SIDE. */
 export const SIDE_WORDS = 24;
@@ -119,6 +119,13 @@ export const IPS_MASTER_HELPER_SHIFT = 16, IPS_MASTER_HELPER_MASK = 0xff;
 export const IPS_COUNTED = 1 << 24;
 /** Its words aside are in use: until then they are not zero, but nothing. */
 export const IPS_SIDE = 1 << 25;
+/**
+ * Nor these: somebody is told what happens to it (`teller.ts`), and what has happened since it was last told: anything
+ * that is to be told, its state, its mark, its labels.
+ */
+export const IPS_EVENTS = 1 << 26, IPS_DUE_ANY = 1 << 27, IPS_DUE_STATE = 1 << 28;
+export const IPS_DUE_MARK = 1 << 29, IPS_DUE_LABELS = 1 << 31;
+export const IPS_DUE = IPS_DUE_ANY | IPS_DUE_STATE | IPS_DUE_MARK | IPS_DUE_LABELS;
 export const IPS_NAT_MASK = IPS_SRC_NAT | IPS_DST_NAT;
 export const IPS_NAT_DONE_MASK = IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
 

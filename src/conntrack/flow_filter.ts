@@ -1,4 +1,4 @@
-/** Which flows of a table are meant: the options of `conntrack -L` and `-D` that choose. */
+/** Which flows of a table are meant: the options of `conntrack -L`, `-D` and `-E` that choose. */
 import type { Family } from "../netfilter.ts";
 import type { Masked } from "../packet/address.ts";
 import type { Conntrack } from "./core.ts";
@@ -26,15 +26,24 @@ export interface FlowFilter {
 
 /** True when a flow is in the table and all that is asked fits. */
 export function isMeant(f: FlowFilter, { flows }: Conntrack, ct: number): boolean {
-  const w = flows.words, at = ct * FLOW_WORDS, original = at + CT_ORIGINAL, reply = at + CT_REPLY;
-  return w[at + CT_STATE] === FLOW_CONFIRMED &&
-    is(f.family, tupleFamily(w, original)) && is(f.protocol, tupleProtocol(w, original)) &&
-    is(f.zone, tupleZone(w, original)) &&
-    is(f.sport, sourcePort(w, original)) && is(f.dport, destinationPort(w, original)) &&
+  const w = flows.words, at = ct * FLOW_WORDS;
+  return w[at + CT_STATE] === FLOW_CONFIRMED && fits(f, w, at + CT_ORIGINAL, at + CT_REPLY, w[at + CT_MARK]);
+}
+
+/** True when all that is asked fits a flow of these tuples and this mark. */
+export function fits(f: FlowFilter, w: Int32Array, original: number, reply: number, mark: number): boolean {
+  return fitsTuple(f, w, original) &&
     is(f.replySport, sourcePort(w, reply)) && is(f.replyDport, destinationPort(w, reply)) &&
-    within(f.source, w, original, SRC) && within(f.destination, w, original, DST) &&
     within(f.replySource, w, reply, SRC) && within(f.replyDestination, w, reply, DST) &&
-    (f.mark === undefined || (w[at + CT_MARK] & f.mark.mask) === (f.mark.value & f.mark.mask));
+    (f.mark === undefined || (mark & f.mark.mask) === (f.mark.value & f.mark.mask));
+}
+
+/** The same for what has one tuple, an expectation. */
+export function fitsTuple(f: FlowFilter, w: Int32Array, tuple: number): boolean {
+  return is(f.family, tupleFamily(w, tuple)) && is(f.protocol, tupleProtocol(w, tuple)) &&
+    is(f.zone, tupleZone(w, tuple)) &&
+    is(f.sport, sourcePort(w, tuple)) && is(f.dport, destinationPort(w, tuple)) &&
+    within(f.source, w, tuple, SRC) && within(f.destination, w, tuple, DST);
 }
 
 function is(wanted: number | undefined, found: number): boolean {

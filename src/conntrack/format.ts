@@ -33,10 +33,13 @@ import {
   EXPECT_USERSPACE,
 } from "./expect.ts";
 import {
+  COUNTERS,
   CT_EXPIRES,
   CT_HELPER,
   CT_ID,
+  CT_LABELS,
   CT_MARK,
+  CT_PROTO,
   CT_START,
   CT_STATE,
   CT_STATUS,
@@ -54,12 +57,55 @@ import { print as printSctp } from "./proto/sctp.ts";
 import { print as printTcp } from "./proto/tcp.ts";
 import { DST, PORTS, PROTO, SRC, TUPLE_WORDS, tupleFamily, tupleProtocol, tupleZone } from "./tuple.ts";
 
-/** What more a listing shows (`conntrack -o`). */
+/** What more a line shows (`conntrack -o`). */
 export interface ListOptions {
   /** The family and its number before each flow (`-o extended`). */
   extended?: boolean;
   /** The flow's id (`-o id`). */
   id?: boolean;
+  /** When it began, and ended (`-o ktimestamp`): writes seconds since 1970 as ctime(3) does. */
+  ktimestamp?: (seconds: number) => string;
+  /** Its labels (`-o labels`), by name; one without a name is its number. */
+  labels?: ReadonlyMap<number, string>;
+}
+
+/** What is known of a flow, in the table or from an event. */
+export interface FlowFacts {
+  /** Both tuples: words, and where they begin there. */
+  readonly words: Int32Array;
+  readonly original: number;
+  readonly reply: number;
+  /** IPS_* bits. */
+  readonly status: number;
+  /** Seconds that are left. */
+  readonly timeout: number | null;
+  /** The protocol's state, a number. */
+  readonly state: number | null;
+  /** Packets and bytes of both directions. */
+  readonly counters: Float64Array | null;
+  readonly mark: number | null;
+  /** Seconds since 1970: when it was confirmed, 0 if nobody has noted it; when it ended, and if not, now. */
+  readonly start: number;
+  readonly stop: number | null;
+  readonly now: number;
+  readonly helper: string | null;
+  readonly use: number | null;
+  readonly id: number;
+  readonly labels: Int32Array | null;
+}
+
+/** What is known of an expectation. */
+export interface ExpectFacts {
+  /** Its tuple, its mask (`EXP_MASK`) and its master's tuple: words, and where they begin there. */
+  readonly words: Int32Array;
+  readonly tuple: number;
+  readonly mask: number;
+  readonly masterWords: Int32Array;
+  readonly master: number;
+  readonly timeout: number;
+  readonly flags: number;
+  readonly class: number;
+  readonly helper: string | null;
 }
 
 /** The name of a protocol, as libnetfilter_conntrack knows it. */
@@ -117,43 +163,81 @@ function seconds(expires: number, now: number): number {
   return Math.max(0, Math.floor(((expires - now) | 0) / 1000));
 }
 
-/**
- * A flow's line, without line end. `use` is the number of references that the kernel would count: one of the table and
- * one of each child.
- */
-export function formatFlow(conntrack: Conntrack, ct: number, use = 1, options: ListOptions = {}): string {
-  const w = conntrack.flows.words, at = ct * FLOW_WORDS;
-  const original = tupleAt(ct, ORIGINAL), reply = tupleAt(ct, REPLY);
-  const protocol = tupleProtocol(w, original), status = w[at + CT_STATUS];
+/** A flow's line, without line end. */
+export function flowText(f: FlowFacts, options: ListOptions = {}): string {
+  const { words: w, original, reply, status, counters } = f, protocol = tupleProtocol(w, original);
   let s = "";
   if (options.extended) s += tupleFamily(w, original) === 4 ? "ipv4     2 " : "ipv6     10 ";
-  s += `${protocolName(protocol).padEnd(8)} ${protocol} ${seconds(w[at + CT_EXPIRES], conntrack.clock.now)} `;
-  if (protocol === TCP) s += printTcp(w, at);
-  else if (protocol === SCTP) s += printSctp(w, at);
+  s += `${protocolName(protocol).padEnd(8)} ${protocol} `;
+  if (f.timeout !== null) s += `${f.timeout} `;
+  if (f.state !== null) s += stateName(protocol, f.state);
 
   const zone = tupleZone(w, original), zoneReply = tupleZone(w, reply);
   s += tuple(w, original);
   if (zone !== zoneReply && zone !== 0) s += `zone-orig=${zone} `;
-  s += counters(conntrack, ct, ORIGINAL);
+  if (counters !== null) s += `packets=${counters[0]} bytes=${counters[1]} `;
   if ((status & IPS_SEEN_REPLY) === 0) s += "[UNREPLIED] ";
   s += tuple(w, reply);
   if (zone !== zoneReply && zoneReply !== 0) s += `zone-reply=${zoneReply} `;
-  s += counters(conntrack, ct, REPLY);
+  if (counters !== null) s += `packets=${counters[2]} bytes=${counters[3]} `;
   if ((status & IPS_ASSURED) !== 0) s += "[ASSURED] ";
-  s += `mark=${w[at + CT_MARK] >>> 0} `;
+  if (f.mark !== null) s += `mark=${f.mark >>> 0} `;
   if (zone === zoneReply && zone !== 0) s += `zone=${zone} `;
-  const start = conntrack.flows.aside(ct, CT_START) >>> 0;
-  if (start !== 0) s += `delta-time=${Math.max(0, Math.floor(conntrack.clock.wall) - start)} `;
-  if (w[at + CT_HELPER] !== 0) s += `helper=${conntrack.helpers[w[at + CT_HELPER] - 1]?.name} `;
-  s += `use=${use}`;
-  if (options.id) s += ` id=${w[at + CT_ID] >>> 0}`;
-  return s;
+  if (f.start !== 0) {
+    s += `delta-time=${Math.max(0, (f.stop ?? f.now) - f.start)} `;
+    const { ktimestamp } = options;
+    if (ktimestamp !== undefined) {
+      s += `[start=${ktimestamp(f.start)}] `;
+      if (f.stop !== null) s += `[stop=${ktimestamp(f.stop)}] `;
+    }
+  }
+  if (f.helper !== null) s += `helper=${f.helper} `;
+  if (f.use !== null) s += `use=${f.use} `;
+  if (options.id) s += `id=${f.id >>> 0} `;
+  if (options.labels !== undefined && f.labels !== null) s += labels(f.labels, options.labels);
+  return s.trimEnd();
 }
 
-function counters({ flows }: Conntrack, ct: number, dir: number): string {
-  if ((flows.words[ct * FLOW_WORDS + CT_STATUS] & IPS_COUNTED) === 0) return "";
-  const f = flows.floats, first = flows.counters(ct) + dir * 2;
-  return `packets=${f[first]} bytes=${f[first + 1]} `;
+/** The state's name and a blank; nothing where there are no states. */
+export function stateName(protocol: number, state: number): string {
+  return protocol === TCP ? printTcp(state) : protocol === SCTP ? printSctp(state) : "";
+}
+
+/** Those that are set: `labels=web,40 `. */
+function labels(words: Int32Array, names: ReadonlyMap<number, string>): string {
+  const set: string[] = [];
+  for (let i = 0; i < 128; i++) {
+    if ((words[i >> 5] >>> (i & 31) & 1) !== 0) set.push(names.get(i) ?? String(i));
+  }
+  return set.length === 0 ? "" : `labels=${set.join(",")} `;
+}
+
+/**
+ * The line of a flow in the table. `use` is the number of references that the kernel would count: one of the table and
+ * one of each child.
+ */
+export function formatFlow(conntrack: Conntrack, ct: number, use = 1, options: ListOptions = {}): string {
+  const { flows, clock } = conntrack, w = flows.words, at = ct * FLOW_WORDS;
+  const status = w[at + CT_STATUS], helper = w[at + CT_HELPER], first = flows.counters(ct);
+  return flowText({
+    words: w,
+    original: tupleAt(ct, ORIGINAL),
+    reply: tupleAt(ct, REPLY),
+    status,
+    timeout: seconds(w[at + CT_EXPIRES], clock.now),
+    state: w[at + CT_PROTO],
+    counters: (status & IPS_COUNTED) === 0 ? null : flows.floats.subarray(first, first + COUNTERS),
+    mark: w[at + CT_MARK],
+    start: flows.aside(ct, CT_START) >>> 0,
+    stop: null,
+    now: Math.floor(clock.wall),
+    helper: helper === 0 ? null : `${conntrack.helpers[helper - 1]?.name}`,
+    use,
+    id: w[at + CT_ID],
+    labels: options.labels === undefined
+      ? null
+      : Int32Array.of(0, 1, 2, 3).map((i) => flows.aside(ct, CT_LABELS + i)),
+  }, options);
 }
 
 /**
@@ -184,32 +268,44 @@ export function listFlows(
 }
 
 /** An expectation's line, without line end. */
-export function formatExpect(conntrack: Conntrack, exp: number): string {
-  const e = conntrack.expects.words, at = exp * EXP_WORDS, w = conntrack.flows.words;
-  const family: Family = tupleFamily(e, at + EXP_TUPLE);
-  const master = e[at + EXP_MASTER] - 1, original = tupleAt(master, ORIGINAL);
-  const flags = e[at + EXP_FLAGS], helper = w[master * FLOW_WORDS + CT_HELPER];
-  let s = `${seconds(e[at + EXP_EXPIRES], conntrack.clock.now)} `;
-  s += `proto=${tupleProtocol(e, at + EXP_TUPLE)} ` + tuple(e, at + EXP_TUPLE);
-
+export function expectText(f: ExpectFacts): string {
+  const { words: w, tuple: at, flags } = f, family: Family = tupleFamily(w, at);
   // The destination's mask is always full; it is not kept.
   const mask = new Int32Array(TUPLE_WORDS);
-  mask.set(e.subarray(at + EXP_MASK, at + EXP_MASK + 4), SRC);
+  mask.set(w.subarray(f.mask, f.mask + 4), SRC);
   mask.fill(-1, DST, DST + (family === 4 ? 1 : 4));
-  mask[PORTS] = e[at + EXP_MASK + 4];
-  mask[PROTO] = e[at + EXP_TUPLE + PROTO];
-  s += tuple(mask, 0, "mask-") + tuple(w, original, "master-");
+  mask[PORTS] = w[f.mask + 4];
+  mask[PROTO] = w[at + PROTO];
+  let s = `${f.timeout} proto=${tupleProtocol(w, at)} ` + tuple(w, at) + tuple(mask, 0, "mask-") +
+    tuple(f.masterWords, f.master, "master-");
 
-  const zone = tupleZone(e, at + EXP_TUPLE);
+  const zone = tupleZone(w, at);
   if (zone !== 0) s += `zone=${zone} `;
   const names: string[] = [];
   if ((flags & EXPECT_PERMANENT) !== 0) names.push("PERMANENT");
   if ((flags & EXPECT_INACTIVE) !== 0) names.push("INACTIVE");
   if ((flags & EXPECT_USERSPACE) !== 0) names.push("USERSPACE");
   if (names.length !== 0) s += names.join(",") + " ";
-  s += `class=${e[at + EXP_CLASS]} `;
-  if (helper !== 0) s += `helper=${conntrack.helpers[helper - 1]?.name} `;
+  s += `class=${f.class} `;
+  if (f.helper !== null) s += `helper=${f.helper} `;
   return s.trimEnd();
+}
+
+/** The line of an expectation in the table. */
+export function formatExpect(conntrack: Conntrack, exp: number): string {
+  const e = conntrack.expects.words, at = exp * EXP_WORDS, w = conntrack.flows.words;
+  const master = e[at + EXP_MASTER] - 1, helper = w[master * FLOW_WORDS + CT_HELPER];
+  return expectText({
+    words: e,
+    tuple: at + EXP_TUPLE,
+    mask: at + EXP_MASK,
+    masterWords: w,
+    master: tupleAt(master, ORIGINAL),
+    timeout: seconds(e[at + EXP_EXPIRES], conntrack.clock.now),
+    flags: e[at + EXP_FLAGS],
+    class: e[at + EXP_CLASS],
+    helper: helper === 0 ? null : `${conntrack.helpers[helper - 1]?.name}`,
+  });
 }
 
 /** Lines of `conntrack -L expect`; see `listFlows`. */

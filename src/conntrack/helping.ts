@@ -38,6 +38,7 @@ import {
   CT_TIMEOUT_POLICY,
   FLOW_FREE,
   FLOW_WORDS,
+  IPS_EVENTS,
   IPS_EXPECTED,
   IPS_HELPER,
   IPS_MASTER_HELPER_MASK,
@@ -56,6 +57,7 @@ import {
   HelperRoster,
 } from "./roster.ts";
 import { MOST_RULES, RuleTexts } from "./rule_texts.ts";
+import { IPCT_HELPER } from "./teller.ts";
 import { type NamedPolicy, TimeoutPolicies } from "./timeout_policies.ts";
 import type { TrackerOptions } from "./tracker.ts";
 import { DST, PORTS, SRC, tupleFamily } from "./tuple.ts";
@@ -125,6 +127,7 @@ export abstract class HelperHost extends Expector {
       const wrong = mistakes.map(({ option, message }) => `${option} ${message}`);
       if (wrong.length > 0) throw new TypeError(`${name}: ${wrong.join("; ")}`);
     }
+    this.teller.name(o.helpers.map(({ name }) => name));
     // What a helper takes goes by its name, so that the order of the list may change.
     const { arena } = this;
     for (const helper of o.helpers) {
@@ -299,6 +302,10 @@ export abstract class HelperHost extends Expector {
         w[at + CT_STATUS] = status & ~(IPS_MASTER_HELPER_MASK << IPS_MASTER_HELPER_SHIFT);
       }
       if (w[at + CT_HELPER] !== mine) continue;
+      if ((status & IPS_EVENTS) !== 0) {
+        this.teller.due(ct, IPCT_HELPER);
+        this.teller.deliver(ct);
+      }
       w[at + CT_HELPER] = 0;
       flows++;
     }

@@ -30,13 +30,17 @@ import {
   CT_TIMER,
   FLOW_CONFIRMED,
   FLOW_WORDS,
+  IPS_ASSURED,
   IPS_CONFIRMED,
   IPS_COUNTED,
   IPS_DYING,
   IPS_EXPECTED,
+  IPS_EVENTS,
   IPS_FIXED_TIMEOUT,
 } from "./flow.ts";
+import { EventRing } from "./events.ts";
 import type { FlowTable } from "./table.ts";
+import { IPCT_ASSURED, IPEXP_DESTROY, Teller } from "./teller.ts";
 
 /** What a protocol's `packet` says: the packet belongs to the flow. */
 export const TRACKED = 1;
@@ -78,6 +82,8 @@ export interface TrackerOptions {
   log: (line: string) => void;
   /** Where counts are kept, by STAT_*; memory of its own by default. */
   stats?: Float64Array;
+  /** Where it is written down what happens to flows; memory of its own by default. */
+  events?: EventRing;
 }
 
 /** Flows and expectations as things that live and die. */
@@ -90,6 +96,8 @@ export class Tracker {
   arena: Arena;
   /** Counts of what happened, by STAT_*. */
   readonly stats: Float64Array;
+  /** Says what happened. */
+  readonly teller: Teller;
   /** Per-flow timeouts in milliseconds by the protocol's state; CT_TIMEOUT_POLICY is index + 1. */
   readonly timeoutPolicies: (Int32Array | undefined)[] = [];
 
@@ -116,6 +124,7 @@ export class Tracker {
     this.arena = o.arena ?? new HeapArena();
     this.stats = o.stats ?? this.arena.float64(STATS.length);
     const get = (name: string) => o.sysctl.get(`net.netfilter.nf_conntrack_${name}`);
+    this.teller = new Teller(o.flows, o.expects, o.events ?? new EventRing(), o.clock, get("events"));
     this.checksum = get("checksum") !== 0;
     this.accounting = get("acct") !== 0;
     this.timestamp = get("timestamp") !== 0;
@@ -200,6 +209,7 @@ export class Tracker {
     if ((status & IPS_DYING) !== 0) return false;
     w[at + CT_STATUS] = status | IPS_DYING;
     if (w[at + CT_STATE] !== FLOW_CONFIRMED) return false;
+    if ((status & IPS_EVENTS) !== 0) this.teller.died(ct);
     this.#farewell(ct);
     return true;
   }
@@ -235,6 +245,7 @@ export class Tracker {
     if ((e[at + EXP_STATE] & EXP_LINKED) === 0) return;
     const master = e[at + EXP_MASTER] - 1;
     this.flows.words[this.flows.side(master) + CT_EXPECTING] -= 1 << (e[at + EXP_CLASS] * 8);
+    this.teller.expect(exp, IPEXP_DESTROY);
     this.expects.unlink(exp);
     this.stats[STAT_EXPECT_DELETE]++;
   }
@@ -256,4 +267,11 @@ export class Tracker {
     const fns = this.#destroyFns;
     for (let i = 0; i < fns.length; i++) fns[i](ct);
   }
+}
+
+/** Packets went both ways for long enough: a flow, whose status is at hand, is not dropped early from now on. */
+export function assure(t: Tracker, ct: number, status: number): void {
+  if ((status & IPS_ASSURED) !== 0) return;
+  t.flows.words[ct * FLOW_WORDS + CT_STATUS] |= IPS_ASSURED;
+  t.teller.due(ct, IPCT_ASSURED);
 }

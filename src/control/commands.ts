@@ -9,6 +9,7 @@ import {
   UNLOAD_HELPER,
   ZERO_RULES,
 } from "../memory.ts";
+import { Listeners } from "./listeners.ts";
 import type { Reloaded, ReloadOptions } from "./reload.ts";
 import { CommandError, type Handlers, type Request, type Result } from "./socket.ts";
 
@@ -26,6 +27,7 @@ export interface Commanded {
 
 /** All commands, by name. */
 export function commandsOf(plane: Commanded): Handlers {
+  const listeners = new Listeners();
   return {
     "load-helper": (request) => helper(plane, request, LOAD_HELPER),
     "unload-helper": (request) => helper(plane, request, UNLOAD_HELPER),
@@ -33,8 +35,9 @@ export function commandsOf(plane: Commanded): Handlers {
       await plane.command(ZERO_RULES, []);
       return {};
     },
+    "listen": (request, gone) => listeners.listen(plane.memory.events, request, gone),
     "delete-flows": (request) => deleteFlows(plane, request),
-    "flush-flows": () => flushFlows(plane),
+    "flush-flows": (request) => flushFlows(plane, request),
     // The request is the data plane's own: see dataplane/set_commands.ts.
     "set": async (request) => JSON.parse(await plane.exchange(CHANGE_SET, JSON.stringify(request))),
     "reload": (request) => reload(plane, request),
@@ -70,23 +73,31 @@ async function helper(plane: Commanded, request: Request, command: number): Prom
   return { changed, flows, expectations };
 }
 
+/** The process that asks, as it says: who listens is told. */
+function askerOf({ process }: Request): number {
+  return Number.isInteger(process) ? Number(process) | 0 : 0;
+}
+
 /** Deletes flows by handle and id, which the asker has read from the state file. */
-async function deleteFlows(plane: Commanded, { flows }: Request): Promise<Result> {
+async function deleteFlows(plane: Commanded, request: Request): Promise<Result> {
+  const { flows } = request;
   if (!Array.isArray(flows) || flows.length % 2 !== 0 || !flows.every((n) => Number.isInteger(n))) {
     throw new CommandError("flows is a list of handles and ids");
   }
   let deleted = 0;
   for (let at = 0; at < flows.length; at += 2 * DELETED_TOGETHER) {
-    deleted += (await plane.command(DELETE_FLOWS, flows.slice(at, at + 2 * DELETED_TOGETHER)))[1];
+    const some = flows.slice(at, at + 2 * DELETED_TOGETHER);
+    while (some.length < 2 * DELETED_TOGETHER) some.push(0);
+    deleted += (await plane.command(DELETE_FLOWS, [...some, askerOf(request)]))[1];
   }
   return { deleted };
 }
 
 /** Deletes all flows, a slice at a time, so that packets go on. */
-async function flushFlows(plane: Commanded): Promise<Result> {
+async function flushFlows(plane: Commanded, request: Request): Promise<Result> {
   let deleted = 0, next = 0;
   do {
-    const answer = await plane.command(FLUSH_FLOWS, [next]);
+    const answer = await plane.command(FLUSH_FLOWS, [next, askerOf(request)]);
     deleted += answer[1];
     next = answer[2];
   } while (next !== 0);

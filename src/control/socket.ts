@@ -19,8 +19,8 @@ export type Request = Readonly<Record<string, unknown>>;
 export type Result = Readonly<Record<string, unknown>>;
 /** A line back. */
 export type Answer = Result & { readonly ok: true } | { readonly ok: false; readonly error: string };
-/** Commands by name. They throw `CommandError` for what they refuse. */
-export type Handlers = Readonly<Record<string, (request: Request) => Promise<Result>>>;
+/** Commands by name; `gone` tells when the asker has ended the conversation. They throw `CommandError` for what they refuse. */
+export type Handlers = Readonly<Record<string, (request: Request, gone: AbortSignal) => Promise<Result>>>;
 
 /** A command that was refused, or that nobody could be asked; one line for people. */
 export class CommandError extends Error {
@@ -43,7 +43,8 @@ export class ControlSocket {
   readonly path: string;
   readonly #handlers: Handlers;
   readonly #listener: Deno.UnixListener;
-  readonly #connections = new Set<Deno.UnixConn>();
+  /** Conversations, and what tells of their end. */
+  readonly #connections = new Map<Deno.UnixConn, AbortController>();
 
   private constructor(path: string, handlers: Handlers, listener: Deno.UnixListener) {
     this.path = path;
@@ -71,7 +72,7 @@ export class ControlSocket {
   /** Ends all conversations and removes the socket. */
   close(): void {
     this.#listener.close();
-    for (const connection of [...this.#connections]) this.#end(connection);
+    for (const connection of [...this.#connections.keys()]) this.#end(connection);
     removeIfThere(this.path);
   }
 
@@ -86,14 +87,15 @@ export class ControlSocket {
         await new Promise((done) => setTimeout(done, 100));
         continue;
       }
-      this.#connections.add(connection);
-      this.#serve(connection);
+      const gone = new AbortController();
+      this.#connections.set(connection, gone);
+      this.#serve(connection, gone.signal);
     }
   }
 
-  async #serve(connection: Deno.UnixConn): Promise<void> {
+  async #serve(connection: Deno.UnixConn, gone: AbortSignal): Promise<void> {
     try {
-      for await (const line of lines(connection)) await send(connection, await this.#answer(line));
+      for await (const line of lines(connection)) await send(connection, await this.#answer(line, gone));
     } catch (error) {
       if (error instanceof CommandError) {
         await send(connection, { ok: false, error: error.message }).catch(() => {});
@@ -104,7 +106,7 @@ export class ControlSocket {
     }
   }
 
-  async #answer(line: string): Promise<Answer> {
+  async #answer(line: string, gone: AbortSignal): Promise<Answer> {
     try {
       const request = parse(line), { command } = request;
       const known = Object.keys(this.#handlers);
@@ -113,7 +115,7 @@ export class ControlSocket {
           `there is no command ${JSON.stringify(command)}; known are ${known.join(", ")}`,
         );
       }
-      return { ...await this.#handlers[command](request), ok: true };
+      return { ...await this.#handlers[command](request, gone), ok: true };
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       return { ok: false, error: error.message };
@@ -121,12 +123,29 @@ export class ControlSocket {
   }
 
   #end(connection: Deno.UnixConn): void {
-    if (this.#connections.delete(connection)) connection.close();
+    const gone = this.#connections.get(connection);
+    if (gone === undefined) return;
+    this.#connections.delete(connection);
+    connection.close();
+    gone.abort();
   }
 }
 
 /** Asks the router whose socket is at `path`. Throws a `CommandError` with its refusal, or when there is no answer. */
 export async function ask(path: string, request: Request): Promise<Result> {
+  using conversation = await converse(path, request);
+  return conversation.answer;
+}
+
+/** A question that was answered, by a router that goes on with what it answered until the conversation ends. */
+export interface Conversation extends Disposable {
+  readonly answer: Result;
+  /** The router has ended it: it is gone. */
+  readonly ended: Promise<void>;
+}
+
+/** `ask`, and the conversation goes on. */
+export async function converse(path: string, request: Request): Promise<Conversation> {
   let connection: Deno.UnixConn;
   try {
     connection = await Deno.connect({ transport: "unix", path });
@@ -135,14 +154,22 @@ export async function ask(path: string, request: Request): Promise<Result> {
   }
   try {
     await send(connection, request);
-    for await (const line of lines(connection, LONGEST_ANSWER)) {
-      const answer = parse(line) as unknown as Answer;
-      if (!answer.ok) throw new CommandError(answer.error);
-      return answer;
-    }
-    throw new CommandError("the router ended before it answered");
-  } finally {
+    const answers = lines(connection, LONGEST_ANSWER), { value, done } = await answers.next();
+    if (done) throw new CommandError("the router ended before it answered");
+    const answer = parse(value) as unknown as Answer;
+    if (!answer.ok) throw new CommandError(answer.error);
+    let ended: Promise<void> | undefined;
+    return {
+      answer,
+      get ended() {
+        // Closed from this side, it has ended as well.
+        return ended ??= answers.next().then(() => {}, () => {});
+      },
+      [Symbol.dispose]: () => connection.close(),
+    };
+  } catch (error) {
     connection.close();
+    throw error;
   }
 }
 

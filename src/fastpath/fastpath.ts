@@ -41,6 +41,7 @@ import {
   FLOW_CONFIRMED,
   FLOW_WORDS,
   IPS_CONFIRMED,
+  IPS_DUE,
   IPS_DYING,
   IPS_EXPECTED,
   IPS_MASTER_HELPER_MASK,
@@ -227,6 +228,7 @@ export class FastPath {
     }
     p.ct = ct;
     p.ctinfo = ctinfo;
+    if ((w[at + CT_STATUS] & IPS_DUE) !== 0) conntrack.teller.deliver(ct);
     if ((flags & P.PATH_NAT) !== 0) translate(p, t, w, at + ((found & 1) === 0 ? CT_REPLY : CT_ORIGINAL));
     else hop(p);
     this.#send(p, is);

@@ -1,6 +1,7 @@
 /** A label of the packet's flow, one of 128 bits (iptables -m connlabel; xt_connlabel). */
 import type { Conntrack } from "../conntrack/core.ts";
 import { CT_LABELS } from "../conntrack/flow.ts";
+import { IPCT_LABEL } from "../conntrack/teller.ts";
 import { NO_CT } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import { defineMatch, type Kind, type Match, type MatchExtension } from "../tables/extension.ts";
@@ -39,6 +40,7 @@ class ConnlabelMatch implements Match {
     if ((words[at] & this.#bit) === 0) {
       if (!this.#set) return this.#invert;
       words[at] |= this.#bit;
+      this.#conntrack.teller.due(p.ct, IPCT_LABEL);
     }
     return !this.#invert;
   }

@@ -56,7 +56,7 @@ export interface CtTemplate {
   readonly rule: number;
   /** Per-flow timeout policy (`--timeout`): index + 1 into `Conntrack.timeoutPolicies`, 0 for none. */
   readonly timeoutPolicy: number;
-  /** Event mask (`--ctevents`), -1 for all. */
+  /** Event mask (`--ctevents`, in the upper half `--expevents`), -1 for all. */
   readonly events: number;
   /** One word: its own mark, that rules of raw set and see; no flow gets it. */
   readonly mark: Int32Array;

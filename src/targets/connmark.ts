@@ -1,6 +1,7 @@
 /** Marks the packet's flow, or copies between the flow's mark and the packet's (iptables -j CONNMARK; xt_connmark). */
 import type { Conntrack } from "../conntrack/core.ts";
 import { CT_MARK, FLOW_WORDS } from "../conntrack/flow.ts";
+import { IPCT_MARK } from "../conntrack/teller.ts";
 import { CONTINUE, NO_CT, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import {
@@ -47,7 +48,10 @@ class ConnmarkTarget implements Target {
   }
 
   target(p: Packet): Verdict {
-    if (p.ct !== NO_CT) this.act(p, this.#conntrack.flows.words, p.ct * FLOW_WORDS + CT_MARK);
+    if (p.ct === NO_CT) return CONTINUE;
+    const { flows, teller } = this.#conntrack, at = p.ct * FLOW_WORDS + CT_MARK, mark = flows.words[at];
+    this.act(p, flows.words, at);
+    if (flows.words[at] !== mark) teller.due(p.ct, IPCT_MARK);
     return CONTINUE;
   }
 

@@ -1,4 +1,5 @@
 /** Settings for the flow that the packet may start (iptables -t raw -j CT; xt_CT). */
+import { ALL_EVENTS } from "../conntrack/teller.ts";
 import { CONTINUE, ESTABLISHED, NEW, NO_CT, type Verdict } from "../netfilter.ts";
 import { type CtTemplate, type Packet, ZONE_FROM_MARK } from "../packet/packet.ts";
 import {
@@ -224,7 +225,9 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
         ),
       rule: o.helper === undefined ? 0 : conntrack.ruleTexts.number(c.rule),
       timeoutPolicy,
-      events: o.ctevents?.value ?? -1,
+      events: o.ctevents === undefined && o.expevents === undefined
+        ? ALL_EVENTS
+        : (o.ctevents?.value ?? 0) | (o.expevents?.value ?? 0) << 16,
       mark: c.services.arena.int32(1),
     });
   },

@@ -6,6 +6,7 @@
  */
 import type { Arena } from "../../src/arena.ts";
 import { Conntrack } from "../../src/conntrack/core.ts";
+import { EventRing } from "../../src/conntrack/events.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
 import { listExpects, listFlows } from "../../src/conntrack/format.ts";
 import type { ConntrackHelper } from "../../src/conntrack/helper.ts";
@@ -94,6 +95,8 @@ export interface SendOptions {
 export class Rig {
   readonly clock = new VirtualClock();
   readonly conntrack: Conntrack;
+  /** Of 1024 events; nobody listens at first. */
+  readonly events = new EventRing(new ArrayBuffer(EventRing.bytes(1024)), 0, 1024);
   readonly p = new Packet();
   readonly log: string[] = [];
   /** Bytes of the last packet as it left. */
@@ -110,6 +113,7 @@ export class Rig {
       sysctl[`net.netfilter.nf_conntrack_${name}`] = value;
     }
     this.conntrack = new Conntrack({
+      events: this.events,
       flows,
       expects,
       clock: this.clock,

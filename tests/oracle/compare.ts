@@ -259,6 +259,45 @@ function byInterface(emitted: readonly Emitted[], step: number): Map<string, Uin
   return map;
 }
 
+/**
+ * An event's line without what may differ, and which flow it tells of: of one flow events have an order, of several that
+ * end together they have none.
+ */
+function plainEvent(line: string, ports: Renaming | null): { text: string; timeout: number; flow: string } {
+  const [, tag, rest] = /^ *(\[[A-Z]+\]) (.*)$/.exec(line.replace(/^\[\d+\.\d+\]\t/, "")) ?? ["", "", line];
+  const asked = rest.replace(/ portid=\d+( progname=\S+)?$/, "").replace(/\[(start|stop)=[^\]]*\]/g, "[$1]");
+  const { text, timeout } = plainLine(asked, ports);
+  return {
+    text: `${tag} ${text.replace(/delta-time=\d+/, "delta-time")}`,
+    timeout,
+    flow: /src=\S+ dst=\S+( \S*(port|key|type|code|id)=\S+)*/.exec(text)?.[0] ?? text,
+  };
+}
+
+function compareEvents(
+  which: number,
+  kernel: string[],
+  weir: string[],
+  ports: Renaming,
+  out: string[],
+): void {
+  const k = kernel.map((line) => plainEvent(line, null)), w = weir.map((line) => plainEvent(line, ports));
+  for (const flow of new Set([...k, ...w].map((event) => event.flow))) {
+    const a = k.filter((event) => event.flow === flow), b = w.filter((event) => event.flow === flow);
+    const same = a.length === b.length && a.every(({ text, timeout }, i) =>
+      // A last line has no timer when less than a second is left.
+      (text === b[i].text && !(Math.abs(timeout - b[i].timeout) > 1)) ||
+      withoutTimer(text) === withoutTimer(b[i].text) && (timeout || 0) + (b[i].timeout || 0) <= 1
+    );
+    if (same) continue;
+    const lines = (side: string, events: typeof a) =>
+      events.map(({ text, timeout }) => `  ${side} ${text.replace(" T ", ` ${timeout} `)}`);
+    out.push(`listener ${which}:`, ...lines("linux", a), ...lines("weir ", b));
+  }
+}
+
+const withoutTimer = (text: string) => text.replace(/ T /, " ");
+
 /** The differences between Linux's answer and Weir's, one text per line; none when they agree. */
 export function compare(scenario: Scenario, kernel: Answer, weir: Answer): string[] {
   const out: string[] = [], known = new Set<number>();
@@ -308,5 +347,8 @@ export function compare(scenario: Scenario, kernel: Answer, weir: Answer): strin
     compareTables(`${k.name}: iptables -t`, k.iptables, w.iptables, out);
     compareTables(`${k.name}: ip6tables -t`, k.ip6tables, w.ip6tables, out);
   }
+  (scenario.listeners ?? []).forEach((_, i) => {
+    compareEvents(i, kernel.events?.[i] ?? [], weir.events?.[i] ?? [], ports, out);
+  });
   return out;
 }

@@ -13,6 +13,7 @@
  * @module
  */
 import { libc, openTun, type Tun } from "deno_tun";
+import { KernelListener } from "./listener.ts";
 import { memoryFile } from "./memfd.ts";
 import { inNewNetns } from "./netns.ts";
 import { type Answer, type Dump, type Emitted, lines, type Scenario, SCENARIO_SYSCTLS } from "./scenario.ts";
@@ -88,6 +89,7 @@ export class KernelRouter {
   readonly dumps: Dump[] = [];
   readonly #families: readonly string[];
   readonly #hasSets: boolean;
+  readonly #listeners: readonly KernelListener[];
 
   /** Sets the namespace up; must be called in a new one. */
   constructor(scenario: Scenario) {
@@ -135,6 +137,7 @@ export class KernelRouter {
     if (sets.length > 0) feed("ipset", ["restore", "-file"], sets.join("\n") + "\n");
     if (scenario.ipset !== undefined) feed("ipset", ["restore", "-file"], scenario.ipset);
     this.#hasSets = scenario.ipset !== undefined;
+    this.#listeners = (scenario.listeners ?? []).map((args) => new KernelListener(args));
     this.rules(scenario.iptables, scenario.ip6tables);
     this.#drain(-1);
     this.emitted.length = 0;
@@ -199,6 +202,11 @@ export class KernelRouter {
     });
   }
 
+  /** Ends the listeners: their lines. */
+  events(): string[][] {
+    return this.#listeners.map((listener) => listener.end());
+  }
+
   /** `conntrack -D` with arguments. Finding nothing is no error. */
   delete(args: readonly string[]): void {
     run("conntrack", ["-D", ...args], true);
@@ -255,7 +263,7 @@ export function askKernel(scenario: Scenario): Answer {
         }
       });
       router.dump("end");
-      return { emitted: router.emitted, dumps: router.dumps };
+      return { emitted: router.emitted, dumps: router.dumps, events: router.events() };
     } finally {
       router.close();
     }

@@ -50,6 +50,8 @@ export interface Scenario {
   sets?: Readonly<Record<string, SetConfig>>;
   /** Sets as `ipset restore` reads them; dumps then have them as well. */
   ipset?: string;
+  /** Arguments of each `conntrack -E` that listens from before the first rule to the end. */
+  listeners?: readonly (readonly string[])[];
   steps: readonly Step[];
 }
 
@@ -72,6 +74,8 @@ export interface Dump {
 export interface Answer {
   emitted: Emitted[];
   dumps: Dump[];
+  /** Lines of each listener. */
+  events?: string[][];
 }
 
 /** The dump of a name, "end" when none is given. */

@@ -11,6 +11,8 @@ import { ExpectTable } from "../../src/conntrack/expect.ts";
 import { CT_STATE, FLOW_CONFIRMED, FLOW_WORDS } from "../../src/conntrack/flow.ts";
 import { formatFlow, listExpects, listFlows } from "../../src/conntrack/format.ts";
 import { FlowTable } from "../../src/conntrack/table.ts";
+import { EventReader } from "../../src/conntrack/events.ts";
+import { Listener } from "./weir_listener.ts";
 import * as helpers from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
 import type { Packet } from "../../src/packet/packet.ts";
@@ -58,6 +60,8 @@ class WeirRouter {
   #memory: Memory;
   #planes: Planes;
   #step = -1;
+  readonly #listeners: readonly Listener[];
+  #events: EventReader;
 
   constructor(scenario: Scenario, readonly planes: number) {
     this.#scenario = scenario;
@@ -66,6 +70,28 @@ class WeirRouter {
     this.#config = this.#configure(scenario.iptables ?? "", scenario.ip6tables ?? "");
     this.#memory = this.#layOut();
     this.#planes = this.#start(false);
+    this.#listeners = (scenario.listeners ?? []).map((args) => new Listener(args));
+    this.#events = this.#listen();
+  }
+
+  #listen(): EventReader {
+    const ring = this.#memory.events;
+    ring.wanted = this.#listeners.reduce((all, { kinds }) => all | kinds, 0);
+    return new EventReader(ring);
+  }
+
+  /** What has happened since the last time. */
+  #hear(): void {
+    for (let record; (record = this.#events.next()) !== null;) {
+      for (const listener of this.#listeners) listener.hear(record);
+    }
+    if (this.#events.lost > 0) throw new Error(`${this.#events.lost} events are lost`);
+  }
+
+  /** The listeners' lines. */
+  get events(): string[][] {
+    this.#hear();
+    return this.#listeners.map(({ lines }) => lines);
   }
 
   #configure(iptables: string, ip6tables: string): ValidConfig {
@@ -109,6 +135,7 @@ class WeirRouter {
 
   /** Another configuration over the same flows and expectations; `kept` tables go on counting. */
   #restart(iptables: string, ip6tables: string, kept: Readonly<Record<4 | 6, Iterable<string>>>): void {
+    this.#hear();
     const old = this.#memory, oldRules = this.#config.rules, { flows, expects } = old.geometry;
     this.#config = this.#configure(iptables, ip6tables);
     this.#memory = this.#layOut();
@@ -117,6 +144,7 @@ class WeirRouter {
     copy(old.flowsOffset, this.#memory.flowsOffset, FlowTable.bytes(flows));
     copy(old.expectsOffset, this.#memory.expectsOffset, ExpectTable.bytes(expects));
     this.#planes = this.#start(true);
+    this.#events = this.#listen();
     for (const family of [4, 6] as const) {
       const name = family === 4 ? "ipv4" : "ipv6";
       for (const table of kept[family]) {
@@ -178,6 +206,7 @@ class WeirRouter {
   /** `conntrack -D` by protocol (`-p`) and original ports (`--sport`, `--dport`). */
   delete(args: readonly string[]): void {
     const conntrack = this.#planes.deal().conntrack,
+      { teller } = conntrack,
       flows = conntrack.flows,
       wanted = new Map<string, string>();
     for (let i = 0; i < args.length; i += 2) wanted.set(args[i], args[i + 1]);
@@ -185,7 +214,10 @@ class WeirRouter {
       if (flows.words[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
       const { protocol, original } = readFlow(formatFlow(conntrack, ct));
       const values = new Map([["-p", protocol], ["--sport", original.sport], ["--dport", original.dport]]);
-      if ([...wanted].every(([option, value]) => values.get(option) === value)) conntrack.delete(ct);
+      if (![...wanted].every(([option, value]) => values.get(option) === value)) continue;
+      teller.portid = Deno.pid;
+      conntrack.delete(ct);
+      teller.portid = 0;
     }
   }
 
@@ -226,5 +258,5 @@ export function askWeir(scenario: Scenario, planes = 1): Answer {
     }
   });
   router.dump("end");
-  return { emitted: router.emitted, dumps: router.dumps };
+  return { emitted: router.emitted, dumps: router.dumps, events: router.events };
 }

@@ -4,8 +4,8 @@
  */
 import type { Packet } from "../../packet/packet.ts";
 import type { Sysctl } from "../../sysctl.ts";
-import { CT_STATUS, FLOW_WORDS, IPS_ASSURED, IPS_SEEN_REPLY } from "../flow.ts";
-import { TRACKED, type Tracker } from "../tracker.ts";
+import { CT_STATUS, FLOW_WORDS, IPS_SEEN_REPLY } from "../flow.ts";
+import { assure, TRACKED, type Tracker } from "../tracker.ts";
 import { PORTS } from "../tuple.ts";
 
 /** Indices of the timeouts, also in a policy. */
@@ -34,12 +34,12 @@ export function tuple(view: DataView, l4: number, end: number, t: Int32Array, at
 /** A packet of a flow. */
 export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaults: Int32Array): number {
   const timeouts = t.timeouts(ct, defaults);
-  const w = t.flows.words, at = ct * FLOW_WORDS;
-  if ((w[at + CT_STATUS] & IPS_SEEN_REPLY) === 0) {
+  const status = t.flows.words[ct * FLOW_WORDS + CT_STATUS];
+  if ((status & IPS_SEEN_REPLY) === 0) {
     t.refreshAcct(ct, ctinfo, p, timeouts[GRE_UNREPLIED]);
   } else {
     t.refreshAcct(ct, ctinfo, p, timeouts[GRE_REPLIED]);
-    w[at + CT_STATUS] |= IPS_ASSURED;
+    assure(t, ct, status);
   }
   return TRACKED;
 }

@@ -10,8 +10,9 @@ import { verifyTransport } from "../../packet/checksum.ts";
 import type { Packet } from "../../packet/packet.ts";
 import { SCTP_HEADER } from "../../packet/sctp.ts";
 import type { Sysctl } from "../../sysctl.ts";
-import { CT_PROTO, CT_STATUS, FLOW_WORDS, IPS_ASSURED, IPS_CONFIRMED } from "../flow.ts";
-import { INVALID, TRACKED, type Tracker } from "../tracker.ts";
+import { CT_PROTO, CT_STATUS, FLOW_WORDS, IPS_CONFIRMED } from "../flow.ts";
+import { IPCT_PROTOINFO } from "../teller.ts";
+import { assure, INVALID, TRACKED, type Tracker } from "../tracker.ts";
 export { printTuple, tuple } from "./ports.ts";
 
 /** Names of the states, by number. */
@@ -236,13 +237,15 @@ export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaul
       }
     }
     w[at + SCTP_STATE] = newState;
-    if (newState === ES && oldState !== ES) w[at + CT_STATUS] |= IPS_ASSURED;
+    if (newState === oldState) continue;
+    t.teller.due(ct, IPCT_PROTOINFO);
+    if (newState === ES) assure(t, ct, w[at + CT_STATUS]);
   }
   if (refresh) t.refreshAcct(ct, ctinfo, p, t.timeouts(ct, defaults)[newState]);
   return TRACKED;
 }
 
 /** The state's name and a blank. */
-export function print(w: Int32Array, at: number): string {
-  return `${SCTP_STATES[w[at + SCTP_STATE]]} `;
+export function print(state: number): string {
+  return `${SCTP_STATES[state]} `;
 }

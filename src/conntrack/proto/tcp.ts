@@ -39,6 +39,7 @@ import {
   IPS_FIXED_TIMEOUT,
   IPS_SEEN_REPLY,
 } from "../flow.ts";
+import { IPCT_ASSURED, IPCT_PROTOINFO } from "../teller.ts";
 import { INVALID, REPEAT, TRACKED, type Tracker } from "../tracker.ts";
 import {
   ACK_SET,
@@ -319,6 +320,7 @@ function accept(
   const w = t.flows.words, at = ct * FLOW_WORDS, seen = tcp + TCP_SEEN;
   w[tcp + LAST] = lastOf(dir, event);
   w[at + STATE] = newState;
+  if (newState !== oldState) t.teller.due(ct, IPCT_PROTOINFO);
   if (newState === TCP_FIN_WAIT && oldState !== TCP_FIN_WAIT) {
     w[seen + dir * SEEN_WORDS + FLAGS] |= CLOSE_INIT;
   }
@@ -356,6 +358,7 @@ function accept(
     (oldState === TCP_SYN_RECV || oldState === TCP_ESTABLISHED)
   ) {
     w[at + CT_STATUS] = status | IPS_ASSURED;
+    t.teller.due(ct, IPCT_ASSURED);
   }
   t.refreshAcct(ct, ctinfo, p, timeout);
   return TRACKED;
@@ -437,10 +440,11 @@ export function setClosing(t: Tracker, ct: number, defaults: Int32Array): void {
   const w = t.flows.words, at = ct * FLOW_WORDS;
   if (w[at + STATE] === TCP_CLOSE) return;
   w[at + STATE] = TCP_CLOSE;
+  t.teller.due(ct, IPCT_PROTOINFO);
   t.refresh(ct, t.timeouts(ct, defaults)[TCP_CLOSE]);
 }
 
 /** The state's name and a blank. */
-export function print(w: Int32Array, at: number): string {
-  return `${TCP_STATES[w[at + STATE]]} `;
+export function print(state: number): string {
+  return `${TCP_STATES[state]} `;
 }

@@ -4,8 +4,8 @@ import { verifyTransport } from "../../packet/checksum.ts";
 import type { Packet } from "../../packet/packet.ts";
 import { UDP_HEADER, udpHeaderOk, udpliteHeaderOk } from "../../packet/udp.ts";
 import type { Sysctl } from "../../sysctl.ts";
-import { CT_PROTO, CT_STATUS, FLOW_WORDS, IPS_ASSURED, IPS_CONFIRMED, IPS_SEEN_REPLY } from "../flow.ts";
-import { TRACKED, type Tracker } from "../tracker.ts";
+import { CT_PROTO, CT_STATUS, FLOW_WORDS, IPS_CONFIRMED, IPS_SEEN_REPLY } from "../flow.ts";
+import { assure, TRACKED, type Tracker } from "../tracker.ts";
 export { printTuple, tuple } from "./ports.ts";
 
 /** Indices of the timeouts, also in a policy. */
@@ -37,7 +37,7 @@ export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaul
     t.refreshAcct(ct, ctinfo, p, timeouts[UDP_UNREPLIED]);
   } else if (((w[at + UDP_STREAM] - t.clock.now) | 0) < 0) {
     t.refreshAcct(ct, ctinfo, p, timeouts[UDP_REPLIED]);
-    w[at + CT_STATUS] |= IPS_ASSURED;
+    assure(t, ct, status);
   } else {
     t.refreshAcct(ct, ctinfo, p, timeouts[UDP_UNREPLIED]);
   }
@@ -56,12 +56,12 @@ export function litePacket(
   if (t.checksum && p.hook === PREROUTING && !verifyTransport(p)) return t.invalid(p, "bad checksum");
 
   const timeouts = t.timeouts(ct, defaults);
-  const w = t.flows.words, at = ct * FLOW_WORDS;
-  if ((w[at + CT_STATUS] & IPS_SEEN_REPLY) === 0) {
+  const status = t.flows.words[ct * FLOW_WORDS + CT_STATUS];
+  if ((status & IPS_SEEN_REPLY) === 0) {
     t.refreshAcct(ct, ctinfo, p, timeouts[UDP_UNREPLIED]);
   } else {
     t.refreshAcct(ct, ctinfo, p, timeouts[UDP_REPLIED]);
-    w[at + CT_STATUS] |= IPS_ASSURED;
+    assure(t, ct, status);
   }
   return TRACKED;
 }
