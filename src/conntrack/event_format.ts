@@ -105,6 +105,6 @@ export function formatEvent(record: Int32Array<ArrayBuffer>, options: EventOptio
   const name = EVENT_NAMES[record[EVENT_KIND] & EVENT_TYPE];
   const line = `${`[${name}]`.padStart(9)} ${eventText(record, options)}`;
   if (!options.timestamp) return line;
-  const time = eventTime(record), seconds = Math.floor(time);
-  return `[${String(seconds).padEnd(8)}.${String(Math.floor((time - seconds) * 1e6)).padEnd(6)}]\t${line}`;
+  const time = eventTime(record), seconds = Math.floor(time), micros = Math.floor((time - seconds) * 1e6);
+  return `[${seconds}.${String(micros).padStart(6, "0")}]\t${line}`;
 }

@@ -265,7 +265,8 @@ function byInterface(emitted: readonly Emitted[], step: number): Map<string, Uin
  */
 function plainEvent(line: string, ports: Renaming | null): { text: string; timeout: number; flow: string } {
   const [, tag, rest] = /^ *(\[[A-Z]+\]) (.*)$/.exec(line.replace(/^\[\d+\.\d+\]\t/, "")) ?? ["", "", line];
-  const asked = rest.replace(/ portid=\d+( progname=\S+)?$/, "").replace(/\[(start|stop)=[^\]]*\]/g, "[$1]");
+  const plain = rest.replace(/^ipv[46] +\d+ /, "").replace(/^(?!.*type=)(.*) id=\d+/, "$1 id");
+  const asked = plain.replace(/ portid=\d+( progname=\S+)?$/, "").replace(/\[(start|stop)=[^\]]*\]/g, "[$1]");
   const { text, timeout } = plainLine(asked, ports);
   return {
     text: `${tag} ${text.replace(/delta-time=\d+/, "delta-time")}`,
