@@ -1,18 +1,25 @@
 /** What a line of `weir conntrack` says, as data. */
 
-/** What stands twice, once for each direction, is in `original` and `reply`. */
+/**
+ * What stands twice, once for each direction, is in `original` and `reply`; an expectation's mask and master have their
+ * ports behind them in the line, and before their names here.
+ */
 export function fields(line: string): Record<string, unknown> {
   const flow: Record<string, unknown> = {};
   const sides: Record<string, string>[] = [];
   const plain: string[] = [];
+  let prefix = "";
   for (const word of line.split(/ +/)) {
     const [, key, value] = /^([\w-]+)=(.*)$/.exec(word) ?? [];
     if (key === undefined) {
       plain.push(word);
-    } else if (key === "src") {
+      continue;
+    }
+    prefix = /^(mask|master)-/.exec(key)?.[0] ?? prefix;
+    if (key === "src") {
       sides.push({ src: value });
     } else if (SIDES.has(key) && sides.length > 0 && !(key === "id" && "id" in sides[sides.length - 1])) {
-      sides[sides.length - 1][key] = value;
+      sides[sides.length - 1][prefix + key] = value;
     } else {
       flow[key] = /^\d+$/.test(value) ? Number(value) : value;
     }

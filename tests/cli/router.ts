@@ -23,6 +23,7 @@ export class OwnRouter implements Disposable {
   readonly state: State;
   readonly log: string[] = [];
   readonly #socket: ControlSocket;
+  #over = false;
   readonly #p = new Packet();
   /** What each client sends next. */
   readonly #next = new Map<number, number>();
@@ -91,8 +92,14 @@ export class OwnRouter implements Disposable {
     this.#next.set(sport, seq + text.length);
   }
 
+  /** Nobody can ask it any more. */
+  end(): void {
+    if (!this.#over) this.#socket.close();
+    this.#over = true;
+  }
+
   [Symbol.dispose](): void {
-    this.#socket.close();
+    this.end();
     this.state.close(true);
     this.folder[Symbol.dispose]();
   }
