@@ -489,7 +489,7 @@ export class Conntrack extends HelperHost {
     if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
     if (this.accounting) flows.startCounters(ct);
     if (template !== null) w[at + CT_TIMEOUT_POLICY] = template.timeoutPolicy;
-    this.teller.begin(ct, template === null ? ALL_EVENTS : template.events);
+    if (this.heard[0] !== 0) this.teller.begin(ct, template === null ? ALL_EVENTS : template.events);
     if (this.expects.count !== 0) {
       const exp = this.expected(t, zoneReply);
       if (exp >= 0) {

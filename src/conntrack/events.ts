@@ -75,6 +75,8 @@ const LABEL_WORDS = 4, MASK_WORDS = 5;
 
 /** The ring. */
 export class EventRing {
+  /** One word: what is listened for, LISTEN_* bits; to look at once per flow. */
+  readonly heard: Int32Array;
   readonly #head: Int32Array;
   readonly #words: Int32Array;
   readonly #floats: Float64Array;
@@ -94,6 +96,7 @@ export class EventRing {
     buffer ??= new ArrayBuffer(EventRing.bytes(capacity));
     const first = byteOffset + HEAD_WORDS * 4;
     this.#head = new Int32Array(buffer, byteOffset, HEAD_WORDS);
+    this.heard = new Int32Array(buffer, byteOffset + WANTED * 4, 1);
     this.#words = new Int32Array(buffer, first, capacity * EVENT_WORDS);
     this.#floats = new Float64Array(buffer, first, capacity * EVENT_WORDS / 2);
     this.#mask = capacity - 1;
@@ -101,11 +104,11 @@ export class EventRing {
 
   /** What is listened for, LISTEN_* bits. */
   get wanted(): number {
-    return this.#head[WANTED];
+    return this.heard[0];
   }
 
   set wanted(kinds: number) {
-    Atomics.store(this.#head, WANTED, kinds);
+    Atomics.store(this.heard, 0, kinds);
   }
 
   /** The number of the newest record, wrapping. */

@@ -86,6 +86,11 @@ export class Teller {
     );
   }
 
+  /** Nobody is told of flows as long as nobody listens, so that `begin` need not be asked. */
+  get whenHeard(): boolean {
+    return this.#mode === WHEN_HEARD;
+  }
+
   /** A new flow is to be told of, or not: `events` are those of its template (nf_ct_ecache_ext_add). */
   begin(ct: number, events: number): void {
     const mode = this.#mode;

@@ -98,6 +98,8 @@ export class Tracker {
   readonly stats: Float64Array;
   /** Says what happened. */
   readonly teller: Teller;
+  /** Not 0 while somebody listens, or always when flows are told of without that. */
+  readonly heard: Int32Array;
   /** Per-flow timeouts in milliseconds by the protocol's state; CT_TIMEOUT_POLICY is index + 1. */
   readonly timeoutPolicies: (Int32Array | undefined)[] = [];
 
@@ -124,7 +126,9 @@ export class Tracker {
     this.arena = o.arena ?? new HeapArena();
     this.stats = o.stats ?? this.arena.float64(STATS.length);
     const get = (name: string) => o.sysctl.get(`net.netfilter.nf_conntrack_${name}`);
-    this.teller = new Teller(o.flows, o.expects, o.events ?? new EventRing(), o.clock, get("events"));
+    const events = o.events ?? new EventRing();
+    this.teller = new Teller(o.flows, o.expects, events, o.clock, get("events"));
+    this.heard = this.teller.whenHeard ? events.heard : Int32Array.of(1);
     this.checksum = get("checksum") !== 0;
     this.accounting = get("acct") !== 0;
     this.timestamp = get("timestamp") !== 0;
