@@ -39,7 +39,7 @@ const MASKS: Readonly<Record<string, number>> = {
 /** Milliseconds between two looks at the ring when it is empty: at first, and in the end. */
 const SOON = 1, LATE = 32;
 /** Lines that are written at once. */
-const TOGETHER = 256;
+const TOGETHER = 1024;
 
 /** What to listen for, and how to tell it. */
 export interface Listening {
@@ -54,7 +54,7 @@ export interface Listening {
   readonly name?: string;
   readonly directory?: string;
   /** Where lines go, and what is told of them; standard output and standard error by default. */
-  readonly print?: (text: string) => void;
+  readonly print?: (text: string) => boolean;
   readonly complain?: (text: string) => void;
 }
 
@@ -83,7 +83,8 @@ export async function listen(what: Listening): Promise<number> {
     for (let pause = SOON; !over;) {
       // What was written before the end is told before the end.
       const last = gone, { lines, read } = take(reader, kinds, what);
-      if (lines.length > 0) (what.print ?? print)(lines.join("\n"));
+      // Who pipes it into another program, as head, may have had enough.
+      if (lines.length > 0 && !(what.print ?? print)(lines.join("\n"))) break;
       shown += lines.length;
       if (reader.lost > 0) {
         say(`weir: events lost: ${reader.lost}`);

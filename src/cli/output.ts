@@ -2,9 +2,9 @@
 
 const encoder = new TextEncoder();
 
-/** A line (or several) to standard output. */
-export function print(text: string): void {
-  write(Deno.stdout, `${text}\n`);
+/** A line (or several) to standard output. False when nobody reads it any more. */
+export function print(text: string): boolean {
+  return write(Deno.stdout, `${text}\n`);
 }
 
 /** A line (or several) to standard error. */
@@ -12,14 +12,16 @@ export function complain(text: string): void {
   write(Deno.stderr, `${text}\n`);
 }
 
-function write(to: typeof Deno.stdout | typeof Deno.stderr, text: string): void {
+function write(to: typeof Deno.stdout | typeof Deno.stderr, text: string): boolean {
   let bytes = encoder.encode(text);
   try {
     while (bytes.length > 0) bytes = bytes.subarray(to.writeSync(bytes));
   } catch (error) {
     // `weir conntrack -L | head`: nobody reads any more, which is no reason to stop half-way.
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    return false;
   }
+  return true;
 }
 
 /** Rows under each other, each column as wide as its widest entry; numbers stand to the right. */

@@ -118,7 +118,7 @@ export class EventRing {
 
   /** Writes down what happened to a flow; `names` are the helpers', NAME_WORDS for each. */
   flow(kind: number, flows: FlowTable, ct: number, clock: Clock, portid: number, names: Int32Array): void {
-    const r = this.#words, at = this.#begin(kind, clock.wall, portid);
+    const r = this.#words, at = this.#begin(kind, clock, portid);
     const w = flows.words, from = ct * FLOW_WORDS, status = w[from + CT_STATUS];
     r[at + EVENT_ID] = w[from + CT_ID];
     r[at + EVENT_TIMEOUT] = secondsLeft(w[from + CT_EXPIRES], clock.now);
@@ -142,7 +142,7 @@ export class EventRing {
 
   /** Writes down what happened to an expectation, whose record begins at `exp` of `e`. */
   expect(kind: number, e: Int32Array, exp: number, flows: FlowTable, clock: Clock, names: Int32Array): void {
-    const r = this.#words, at = this.#begin(kind | EVENT_EXPECT, clock.wall, 0);
+    const r = this.#words, at = this.#begin(kind | EVENT_EXPECT, clock, 0);
     const w = flows.words, master = e[exp + EXP_MASTER] - 1, original = tupleAt(master, 0);
     r[at + EVENT_ID] = e[exp + EXP_ID];
     r[at + EVENT_TIMEOUT] = secondsLeft(e[exp + EXP_EXPIRES], clock.now);
@@ -157,11 +157,11 @@ export class EventRing {
     this.#end(at);
   }
 
-  #begin(kind: number, time: number, portid: number): number {
+  #begin(kind: number, clock: Clock, portid: number): number {
     const number = (this.#head[HEAD] + 1) | 0, at = (number & this.#mask) * EVENT_WORDS;
     Atomics.store(this.#words, at + NUMBER, ~number);
     this.#words[at + EVENT_KIND] = kind;
-    this.#floats[(at + EVENT_TIME) >> 1] = time;
+    this.#floats[(at + EVENT_TIME) >> 1] = clock.wall;
     this.#words[at + EVENT_PORTID] = portid;
     return at;
   }

@@ -37,7 +37,7 @@ class Ear {
       json: false,
       abort: this.#abort.signal,
       directory: own.folder.path,
-      print: (text) => this.printed.push(...text.split("\n")),
+      print: (text) => this.printed.push(...text.split("\n")) > 0,
       complain: (text) => this.said.push(text),
       ...what,
     });
@@ -152,6 +152,13 @@ Deno.test("conntrack -E says how many events it has missed", async () => {
   assertEquals(said.length, 2);
   const lost = Number(/^weir: events lost: (\d+)$/.exec(said[0])?.[1]);
   assertEquals([printed.length + lost, said[1]], [EVENTS + 1000, shown(printed.length)]);
+});
+
+Deno.test("conntrack -E ends when nobody reads it", async () => {
+  using own = new OwnRouter({ helpers: [ftp()] });
+  const ear = await new Ear(own, { print: () => false }).begun();
+  dns(own, 1);
+  assertEquals([await ear.ended, ear.said], [0, [shown(0)]]);
 });
 
 Deno.test("conntrack -E ends when the router has ended, and says so", async () => {

@@ -109,6 +109,13 @@ labTest(
     await until(() => lines(all, "[") - heard + lost() >= newest - from, "it has read everything");
     assertEquals(lines(all, "[") - heard + lost(), newest - from);
 
+    const enough = lab.spawn(HERE, "sh", [
+      "-c",
+      `${Deno.execPath()} ${weirArgs(["conntrack", "-E"]).join(" ")} | head -n 1`,
+    ]);
+    for (let i = 0; i < 100 && !enough.over; i++) await ping();
+    assertMatch((await enough.ended).stdout, /^.*\[\w+\] icmp .*\n$/);
+
     // Killed, one costs nothing any more; told to end, it says how much it was.
     updates.signal("SIGKILL");
     await updates.ended;

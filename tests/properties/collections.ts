@@ -19,7 +19,7 @@ const LINE = /^\[\d+:(0x[0-9a-f]+)\]\s+\d+ ms: (.*?) ([\d.]+) \([\d.]+\) -> ([\d
 /** Runs mixed_traffic.ts in a process of its own. */
 export async function collections(
   packets: number,
-  traffic: "whole" | "fragments",
+  traffic: "whole" | "fragments" | "heard",
   signal?: AbortSignal,
 ): Promise<Collections> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {

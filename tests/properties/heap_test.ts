@@ -8,7 +8,7 @@ const PACKETS = 2_000_000;
 /** Bytes per packet: a function that V8 compiles once more is within them, one boxed number in 20 packets is not. */
 const MOST = 0.5;
 
-for (const traffic of ["whole", "fragments"] as const) {
+for (const traffic of ["whole", "fragments", "heard"] as const) {
   Deno.test(`Router allocates nothing that grows with packets (${traffic})`, async () => {
     const { young, whole, allocated, emitted } = await collections(PACKETS, traffic);
     assertGreater(emitted, PACKETS / 2, "the traffic did not reach the depths");

@@ -2,7 +2,7 @@
  * Mixed traffic for measuring what the router allocates: the program that heap_test.ts starts with V8's own record of
  * its collections switched on.
  *
- *   deno run --v8-flags=--expose-gc,--trace-gc mixed_traffic.ts PACKETS whole|fragments
+ *   deno run --v8-flags=--expose-gc,--trace-gc mixed_traffic.ts PACKETS whole|fragments|heard
  *
  * Conversations in TCP, UDP and ICMP, of both families, begin, talk and end through every table, MASQUERADE and a
  * helper; some packets are refused, and with `fragments` some datagrams come in pieces. Packets are copies of a few made in advance, with
@@ -13,6 +13,7 @@ import { defineRouter } from "../../src/config/define.ts";
 import { validate } from "../../src/config/validate.ts";
 import { type Clock, Xoshiro } from "../../src/clock.ts";
 import { ftp } from "../../src/helpers/mod.ts";
+import { LISTEN_EXPECTS, LISTEN_FLOWS } from "../../src/conntrack/events.ts";
 import { Memory } from "../../src/memory.ts";
 import { geometryOf } from "../../src/geometry.ts";
 import { Router } from "../../src/router.ts";
@@ -140,11 +141,13 @@ const config = validate(CONFIG);
 const geometry = geometryOf(config);
 const clock: Clock = { now: 0, wall: 1e9 };
 let emitted = 0;
+const memory = Memory.create(new ArrayBuffer(Memory.bytes(geometry)), geometry);
+if (Deno.args[1] === "heard") memory.events.wanted = LISTEN_FLOWS | LISTEN_EXPECTS;
 const router = new Router({
   config,
   clock,
   random: new Xoshiro(1),
-  memory: Memory.create(new ArrayBuffer(Memory.bytes(geometry)), geometry),
+  memory,
   emit: () => emitted++,
   log: () => {},
 });

@@ -249,11 +249,10 @@ for (const q of QUESTIONS) {
 }
 
 Deno.test("timers: every knob of net.netfilter that has a meaning for Weir is known by its Linux name", () => {
-  /** Sizes and counts of Linux's own hash tables; events and logs between the kernel and programs. */
+  /** Sizes and counts of Linux's own hash tables; logs between the kernel and programs. */
   const meaningless = [
     "nf_conntrack_buckets",
     "nf_conntrack_count",
-    "nf_conntrack_events",
     "nf_conntrack_frag6_low_thresh",
     "nf_hooks_lwtunnel",
     "nf_log_all_netns",
