@@ -221,6 +221,7 @@ export class KernelRouter {
    * left to its namespace, which the kernel takes apart in the background.
    */
   close(): void {
+    for (const listener of this.#listeners) listener.close();
     for (const tun of this.#tuns.values()) {
       tun.persistent = true;
       tun.close();

@@ -20,13 +20,13 @@ export class KernelListener {
 
   constructor(args: readonly string[]) {
     this.#process = new Deno.Command("sh", {
-      args: ["-c", 'out=$1; shift; exec conntrack -E "$@" >"$out"', "sh", this.#file.path, ...args],
+      args: ["-c", 'out=$1; shift; exec conntrack -E "$@" >"$out" 2>&1', "sh", this.#file.path, ...args],
       stdin: "null",
       stdout: "null",
-      stderr: "inherit",
+      stderr: "null",
       env: { LC_ALL: "C" },
     }).spawn();
-    until(() => this.#queue() >= 0, "conntrack -E does not listen");
+    until(() => this.#queue() >= 0, () => `conntrack -E does not listen: ${this.#text()}`);
   }
 
   /** Bytes that it has still to read, -1 as long as it does not listen. */
@@ -38,6 +38,10 @@ export class KernelListener {
       if (f[3] !== "00000000" && own.has(f[9])) return Number(f[4]);
     }
     return -1;
+  }
+
+  #text(): string {
+    return Deno.readTextFileSync(this.#file.path);
   }
 
   /** It has nothing to do. */
@@ -60,19 +64,27 @@ export class KernelListener {
 
   /** Ends it: the lines that it has printed. */
   end(): string[] {
-    until(() => this.#queue() === 0 && this.#sleeps(), "conntrack -E does not read");
+    until(() => this.#queue() === 0 && this.#sleeps(), () => "conntrack -E does not read");
     // It writes the rest down when it ends.
     this.#process.kill("SIGINT");
-    until(() => this.#sockets().length === 0, "conntrack -E does not end");
-    const found = lines(Deno.readTextFileSync(this.#file.path));
+    until(() => this.#sockets().length === 0, () => "conntrack -E does not end");
+    return lines(this.#text()).filter((line) => !line.startsWith("conntrack v"));
+  }
+
+  /** Leaves nothing behind, however far it has come. */
+  close(): void {
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
     libc().close(this.#file.fd);
-    return found;
   }
 }
 
-function until(done: () => boolean, otherwise: string): void {
+function until(done: () => boolean, otherwise: () => string): void {
   for (let waited = 0; !done(); waited++) {
-    if (waited > PATIENCE) throw new Error(otherwise);
+    if (waited > PATIENCE) throw new Error(otherwise());
     pause(1);
   }
 }
