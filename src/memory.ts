@@ -228,13 +228,13 @@ export class Memory {
   }
 
   /**
-   * What of the memory is used from the start, and so has to be there: all but the places of flows to come. Pairs of
+   * What of the memory is used from the start, and so has to be there: all but the places of flows and events to come. Pairs of
    * offsets, in their order.
    */
   static beginnings(geometry: Geometry): [from: number, to: number][] {
-    const { flows, expects } = layoutOf(geometry, REASONS.length), end = Memory.bytes(geometry);
+    const { events, flows, expects } = layoutOf(geometry, REASONS.length), end = Memory.bytes(geometry);
     const parts = FlowTable.beginnings(geometry.flows).map(([from, to]) => [flows + from, flows + to]);
-    const wanted = [[0, flows], ...parts, [expects, end]].sort(([a], [b]) => a - b);
+    const wanted = [[0, events + PAGE], ...parts, [expects, end]].sort(([a], [b]) => a - b);
     const merged: [number, number][] = [];
     for (const [from, to] of wanted) {
       // Whole pieces, for those that ask for more of one.

@@ -73,35 +73,34 @@ export function kindsOf(mask: string | undefined, expects: boolean): number {
 export async function listen(what: Listening): Promise<number> {
   const { expects, directory = stateDirectory() } = what, kinds = kindsOf(what.mask, expects);
   const { name, view } = openRunning(what.name, directory), say = what.complain ?? complain;
-  let shown = 0, over = what.abort?.aborted ?? false;
   try {
     using conversation = await asked(socketPath(statePath(name, directory)), kinds);
-    let gone = false;
+    const reader = new EventReader(view.memory.events, Number(conversation.answer.last));
+    let shown = 0, over = what.abort?.aborted ?? false, gone = false;
     conversation.ended.then(() => gone = true);
     what.abort?.addEventListener("abort", () => over = true);
-    const reader = new EventReader(view.memory.events, Number(conversation.answer.last));
-    for (let pause = SOON; !over;) {
-      // What was written before the end is told before the end.
-      const last = gone, { lines, read } = take(reader, kinds, what);
-      // Who pipes it into another program, as head, may have had enough.
-      if (lines.length > 0 && !(what.print ?? print)(lines.join("\n"))) break;
-      shown += lines.length;
-      if (reader.lost > 0) {
-        say(`weir: events lost: ${reader.lost}`);
-        reader.lost = 0;
+    try {
+      for (let pause = SOON; !over;) {
+        // What was written before the end is told before the end.
+        const last = gone, { lines, read } = take(reader, kinds, what);
+        // Who pipes it into another program, as head, may have had enough.
+        if (lines.length > 0 && !(what.print ?? print)(lines.join("\n"))) break;
+        shown += lines.length;
+        if (reader.lost > 0) {
+          say(`weir: events lost: ${reader.lost}`);
+          reader.lost = 0;
+        }
+        if (last && read === 0) throw new Refused(`router ${name} has ended`);
+        // Signals, and the router's end, are heard between two looks.
+        pause = read > 0 ? SOON : Math.min(2 * pause, LATE);
+        await new Promise((done) => setTimeout(done, read === TOGETHER ? 0 : pause));
       }
-      if (last && read === 0) throw new Refused(`router ${name} has ended`);
-      // Signals, and the router's end, are heard between two looks.
-      pause = read > 0 ? SOON : Math.min(2 * pause, LATE);
-      await new Promise((done) => setTimeout(done, read === TOGETHER ? 0 : pause));
+    } finally {
+      const events = expects ? "expectation" : "flow";
+      say(`conntrack v1.4.7 (conntrack-tools): ${shown} ${events} events have been shown.`);
     }
   } finally {
     view.close();
-    say(
-      `conntrack v1.4.7 (conntrack-tools): ${shown} ${
-        expects ? "expectation" : "flow"
-      } events have been shown.`,
-    );
   }
   return 0;
 }

@@ -109,7 +109,7 @@ import {
 import { litePacket, packet as udpPacket, timeouts as udpTimeouts } from "./proto/udp.ts";
 import { seqAdjust } from "./seqadj.ts";
 import { NO_SPACE } from "./table.ts";
-import { ALL_EVENTS, IPCT_REPLY } from "./teller.ts";
+import { IPCT_REPLY } from "./teller.ts";
 import {
   REPEAT,
   STAT_CLASH_RESOLVE,
@@ -489,7 +489,7 @@ export class Conntrack extends HelperHost {
     if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
     if (this.accounting) flows.startCounters(ct);
     if (template !== null) w[at + CT_TIMEOUT_POLICY] = template.timeoutPolicy;
-    if (this.heard[0] !== 0) this.teller.begin(ct, template === null ? ALL_EVENTS : template.events);
+    if (this.heard[0] !== 0) this.teller.begin(ct, template);
     if (this.expects.count !== 0) {
       const exp = this.expected(t, zoneReply);
       if (exp >= 0) {

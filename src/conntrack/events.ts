@@ -7,8 +7,8 @@
  *  record   number, kind, time, what its line says
  * ```
  *
- * Life-cycle: the control plane writes what is listened for (`control/listeners.ts`), and while that is nothing no record
- * is written, nor its memory touched. A record holds all that its line needs, as its flow may be gone when it is read.
+ * Life-cycle: the control plane makes sure of the memory and writes what is listened for (`control/listeners.ts`); while
+ * that is nothing no record is written, nor its memory touched. A record holds all that its line needs, as its flow may be gone when it is read.
  * It is complete before its number becomes the newest.
  *
  * Limits: whoever writes waits for nobody. A reader that falls behind by more than the ring loses the oldest, and can
@@ -109,6 +109,11 @@ export class EventRing {
 
   set wanted(kinds: number) {
     Atomics.store(this.heard, 0, kinds);
+  }
+
+  /** Offsets of its memory, which has to be there before anybody listens. */
+  get part(): [from: number, to: number] {
+    return [this.byteOffset, this.byteOffset + EventRing.bytes(this.capacity)];
   }
 
   /** The number of the newest record, wrapping. */

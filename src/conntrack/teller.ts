@@ -42,6 +42,7 @@ import {
   IPS_EVENTS,
   IPS_EXPECTED,
 } from "./flow.ts";
+import type { CtTemplate } from "../packet/packet.ts";
 import type { FlowTable } from "./table.ts";
 
 /** What can happen to a flow (enum ip_conntrack_events). */
@@ -91,13 +92,16 @@ export class Teller {
     return this.#mode === WHEN_HEARD;
   }
 
-  /** A new flow is to be told of, or not: `events` are those of its template (nf_ct_ecache_ext_add). */
-  begin(ct: number, events: number): void {
-    const mode = this.#mode;
+  /** A new flow is to be told of, or not; its template may say what of it (nf_ct_ecache_ext_add). */
+  begin(ct: number, template: CtTemplate | null): void {
+    const mode = this.#mode, events = template === null ? ALL_EVENTS : template.events, flows = this.#flows;
     if (mode === WHEN_HEARD ? this.#ring.wanted === 0 : mode === NEVER && events === ALL_EVENTS) return;
-    const w = this.#flows.words;
-    w[ct * FLOW_WORDS + CT_STATUS] |= IPS_EVENTS;
-    if (events !== ALL_EVENTS) w[this.#flows.side(ct) + CT_MUTED] = ~events;
+    if (events !== ALL_EVENTS) {
+      // Rather nothing than what is not asked for.
+      if (!flows.canHaveSide(ct)) return;
+      flows.words[flows.side(ct) + CT_MUTED] = ~events;
+    }
+    flows.words[ct * FLOW_WORDS + CT_STATUS] |= IPS_EVENTS;
   }
 
   /** Something has happened: IPCT_* (nf_conntrack_event_cache). */

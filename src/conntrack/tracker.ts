@@ -34,8 +34,8 @@ import {
   IPS_CONFIRMED,
   IPS_COUNTED,
   IPS_DYING,
-  IPS_EXPECTED,
   IPS_EVENTS,
+  IPS_EXPECTED,
   IPS_FIXED_TIMEOUT,
 } from "./flow.ts";
 import { EventRing } from "./events.ts";

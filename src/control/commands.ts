@@ -11,6 +11,7 @@ import {
 } from "../memory.ts";
 import { Listeners } from "./listeners.ts";
 import type { Reloaded, ReloadOptions } from "./reload.ts";
+import { StateError } from "./state_file.ts";
 import { CommandError, type Handlers, type Request, type Result } from "./socket.ts";
 
 /** The router, as commands see it. */
@@ -21,6 +22,8 @@ export interface Commanded {
   command(command: number, args: readonly number[]): Promise<Int32Array>;
   /** The same with texts: what it answers. Throws `CommandError` for what it refuses, too. */
   exchange(command: number, text: string): Promise<string>;
+  /** Makes sure of a part of the state's memory that nobody has used. Throws a `StateError` when there is no space. */
+  reserve(part: readonly [from: number, to: number], what: string): void;
   /** Another configuration. Throws `CommandError`, and then nothing has changed. */
   reload(options: ReloadOptions): Promise<Reloaded>;
 }
@@ -35,7 +38,7 @@ export function commandsOf(plane: Commanded): Handlers {
       await plane.command(ZERO_RULES, []);
       return {};
     },
-    "listen": (request, gone) => listeners.listen(plane.memory.events, request, gone),
+    "listen": (request, gone) => listen(plane, listeners, request, gone),
     "delete-flows": (request) => deleteFlows(plane, request),
     "flush-flows": (request) => flushFlows(plane, request),
     // The request is the data plane's own: see dataplane/set_commands.ts.
@@ -49,6 +52,23 @@ async function reload(plane: Commanded, { config, check, zero }: Request): Promi
     throw new CommandError(`${JSON.stringify(config)} is not the address of a configuration`);
   }
   return { ...await plane.reload({ config, check: check === true, zero: zero === true }) };
+}
+
+/** Tells of events from now on. */
+async function listen(
+  plane: Commanded,
+  listeners: Listeners,
+  request: Request,
+  gone: AbortSignal,
+): Promise<Result> {
+  const { events } = plane.memory;
+  try {
+    plane.reserve(events.part, "telling of events");
+  } catch (error) {
+    if (error instanceof StateError) throw new CommandError(error.message);
+    throw error;
+  }
+  return await listeners.listen(events, request, gone);
 }
 
 /** Loads or unloads all helpers of a name: one, unless it reads several protocols. */

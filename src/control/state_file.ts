@@ -48,6 +48,8 @@ export interface State {
   readonly length: number;
   /** Lays out another generation of `memory`, which is the one in force, and gives it room in the file. */
   extend(memory: Memory, geometry: GenerationGeometry): Memory;
+  /** Makes sure of a part of it that is to be used from now on, for `what`. */
+  reserve(part: readonly [from: number, to: number], what: string): void;
   /** Gives it up; `remove` deletes the file first. No thread may touch the memory any more. */
   close(remove: boolean): void;
 }
@@ -108,6 +110,7 @@ export function openState(options: StateOptions): State {
         }
         return memory.successor(geometry, at);
       },
+      reserve: (part, what) => reserve(file, [part], what),
       close(remove) {
         // While the lock is held, so that it is not the next process's file that goes.
         if (remove) removeIfThere(path);
@@ -193,7 +196,11 @@ function create(file: MappedFile, geometry: Geometry, owner: Owner): Memory {
 }
 
 /** Makes sure of parts of the file, or says in one line that there is no space for what begins with them. */
-function reserve(file: MappedFile, parts: readonly [from: number, to: number][], what: string): void {
+function reserve(
+  file: MappedFile,
+  parts: readonly (readonly [from: number, to: number])[],
+  what: string,
+): void {
   try {
     for (const [from, to] of parts) file.reserve(from, to - from);
   } catch (error) {

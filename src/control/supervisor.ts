@@ -260,6 +260,11 @@ class Router {
     return this.#exclusively(() => this.#now.exchange(this.memory, command, text));
   }
 
+  /** Makes sure of a part of the state file. */
+  reserve(part: readonly [from: number, to: number], what: string): void {
+    this.#state.reserve(part, what);
+  }
+
   #exclusively<T>(act: () => Promise<T>): Promise<T> {
     const done = this.#turn.then(act);
     this.#turn = done.catch(() => {});

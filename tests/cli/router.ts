@@ -62,6 +62,7 @@ export class OwnRouter implements Disposable {
           const { done, text: answer } = new SetCommands(this.router.sets, new BatchClock()).answer(text);
           return done ? Promise.resolve(answer) : Promise.reject(new CommandError(answer));
         },
+        reserve: (part, what) => this.state.reserve(part, what),
         reload: () => Promise.reject(new CommandError("this router takes no other configuration")),
       }),
     );

@@ -165,6 +165,12 @@ for (const workers of [1, 2]) {
       ) {
         assertEquals((await lab.command(args)).code, 0, args.join(" "));
       }
+      const deaf = await lab.command(["conntrack", "-E"]);
+      assertEquals([deaf.code, deaf.stdout], [1, ""]);
+      assertMatch(
+        deaf.stderr,
+        /^weir: no space left in \/run\/weir: telling of events needs 3\.0 MiB there.*\n$/,
+      );
       // There is room for a configuration like this one, and not for a longer one.
       const reload = await lab.command(["reload"]), longer = await lab.command(["reload", "--config", many]);
       assertEquals(reload.code, 0);
