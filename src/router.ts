@@ -377,6 +377,11 @@ export class Router {
     else if (verdict === DROP) this.#end(p);
   }
 
+  /** The first `count` packets will be received, one after the other. */
+  foresee(packets: readonly Packet[], count: number): void {
+    this.fastpath?.foresee(packets, count);
+  }
+
   /** A packet from a program behind the host device. */
   receiveHost(p: Packet): void {
     p.inInterface = 0;

@@ -166,7 +166,7 @@ export class Conntrack extends HelperHost {
   #made = -1;
   #madeHash = 0;
   #madeAt = 0;
-  readonly #foresight: Foresight;
+  readonly foresight: Foresight;
   /** Flows whose time is over, and the hashes of their tuples; see `#sweepSome`. */
   /** Where `flush` stopped: the handle to go on behind, -1 at the end. */
   flushed = -1;
@@ -186,7 +186,7 @@ export class Conntrack extends HelperHost {
   constructor(o: ConntrackOptions) {
     super(o);
     this.random = o.random;
-    this.#foresight = new Foresight(o.flows);
+    this.foresight = new Foresight(o.flows);
     this.max = o.sysctl.get("net.netfilter.nf_conntrack_max");
     o.flows.accounting = this.accounting;
     o.flows.corrections.exact = o.sysctl.get("weir.seqadj_exact") !== 0;
@@ -248,10 +248,10 @@ export class Conntrack extends HelperHost {
    * and its zone is 0.
    */
   peek(p: Packet, t: Int32Array): number {
-    const hash = this.flows.hash(t, 0);
-    if (this.#foresight.newcomers) this.#foresight.begin(hash, t, 0);
+    const hash = this.foresight.hash(t);
+    if (this.foresight.newcomers) this.foresight.begin(hash, t, 0);
     const found = this.flows.findHashed(hash, t, 0);
-    this.#foresight.newcomers = found < 0;
+    this.foresight.newcomers = found < 0;
     this.#peeked = null;
     if (found < 0) copyTuple(this.#tuple, 0, t, 0);
     else if (this.expired(found >> 1)) return -1;
@@ -321,9 +321,9 @@ export class Conntrack extends HelperHost {
       if (!peeked) {
         if (!packetTuple(p, zone, t)) return this.#invalid();
         hash = this.flows.hash(t, 0);
-        if (this.#foresight.newcomers) this.#foresight.begin(hash, t, zoneReply);
+        if (this.foresight.newcomers) this.foresight.begin(hash, t, zoneReply);
         found = this.#lookup(hash, t, zone, zoneReply);
-        this.#foresight.newcomers = found < 0;
+        this.foresight.newcomers = found < 0;
       }
       peeked = false;
       if (found < 0) {
@@ -504,7 +504,7 @@ export class Conntrack extends HelperHost {
 
   /** A function that fetches what NAT needs of its own index (see `Foresight`). */
   registerTouchFn(fn: TouchFn): void {
-    this.#foresight.register(fn);
+    this.foresight.register(fn);
   }
 
   #full(): number {
@@ -637,7 +637,7 @@ export class Conntrack extends HelperHost {
     const asAsked = oneZone && this.#replyFree && inserted === this.#replyFreeAt &&
       tupleEquals(w, at + CT_REPLY, this.#reply, 0);
     const hash = asMade ? this.#madeHash : flows.hash(w, at + CT_ORIGINAL);
-    const hashReply = asAsked ? this.#replyHash : this.#foresight.hashReply(w, at + CT_REPLY);
+    const hashReply = asAsked ? this.#replyHash : this.foresight.hashReply(w, at + CT_REPLY);
     let found = asMade
       ? -1
       : oneZone
@@ -655,7 +655,7 @@ export class Conntrack extends HelperHost {
     w[at + CT_STATUS] |= IPS_CONFIRMED;
     if (this.timestamp) w[flows.side(ct) + CT_START] = Math.floor(this.clock.wall);
     flows.insertHashed(ct, hash, hashReply);
-    this.#foresight.note(w, at);
+    this.foresight.note(w, at);
     flows.wheel.hang(ct, w[at + CT_EXPIRES]);
     this.stats[STAT_INSERT]++;
     if ((w[at + CT_STATUS] & IPS_EVENTS) !== 0) this.teller.born(ct);
@@ -756,7 +756,7 @@ export class Conntrack extends HelperHost {
       hashes[2 * expired + 1] = flows.hash(w, at + CT_REPLY);
       due[expired++] = ct;
     }
-    this.#foresight.end(due, hashes, expired);
+    this.foresight.end(due, hashes, expired);
     for (let i = 0; i < expired; i++) this.deleteHashed(due[i], hashes[2 * i], hashes[2 * i + 1]);
     return n;
   }
@@ -822,7 +822,7 @@ export class Conntrack extends HelperHost {
     if (!invertTuple(reply, 0, tuple, at)) return false;
     reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (w[tupleAt(ignored, REPLY) + PROTO] & ~NOT_ZONE);
     const oneZone = ((w[tupleAt(ignored, ORIGINAL) + PROTO] ^ reply[PROTO]) & ~NOT_ZONE) === 0;
-    const hash = this.#replyHash = this.#foresight.hashReply(reply, 0);
+    const hash = this.#replyHash = this.foresight.hashReply(reply, 0);
     const found = oneZone ? this.#find(hash, reply, 0) : this.#findDirection(hash, reply, 0, REPLY);
     this.#replyFree = oneZone && found < 0;
     this.#replyFreeAt = this.flows.inserted;

@@ -13,8 +13,10 @@
  */
 import { CT_ORIGINAL, CT_REPLY, FLOW_WORDS } from "./flow.ts";
 import type { FlowTable } from "./table.ts";
-import { copyTuple, DST, invertTuple, newTuple, PROTO, tupleEquals } from "./tuple.ts";
+import { copyTuple, DST, invertTuple, newTuple, PROTO, TUPLE_WORDS, tupleEquals } from "./tuple.ts";
 
+/** Packets that are announced at most. */
+const TOGETHER = 64;
 /** Zone of a tuple in its last word. */
 const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
 
@@ -38,6 +40,14 @@ export class Foresight {
     this.#flows = flows;
   }
 
+  /** Packets that wait for their turn: their tuples, the hashes of these, and what stands under them in the table. */
+  readonly #tuples = new Int32Array(TOGETHER * TUPLE_WORDS);
+  readonly #hashes = new Int32Array(TOGETHER);
+  readonly found: Int32Array = new Int32Array(TOGETHER);
+  #announced = 0;
+  /** Which of them comes next. */
+  #next = 0;
+
   /** Another index that is asked for new flows and for flows that end. */
   register(fn: TouchFn): void {
     this.#touchFn = fn;
@@ -59,6 +69,37 @@ export class Foresight {
     flows.touch(hash);
     flows.touch(hashReply);
     if (this.#touchFn !== null) this.#touchFn(t, 0);
+  }
+
+  /** Packets are announced anew. */
+  clear(): void {
+    this.#announced = this.#next = 0;
+  }
+
+  /** A packet with this tuple, in zone 0, will be looked up soon. */
+  announce(t: Int32Array): void {
+    const n = this.#announced;
+    if (n === TOGETHER) return;
+    this.#announced = n + 1;
+    copyTuple(this.#tuples, n * TUPLE_WORDS, t, 0);
+    this.#hashes[n] = this.#flows.hash(t, 0);
+  }
+
+  /** Fetches what the packets will need that were announced: how many of them; `found` says what flows they may be of. */
+  fetch(): number {
+    const count = this.#announced, tuples = this.#tuples, found = this.found;
+    this.#flows.fetch(tuples, this.#hashes, found, count);
+    return count;
+  }
+
+  /** The hash of a packet's tuple; those that were announced come in that order. */
+  hash(t: Int32Array): number {
+    for (let n = this.#next; n < this.#announced; n++) {
+      if (!tupleEquals(t, 0, this.#tuples, n * TUPLE_WORDS)) continue;
+      this.#next = n + 1;
+      return this.#hashes[n];
+    }
+    return this.#flows.hash(t, 0);
   }
 
   /** The first `count` flows in `due` are going to be deleted; `hashes` has those of both tuples of each. */

@@ -48,7 +48,7 @@ import {
 import { SOLID, type Space } from "../space.ts";
 import { HashIndex } from "./hash_index.ts";
 import { Wheel } from "./wheel.ts";
-import { DST, PORTS, PROTO, tupleEquals } from "./tuple.ts";
+import { DST, PORTS, PROTO, TUPLE_WORDS, tupleEquals } from "./tuple.ts";
 
 /** Words before the first record; they keep records on pairs of cache lines. */
 const HEAD_WORDS = FLOW_WORDS;
@@ -396,6 +396,32 @@ export class FlowTable {
    */
   touch(hash: number): void {
     this.#touched[0] = this.#index.slots[this.#index.home(hash)];
+  }
+
+  /**
+   * Fetches what lookups of all these tuples, one behind the other, are going to read: every place in the index first, then
+   * every record that is named there. `found` gets what stands first under each hash, `ct << 1 | dir`, or -1; it may be
+   * another tuple's.
+   */
+  fetch(tuples: Int32Array, hashes: Int32Array, found: Int32Array, count: number): void {
+    const index = this.#index, slots = index.slots, w = this.words;
+    let seen = 0;
+    // Reads that do not wait for each other.
+    for (let i = 0; i < count; i++) seen ^= slots[index.home(hashes[i])];
+    for (let i = 0; i < count; i++) {
+      const hash = hashes[i];
+      let slot = index.home(hash);
+      while (slots[slot + 1] !== 0 && slots[slot] !== hash) slot += 2;
+      found[i] = slots[slot + 1] - 1;
+    }
+    for (let i = 0; i < count; i++) {
+      if (found[i] < 0) continue;
+      const ct = found[i] >> 1, at = ct * FLOW_WORDS;
+      seen ^= w[at] ^ w[at + CT_REPLY];
+      if (hasFurtherWords(tuples[i * TUPLE_WORDS + PROTO] & 0xff)) seen ^= w[this.proto(ct)];
+      if (this.accounting) seen ^= this.floats[this.counters(ct)];
+    }
+    this.#touched[0] = seen; // without a use of it, nothing would be read
   }
 
   /** Fetches the record of a flow that is about to be deleted. */

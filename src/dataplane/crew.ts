@@ -108,6 +108,7 @@ export class Crew {
       if (count === 0) return true;
       packets += count;
       if (shared !== null && !shared.lock.acquire()) return false;
+      router.foresee?.(slots, count);
       for (this.#at = 0; this.#at < count; this.#at++) {
         const p = slots[this.#at];
         if (index === 0) router.receiveHost(p);

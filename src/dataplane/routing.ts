@@ -4,6 +4,8 @@ import type { Packet } from "../packet/packet.ts";
 export interface Routing {
   /** Microseconds to look for packets before sleeping (weir.busy_poll); 0 when absent. */
   readonly busyPoll?: number;
+  /** The first `count` packets will be received, one after the other: what they need may be fetched. */
+  foresee?(packets: readonly Packet[], count: number): void;
   /** A packet from interface `iface`; the record is reset, its length and its offload fields are set. */
   receive(p: Packet, iface: number): void;
   /** A packet from the host device. */

@@ -142,6 +142,10 @@ export class FastPath {
   readonly #changes: Int32Array;
   #version: number;
   #changed: number;
+  /** Packets since the last `foresee` whose flow was not in their slot. */
+  #searched = 0;
+  /** What was fetched: without a use of it, nothing would be. */
+  readonly #fetched = new Int32Array(1);
   /** What is being recorded: `ct << 1 | dir`, or −1 for a packet without a flow; interface, status, mark, and slot. */
   #found = -1;
   #in = 0;
@@ -235,6 +239,25 @@ export class FastPath {
     return FAST_DONE;
   }
 
+  /**
+   * Packets that have been read together and will come one after the other. Where most of them are of flows that no slot
+   * knows, what all of them will need of the flow table is fetched at once.
+   */
+  foresee(packets: readonly Packet[], count: number): void {
+    const searched = this.#searched, { foresight } = this.#conntrack;
+    this.#searched = 0;
+    foresight.clear();
+    if (2 * searched < count) return;
+    for (let i = 0; i < count; i++) {
+      const t = plainTuple(packets[i]);
+      if (t !== null && (packets[i].family === 4 ? this.#tracking4 : this.#tracking6)) foresight.announce(t);
+    }
+    const announced = foresight.fetch(), { found } = foresight, flows = this.#flows;
+    let seen = 0;
+    for (let i = 0; i < announced; i++) if (found[i] >= 0) seen ^= flows[found[i] & ~1];
+    this.#fetched[0] = seen;
+  }
+
   /** The same for a packet without a flow: nothing is asked but where it comes from and how long it is. */
   #forwardStateless(p: Packet, slot: number): number {
     const path = this.#slots[slot + SLOT_PATH],
@@ -274,6 +297,7 @@ export class FastPath {
     if (!(p.family === 4 ? this.#tracking4 : this.#tracking6)) return this.#watch(t, hash, slot);
     const found = this.#conntrack.peek(p, t);
     if (found < 0) return this.#watch(t, hash, slot);
+    this.#searched++;
     const slots = this.#slots, flows = this.#flows, ct = found >> 1;
     const id = this.#conntrack.flows.words[ct * FLOW_WORDS + CT_ID];
     slots[slot] = found + 1;
