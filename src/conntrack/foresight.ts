@@ -11,9 +11,14 @@
  * It is asked when the lookup before has found nothing: who begins flows often begins several, and packets of flows
  * that are there lose nothing. Nothing here is state: what is fetched is read once more by whoever needs it.
  */
-import { CT_ORIGINAL, CT_REPLY, FLOW_WORDS } from "./flow.ts";
+import * as flowModule from "./flow.ts";
 import type { FlowTable } from "./table.ts";
-import { copyTuple, DST, invertTuple, newTuple, PROTO, TUPLE_WORDS, tupleEquals } from "./tuple.ts";
+import { copyTuple, invertTuple, newTuple, tupleEquals } from "./tuple.ts";
+import * as tupleModule from "./tuple.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { CT_ORIGINAL, CT_REPLY, FLOW_WORDS } = flowModule;
+const { DST, PROTO, TUPLE_WORDS } = tupleModule;
 
 /** Packets that are announced at most. */
 const TOGETHER = 64;

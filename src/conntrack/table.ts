@@ -24,7 +24,16 @@
 import { type Arena, HeapArena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import { Corrections } from "./corrections.ts";
-import {
+import { SOLID, type Space } from "../space.ts";
+import { hasFurtherWords } from "./flow.ts";
+import * as flowModule from "./flow.ts";
+import { HashIndex } from "./hash_index.ts";
+import { Wheel } from "./wheel.ts";
+import { tupleEquals } from "./tuple.ts";
+import * as tupleModule from "./tuple.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const {
   COUNTERS,
   CT_BYSOURCE_PREV,
   CT_CORRECTIONS,
@@ -39,16 +48,12 @@ import {
   FLOW_FREE,
   FLOW_UNCONFIRMED,
   FLOW_WORDS,
-  hasFurtherWords,
   IPS_COUNTED,
   IPS_SIDE,
   PROTO_WORDS,
   SIDE_WORDS,
-} from "./flow.ts";
-import { SOLID, type Space } from "../space.ts";
-import { HashIndex } from "./hash_index.ts";
-import { Wheel } from "./wheel.ts";
-import { DST, PORTS, PROTO, TUPLE_WORDS, tupleEquals } from "./tuple.ts";
+} = flowModule;
+const { DST, PORTS, PROTO, TUPLE_WORDS } = tupleModule;
 
 /** Words before the first record; they keep records on pairs of cache lines. */
 const HEAD_WORDS = FLOW_WORDS;

@@ -11,16 +11,16 @@ import type { Clock } from "../clock.ts";
 import { ctinfoDir, Reason, type Verdict } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Sysctl } from "../sysctl.ts";
-import {
-  EXP_CLASS,
-  EXP_EXPIRES,
-  EXP_LINKED,
-  EXP_MASTER,
-  EXP_STATE,
-  EXP_WORDS,
-  type ExpectTable,
-} from "./expect.ts";
-import {
+import { EventRing } from "./events.ts";
+import type { ExpectTable } from "./expect.ts";
+import * as expectModule from "./expect.ts";
+import * as flowModule from "./flow.ts";
+import type { FlowTable } from "./table.ts";
+import { IPCT_ASSURED, IPEXP_DESTROY, Teller } from "./teller.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { EXP_CLASS, EXP_EXPIRES, EXP_LINKED, EXP_MASTER, EXP_STATE, EXP_WORDS } = expectModule;
+const {
   CT_EXPECTING,
   CT_EXPIRES,
   CT_HELPER,
@@ -37,10 +37,7 @@ import {
   IPS_EVENTS,
   IPS_EXPECTED,
   IPS_FIXED_TIMEOUT,
-} from "./flow.ts";
-import { EventRing } from "./events.ts";
-import type { FlowTable } from "./table.ts";
-import { IPCT_ASSURED, IPEXP_DESTROY, Teller } from "./teller.ts";
+} = flowModule;
 
 /** What a protocol's `packet` says: the packet belongs to the flow. */
 export const TRACKED = 1;

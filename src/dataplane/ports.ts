@@ -5,17 +5,23 @@
  * not take is counted, and a device that is gone is left alone, so that the loop does not spin on it. The router hears of
  * that between two turns (`fallen`), as its routes are not to be used any more.
  */
-import { errno as code, errnoView, type Libc, libc, SYS_READ, SYS_WRITE } from "deno_tun";
+import { errno as code, errnoView, type Libc, libc } from "deno_tun";
+import * as denoTunModule from "deno_tun";
 import type { Arena } from "../arena.ts";
 import type { Clock } from "../clock.ts";
-import { INTERFACE_COUNTERS, TOTAL_TX_BYTES, TOTAL_TX_PACKETS } from "../memory.ts";
-import { TX_BYTES, TX_DROPS, TX_PACKETS } from "../memory.ts";
+import * as memoryModule from "../memory.ts";
 import { Reason } from "../netfilter.ts";
-import { BUFFER_SIZE, GSO_NONE, Packet, VNET_HDR_LENGTH } from "../packet/packet.ts";
+import { Packet } from "../packet/packet.ts";
+import * as packetModule from "../packet/packet.ts";
 import { completeChecksum, segment } from "../packet/segment.ts";
 import type { DeviceCounters } from "./tally.ts";
 import type { Routing } from "./routing.ts";
 import { writeVnetHeader } from "./vnet.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { SYS_READ, SYS_WRITE } = denoTunModule;
+const { INTERFACE_COUNTERS, TOTAL_TX_BYTES, TOTAL_TX_PACKETS, TX_BYTES, TX_DROPS, TX_PACKETS } = memoryModule;
+const { BUFFER_SIZE, GSO_NONE, VNET_HDR_LENGTH } = packetModule;
 
 /** A device that the control plane has opened. */
 export interface PortSpec {

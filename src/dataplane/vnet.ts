@@ -9,20 +9,21 @@
  * The header speaks of places in the packet, and NAT, helpers and the router change the packet. So reading turns it
  * into properties (unfinished checksum, size of segments), and writing derives the places anew from the packet as it is.
  */
-import { TCP, UDP } from "../netfilter.ts";
+import * as netfilterModule from "../netfilter.ts";
 import { fold, sum16 } from "../packet/checksum.ts";
-import {
-  GSO_ECN,
-  GSO_NONE,
-  GSO_TCPV4,
-  GSO_TCPV6,
-  GSO_UDP_L4,
-  type Packet,
-  VNET_HDR_LENGTH,
-} from "../packet/packet.ts";
-import { IPV6_HEADER } from "../packet/ipv6.ts";
-import { TCP_CHECKSUM, tcpHeaderLength } from "../packet/tcp.ts";
-import { UDP_CHECKSUM, UDP_HEADER } from "../packet/udp.ts";
+import type { Packet } from "../packet/packet.ts";
+import * as packetModule from "../packet/packet.ts";
+import * as ipv6Module from "../packet/ipv6.ts";
+import { tcpHeaderLength } from "../packet/tcp.ts";
+import * as tcpModule from "../packet/tcp.ts";
+import * as udpModule from "../packet/udp.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { TCP, UDP } = netfilterModule;
+const { GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_HDR_LENGTH } = packetModule;
+const { IPV6_HEADER } = ipv6Module;
+const { TCP_CHECKSUM } = tcpModule;
+const { UDP_CHECKSUM, UDP_HEADER } = udpModule;
 
 /** The fields of `Packet.vnet`. The first has the flags in its lower half and the type in its upper. */
 const FLAGS_TYPE = 0, HDR_LEN = 1, GSO_SIZE = 2, CSUM_START = 3, CSUM_OFFSET = 4;

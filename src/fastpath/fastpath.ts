@@ -30,7 +30,42 @@
  * that turns back to its link, nothing too long for its link. All that goes the long way, and has lost next to nothing.
  */
 import type { Conntrack } from "../conntrack/core.ts";
-import {
+import * as flowModule from "../conntrack/flow.ts";
+import * as trackerModule from "../conntrack/tracker.ts";
+import { copyTuple, newTuple } from "../conntrack/tuple.ts";
+import * as tupleModule from "../conntrack/tuple.ts";
+import type { CtInfo } from "../netfilter.ts";
+import * as netfilterModule from "../netfilter.ts";
+import * as ipv6Module from "../packet/ipv6.ts";
+import type { Packet } from "../packet/packet.ts";
+import * as packetModule from "../packet/packet.ts";
+import { wireLength } from "../routing/forward.ts";
+import type { Interfaces } from "../routing/interfaces.ts";
+import type { CompiledTables } from "../tables/compile.ts";
+import { Recorder } from "../tables/recorder.ts";
+import * as recorderModule from "../tables/recorder.ts";
+import { plainTuple } from "./header.ts";
+import { Paths } from "./paths.ts";
+import * as pathsModule from "./paths.ts";
+import { hop, translate } from "./rewrite.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const {
+  PATH_BYTES,
+  PATH_FLAGS,
+  PATH_GUARDED,
+  PATH_IN,
+  PATH_MARK,
+  PATH_MTU,
+  PATH_NAT,
+  PATH_NONE,
+  PATH_OUT,
+  PATH_PACKETS,
+  PATH_SEEN,
+  PATH_STATUS,
+  PATH_WORDS,
+} = pathsModule;
+const {
   CT_HELPER,
   CT_ID,
   CT_MARK,
@@ -50,28 +85,13 @@ import {
   IPS_NAT_MASK,
   IPS_SEEN_REPLY,
   IPS_SEQ_ADJUST,
-} from "../conntrack/flow.ts";
-import { TRACKED } from "../conntrack/tracker.ts";
-import { copyTuple, DST, newTuple, PORTS, PROTO, SRC } from "../conntrack/tuple.ts";
-import {
-  type CtInfo,
-  ESTABLISHED,
-  ESTABLISHED_REPLY,
-  NEW,
-  NO_CT,
-  POSTROUTING,
-  RELATED,
-  UNTRACKED,
-} from "../netfilter.ts";
-import { IPV6_MIN_MTU } from "../packet/ipv6.ts";
-import { GSO_NONE, type Packet } from "../packet/packet.ts";
-import { wireLength } from "../routing/forward.ts";
-import type { Interfaces } from "../routing/interfaces.ts";
-import type { CompiledTables } from "../tables/compile.ts";
-import { IDLE, Recorder, SPOILT } from "../tables/recorder.ts";
-import { plainTuple } from "./header.ts";
-import * as P from "./paths.ts";
-import { hop, translate } from "./rewrite.ts";
+} = flowModule;
+const { TRACKED } = trackerModule;
+const { DST, PORTS, PROTO, SRC } = tupleModule;
+const { ESTABLISHED, ESTABLISHED_REPLY, NEW, NO_CT, POSTROUTING, RELATED, UNTRACKED } = netfilterModule;
+const { IPV6_MIN_MTU } = ipv6Module;
+const { GSO_NONE } = packetModule;
+const { IDLE, SPOILT } = recorderModule;
 
 /** What became of a packet: nothing, and it has to go the long way; it is gone; it goes on behind conntrack's hook. */
 export const FAST_NO = 0, FAST_DONE = 1, FAST_REFUSED = 2;
@@ -132,7 +152,7 @@ export class FastPath {
   readonly #tracking6: boolean;
   readonly #translating4: boolean;
   readonly #translating6: boolean;
-  readonly #paths = new P.Paths();
+  readonly #paths = new Paths();
   /** Two words per flow: its id, and the paths of the original and the reply direction, 16 bits each. */
   readonly #flows: Int32Array;
   readonly #slots = new Int32Array(SLOTS * SLOT_WORDS);
@@ -211,15 +231,15 @@ export class FastPath {
     }
 
     const ct = found >> 1, at = ct * FLOW_WORDS, status = w[at + CT_STATUS];
-    const path = this.#paths.words, is = slots[slot + SLOT_PATH] * P.PATH_WORDS;
+    const path = this.#paths.words, is = slots[slot + SLOT_PATH] * PATH_WORDS;
     if (
-      path[is + P.PATH_IN] !== p.inInterface || path[is + P.PATH_STATUS] !== (status & STATUS) ||
-      path[is + P.PATH_MARK] !== w[at + CT_MARK] || w[at + CT_HELPER] !== 0 || conntrack.expired(ct)
+      path[is + PATH_IN] !== p.inInterface || path[is + PATH_STATUS] !== (status & STATUS) ||
+      path[is + PATH_MARK] !== w[at + CT_MARK] || w[at + CT_HELPER] !== 0 || conntrack.expired(ct)
     ) return this.#record(p, found, slot);
-    const flags = path[is + P.PATH_FLAGS];
+    const flags = path[is + PATH_FLAGS];
     if (
-      (p.gsoType === GSO_NONE ? p.length : wireLength(p)) > path[is + P.PATH_MTU] ||
-      (flags & P.PATH_GUARDED) !== 0 && !this.#paths.passes(slots[slot + SLOT_PATH], p)
+      (p.gsoType === GSO_NONE ? p.length : wireLength(p)) > path[is + PATH_MTU] ||
+      (flags & PATH_GUARDED) !== 0 && !this.#paths.passes(slots[slot + SLOT_PATH], p)
     ) {
       conntrack.peeked(p, found);
       return FAST_NO;
@@ -233,7 +253,7 @@ export class FastPath {
     p.ct = ct;
     p.ctinfo = ctinfo;
     if ((w[at + CT_STATUS] & IPS_DUE) !== 0) conntrack.teller.deliver(ct);
-    if ((flags & P.PATH_NAT) !== 0) translate(p, t, w, at + ((found & 1) === 0 ? CT_REPLY : CT_ORIGINAL));
+    if ((flags & PATH_NAT) !== 0) translate(p, t, w, at + ((found & 1) === 0 ? CT_REPLY : CT_ORIGINAL));
     else hop(p);
     this.#send(p, is);
     return FAST_DONE;
@@ -261,13 +281,13 @@ export class FastPath {
   /** The same for a packet without a flow: nothing is asked but where it comes from and how long it is. */
   #forwardStateless(p: Packet, slot: number): number {
     const path = this.#slots[slot + SLOT_PATH],
-      is = path * P.PATH_WORDS,
+      is = path * PATH_WORDS,
       paths = this.#paths,
       words = paths.words;
     if (
-      words[is + P.PATH_IN] !== p.inInterface ||
-      (p.gsoType === GSO_NONE ? p.length : wireLength(p)) > words[is + P.PATH_MTU] ||
-      (words[is + P.PATH_FLAGS] & P.PATH_GUARDED) !== 0 && !paths.passes(path, p)
+      words[is + PATH_IN] !== p.inInterface ||
+      (p.gsoType === GSO_NONE ? p.length : wireLength(p)) > words[is + PATH_MTU] ||
+      (words[is + PATH_FLAGS] & PATH_GUARDED) !== 0 && !paths.passes(path, p)
     ) return FAST_NO;
     if (p.family === 4 ? this.#tracking4 : this.#tracking6) p.ctinfo = UNTRACKED;
     hop(p);
@@ -277,9 +297,9 @@ export class FastPath {
 
   /** Counts the packet for its path, and sends it. */
   #send(p: Packet, is: number): void {
-    const words = this.#paths.words, packets = words[is + P.PATH_PACKETS] + 1, out = words[is + P.PATH_OUT];
-    words[is + P.PATH_PACKETS] = packets;
-    words[is + P.PATH_BYTES] += p.length;
+    const words = this.#paths.words, packets = words[is + PATH_PACKETS] + 1, out = words[is + PATH_OUT];
+    words[is + PATH_PACKETS] = packets;
+    words[is + PATH_BYTES] += p.length;
     if (packets === 1) this.#paths.touched(is);
     if (packets === this.#patience) this.settle();
     p.hook = POSTROUTING;
@@ -305,7 +325,7 @@ export class FastPath {
     slots[slot + SLOT_HASH] = hash;
     slots[slot + SLOT_PATH] = flows[ct * 2] === id
       ? (flows[ct * 2 + 1] >>> ((found & 1) << 4)) & 0xffff
-      : P.PATH_NONE;
+      : PATH_NONE;
     return found;
   }
 
@@ -315,8 +335,8 @@ export class FastPath {
     if (conntrack.expired(found >> 1)) return FAST_NO;
     conntrack.peeked(p, found);
     if (w[at + CT_HELPER] !== 0 || (w[at + CT_STATUS] & IPS_SEQ_ADJUST) !== 0) return FAST_NO;
-    if (this.#slots[slot + SLOT_PATH] === P.PATH_NONE) {
-      this.#setPath(found, slot, P.PATH_SEEN);
+    if (this.#slots[slot + SLOT_PATH] === PATH_NONE) {
+      this.#setPath(found, slot, PATH_SEEN);
       return FAST_NO;
     }
     this.#found = found;
@@ -384,7 +404,7 @@ export class FastPath {
       translating && (status & IPS_NAT_DONE_MASK) !== IPS_NAT_DONE_MASK && ctinfo !== ESTABLISHED &&
       ctinfo !== ESTABLISHED_REPLY
     ) return;
-    const flags = translating && (status & IPS_NAT_MASK) !== 0 ? P.PATH_NAT : 0;
+    const flags = translating && (status & IPS_NAT_MASK) !== 0 ? PATH_NAT : 0;
     this.#setPath(found, this.#slot, this.#intern(p, status & STATUS, w[at + CT_MARK], limit, flags));
   }
 
@@ -401,7 +421,7 @@ export class FastPath {
   #intern(p: Packet, status: number, mark: number, limit: number, flags: number): number {
     const out = p.outInterface, recorder = this.recorder;
     let path = this.#paths.intern(p.inInterface, status, mark, out, limit, flags, recorder);
-    if (path === P.PATH_NONE) {
+    if (path === PATH_NONE) {
       this.#forget();
       path = this.#paths.intern(p.inInterface, status, mark, out, limit, flags, recorder);
     }
@@ -411,7 +431,7 @@ export class FastPath {
   #setPath(found: number, slot: number, path: number): void {
     const ct = found >> 1, at = ct * 2, shift = (found & 1) << 4, flows = this.#flows;
     const id = this.#conntrack.flows.words[ct * FLOW_WORDS + CT_ID];
-    const other = flows[at] === id ? flows[at + 1] & ~(0xffff << shift) : P.PATH_NONE;
+    const other = flows[at] === id ? flows[at + 1] & ~(0xffff << shift) : PATH_NONE;
     flows[at] = id;
     flows[at + 1] = other | (path << shift);
     this.#slots[slot + SLOT_PATH] = path;

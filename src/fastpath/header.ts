@@ -2,14 +2,26 @@
  * Which packets the fast path takes a closer look at: whole TCP and UDP packets right behind an IP header without options
  * or extensions, with sound headers, that may be forwarded.
  */
-import { DST, newTuple, PORTS, PROTO, SRC } from "../conntrack/tuple.ts";
-import { type Family, TCP, UDP } from "../netfilter.ts";
+import { newTuple } from "../conntrack/tuple.ts";
+import * as tupleModule from "../conntrack/tuple.ts";
+import type { Family } from "../netfilter.ts";
+import * as netfilterModule from "../netfilter.ts";
 import { fold } from "../packet/checksum.ts";
-import { IPV4_HEADER } from "../packet/ipv4.ts";
-import { IPV6_HEADER, IPV6_SOURCE } from "../packet/ipv6.ts";
-import { GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, type Packet } from "../packet/packet.ts";
-import { TCP_HEADER, TCP_OFFSET } from "../packet/tcp.ts";
-import { UDP_HEADER } from "../packet/udp.ts";
+import * as ipv4Module from "../packet/ipv4.ts";
+import * as ipv6Module from "../packet/ipv6.ts";
+import type { Packet } from "../packet/packet.ts";
+import * as packetModule from "../packet/packet.ts";
+import * as tcpModule from "../packet/tcp.ts";
+import * as udpModule from "../packet/udp.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { DST, PORTS, PROTO, SRC } = tupleModule;
+const { TCP, UDP } = netfilterModule;
+const { IPV4_HEADER } = ipv4Module;
+const { IPV6_HEADER, IPV6_SOURCE } = ipv6Module;
+const { GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4 } = packetModule;
+const { TCP_HEADER, TCP_OFFSET } = tcpModule;
+const { UDP_HEADER } = udpModule;
 
 /** One per family: six words of an IPv4 tuple are always zero. */
 const tuple4 = newTuple(), tuple6 = newTuple();

@@ -4,14 +4,24 @@
  * One sum follows all changes of a header. It comes out with the same bits as change after change would: a checksum that
  * has been patched is never 0xffff, an unfinished sum never 0, and what lies between is decided by the sum alone.
  */
-import { DST, PORTS, SRC } from "../conntrack/tuple.ts";
-import { TCP } from "../netfilter.ts";
-import { change32, fold, MANGLED_ZERO, update } from "../packet/checksum.ts";
-import { IPV4_CHECKSUM, IPV4_DESTINATION, IPV4_SOURCE, IPV4_TTL } from "../packet/ipv4.ts";
-import { IPV6_DESTINATION, IPV6_HOP_LIMIT, IPV6_SOURCE } from "../packet/ipv6.ts";
+import * as tupleModule from "../conntrack/tuple.ts";
+import * as netfilterModule from "../netfilter.ts";
+import { change32, fold, update } from "../packet/checksum.ts";
+import * as checksumModule from "../packet/checksum.ts";
+import * as ipv4Module from "../packet/ipv4.ts";
+import * as ipv6Module from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
-import { TCP_CHECKSUM } from "../packet/tcp.ts";
-import { UDP_CHECKSUM } from "../packet/udp.ts";
+import * as tcpModule from "../packet/tcp.ts";
+import * as udpModule from "../packet/udp.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { DST, PORTS, SRC } = tupleModule;
+const { TCP } = netfilterModule;
+const { MANGLED_ZERO } = checksumModule;
+const { IPV4_CHECKSUM, IPV4_DESTINATION, IPV4_SOURCE, IPV4_TTL } = ipv4Module;
+const { IPV6_DESTINATION, IPV6_HOP_LIMIT, IPV6_SOURCE } = ipv6Module;
+const { TCP_CHECKSUM } = tcpModule;
+const { UDP_CHECKSUM } = udpModule;
 
 /** What the sum over an IPv4 header changes by when the TTL falls by one: −0x0100. */
 const ONE_HOP = 0xfeff;

@@ -9,10 +9,16 @@
  * Which of the two zeros a result shows is part of the contract, since Linux's bytes are compared with ours: a sum of
  * words that are not all zero is never 0, so a checksum computed from scratch or patched is never 0xffff.
  */
-import { ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
-import { BLOCK } from "./block_sum.ts";
+import * as netfilterModule from "../netfilter.ts";
+import * as blockSumModule from "./block_sum.ts";
 import type { Packet } from "./packet.ts";
-import { SCTP_HEADER, sctpChecksum, sctpChecksumField } from "./sctp.ts";
+import { sctpChecksum, sctpChecksumField } from "./sctp.ts";
+import * as sctpModule from "./sctp.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE } = netfilterModule;
+const { BLOCK } = blockSumModule;
+const { SCTP_HEADER } = sctpModule;
 
 /** Bytes from which on `Packet.blockSum` is worth its call. */
 const LONG = 2 * BLOCK;

@@ -13,35 +13,27 @@
  * Limits: after the end of a connection a SYN deletes the flow and begins a new one, when the end was seen to be
  * closed properly or reset; an ignored SYN is remembered, so that the answer to it brings the flow back in step.
  */
-import { ctinfoDir, PREROUTING } from "../../netfilter.ts";
+import { ctinfoDir } from "../../netfilter.ts";
+import * as netfilterModule from "../../netfilter.ts";
 import { verifyTransport } from "../../packet/checksum.ts";
 import type { Packet } from "../../packet/packet.ts";
-import {
-  ACK,
-  FIN,
-  RST,
-  SYN,
-  TCP_ACK_SEQ,
-  TCP_SEQ,
-  TCP_WINDOW,
-  tcpFlags,
-  tcpFlagsOk,
-  tcpHeaderLength,
-  tcpHeaderOk,
-} from "../../packet/tcp.ts";
+import { tcpFlags, tcpFlagsOk, tcpHeaderLength, tcpHeaderOk } from "../../packet/tcp.ts";
+import * as tcpModule from "../../packet/tcp.ts";
 import type { Sysctl } from "../../sysctl.ts";
-import {
-  CT_EXPIRES,
-  CT_STATUS,
-  FLOW_WORDS,
-  IPS_ASSURED,
-  IPS_CONFIRMED,
-  IPS_FIXED_TIMEOUT,
-  IPS_SEEN_REPLY,
-} from "../flow.ts";
+import * as flowModule from "../flow.ts";
 import { IPCT_ASSURED, IPCT_PROTOINFO } from "../teller.ts";
-import { INVALID, REPEAT, TRACKED, type Tracker } from "../tracker.ts";
-import {
+import type { Tracker } from "../tracker.ts";
+import * as trackerModule from "../tracker.ts";
+import { inWindow, lastOf, readOptions } from "./tcp_window.ts";
+import * as tcpWindowModule from "./tcp_window.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { PREROUTING } = netfilterModule;
+const { ACK, FIN, RST, SYN, TCP_ACK_SEQ, TCP_SEQ, TCP_WINDOW } = tcpModule;
+const { CT_EXPIRES, CT_STATUS, FLOW_WORDS, IPS_ASSURED, IPS_CONFIRMED, IPS_FIXED_TIMEOUT, IPS_SEEN_REPLY } =
+  flowModule;
+const { INVALID, REPEAT, TRACKED } = trackerModule;
+const {
   ACK_SET,
   BE_LIBERAL,
   CLOSE_INIT,
@@ -49,7 +41,6 @@ import {
   EXP_CHALLENGE_ACK,
   FIN_SET,
   FLAGS,
-  inWindow,
   LAST,
   LAST_ACK_SEQ,
   LAST_DIR_SHIFT,
@@ -58,13 +49,11 @@ import {
   LAST_FLAGS,
   LAST_SEQ,
   LAST_WIN,
-  lastOf,
   MAXACK,
   MAXACK_SET,
   MAXEND,
   MAXWIN,
   NONE_SET,
-  readOptions,
   RETRANS_SHIFT,
   RST_SET,
   SACK_PERM,
@@ -88,7 +77,7 @@ import {
   WINDOW_IGNORE,
   WINDOW_INVALID,
   WINDOW_MASK,
-} from "./tcp_window.ts";
+} = tcpWindowModule;
 export { printTuple, tuple } from "./ports.ts";
 
 /** Names of the states, by number. */

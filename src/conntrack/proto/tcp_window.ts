@@ -22,23 +22,27 @@
  * segments of 64 KiB are segments like others.
  */
 import type { Packet } from "../../packet/packet.ts";
-import {
+import { tcpHeaderLength } from "../../packet/tcp.ts";
+import * as tcpModule from "../../packet/tcp.ts";
+import * as flowModule from "../flow.ts";
+import { acknowledgedOffset } from "../seqadj.ts";
+import type { Tracker } from "../tracker.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const {
   ACK,
   RST,
   SYN,
   TCP_ACK_SEQ,
   TCP_HEADER,
   TCP_WINDOW,
-  tcpHeaderLength,
   TCPOPT_EOL,
   TCPOPT_NOP,
   TCPOPT_SACK,
   TCPOPT_SACK_PERM,
   TCPOPT_WINDOW,
-} from "../../packet/tcp.ts";
-import { CT_PROTO, CT_STATUS, FLOW_WORDS, IPS_SEQ_ADJUST } from "../flow.ts";
-import { acknowledgedOffset } from "../seqadj.ts";
-import type { Tracker } from "../tracker.ts";
+} = tcpModule;
+const { CT_PROTO, CT_STATUS, FLOW_WORDS, IPS_SEQ_ADJUST } = flowModule;
 
 /** States of a flow (enum tcp_conntrack). */
 export const TCP_NONE = 0, TCP_SYN_SENT = 1, TCP_SYN_RECV = 2, TCP_ESTABLISHED = 3, TCP_FIN_WAIT = 4;

@@ -1,11 +1,19 @@
 /** UDP (RFC 768) and UDP-Lite (RFC 3828), as nf_conntrack_proto_udp tracks them. */
-import { PREROUTING } from "../../netfilter.ts";
+import * as netfilterModule from "../../netfilter.ts";
 import { verifyTransport } from "../../packet/checksum.ts";
 import type { Packet } from "../../packet/packet.ts";
-import { UDP_HEADER, udpHeaderOk, udpliteHeaderOk } from "../../packet/udp.ts";
+import { udpHeaderOk, udpliteHeaderOk } from "../../packet/udp.ts";
+import * as udpModule from "../../packet/udp.ts";
 import type { Sysctl } from "../../sysctl.ts";
-import { CT_PROTO, CT_STATUS, FLOW_WORDS, IPS_CONFIRMED, IPS_SEEN_REPLY } from "../flow.ts";
-import { assure, TRACKED, type Tracker } from "../tracker.ts";
+import * as flowModule from "../flow.ts";
+import { assure, type Tracker } from "../tracker.ts";
+import * as trackerModule from "../tracker.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { PREROUTING } = netfilterModule;
+const { UDP_HEADER } = udpModule;
+const { CT_PROTO, CT_STATUS, FLOW_WORDS, IPS_CONFIRMED, IPS_SEEN_REPLY } = flowModule;
+const { TRACKED } = trackerModule;
 export { printTuple, tuple } from "./ports.ts";
 
 /** Indices of the timeouts, also in a policy. */
