@@ -166,6 +166,7 @@ export class Conntrack extends HelperHost {
   #made = -1;
   #madeHash = 0;
   #madeAt = 0;
+  /** What packets will need of the indices. */
   readonly foresight: Foresight;
   /** Flows whose time is over, and the hashes of their tuples; see `#sweepSome`. */
   /** Where `flush` stopped: the handle to go on behind, -1 at the end. */

@@ -1,5 +1,5 @@
 /**
- * What a flow that may begin will need of the indices, fetched before anybody asks for it.
+ * What packets will need of the indices, fetched before anybody asks for it.
  *
  * Overview: among many flows each look into an index is a wait for memory. A first packet takes three: for its own tuple,
  * for that of the answers, and for its source, which NAT asks for. One after the other they were half of what it cost
@@ -10,6 +10,10 @@
  *
  * It is asked when the lookup before has found nothing: who begins flows often begins several, and packets of flows
  * that are there lose nothing. Nothing here is state: what is fetched is read once more by whoever needs it.
+ *
+ * Packets of flows that are there have a wait for the place in the index, and one for the record. When several packets
+ * have been read before the first is routed, they are announced, and `fetch` has the places of all of them and then the
+ * records of all: 191 ns a packet among 1,000,000 flows instead of 536.
  */
 import * as flowModule from "./flow.ts";
 import type { FlowTable } from "./table.ts";
@@ -32,6 +36,8 @@ export type TouchFn = (t: Int32Array, at: number) => void;
 export class Foresight {
   /** The last lookup found nothing. */
   newcomers = false;
+  /** What `fetch` has found: `ct << 1 | dir` for each packet that was announced, or -1. */
+  readonly found: Int32Array = new Int32Array(TOGETHER);
   readonly #flows: FlowTable;
   #touchFn: TouchFn | null = null;
   /** What the answers will look like, and the hash of that. */
@@ -41,17 +47,16 @@ export class Foresight {
   readonly #latest = newTuple();
   #moved = false;
 
-  constructor(flows: FlowTable) {
-    this.#flows = flows;
-  }
-
-  /** Packets that wait for their turn: their tuples, the hashes of these, and what stands under them in the table. */
+  /** Packets that wait for their turn: how many, their tuples, and the hashes of these. */
   readonly #tuples = new Int32Array(TOGETHER * TUPLE_WORDS);
   readonly #hashes = new Int32Array(TOGETHER);
-  readonly found: Int32Array = new Int32Array(TOGETHER);
   #announced = 0;
   /** Which of them comes next. */
   #next = 0;
+
+  constructor(flows: FlowTable) {
+    this.#flows = flows;
+  }
 
   /** Another index that is asked for new flows and for flows that end. */
   register(fn: TouchFn): void {

@@ -7,7 +7,8 @@
  * ```
  *
  * The kernel's code and the router's do not fit into the processor's first cache together, so one after the other for
- * several packets is cheaper than by turns for each. A packet that leaves in the slot that it came in is written when
+ * several packets is cheaper than by turns for each; and what they need of a large flow table is fetched for all of them
+ * at once. A packet that leaves in the slot that it came in is written when
  * all have passed the router. What the router makes itself, and pieces of packets, are in slots that the next packet
  * needs, so they are written at once; what came before them goes first.
  *

@@ -4,11 +4,12 @@
  *   deno run -A lookup.ts FLOWS…
  *
  * UDP flows are opened by packets through the router in memory; then random ones of all are looked up, so that a table
- * beyond the caches is one.
+ * beyond the caches is one. Two numbers for each count: one lookup after the other, and as packets that are read
+ * together have it, whose places are fetched at once.
  */
 import { defineRouter } from "../../src/config/define.ts";
 import { validate } from "../../src/config/validate.ts";
-import { DST, PORTS, PROTO, SRC, TUPLE_WORDS } from "../../src/conntrack/tuple.ts";
+import { copyTuple, DST, newTuple, PORTS, PROTO, SRC, TUPLE_WORDS } from "../../src/conntrack/tuple.ts";
 import { UDP } from "../../src/netfilter.ts";
 import { VirtualRouter } from "../../src/replay/virtual.ts";
 import { print } from "../../src/cli/output.ts";
@@ -17,6 +18,8 @@ import { summary } from "./statistics.ts";
 
 /** Tuples that are looked up: read one after the other, they do not compete for the caches. */
 const LOOKUPS = 1 << 18;
+/** Packets that are read together. */
+const TOGETHER = 32;
 /** Passes over them, in portions, of whose times the median counts. */
 const PASSES = 4, PORTION = 4096;
 const PORT = 443, CLIENTS = 0x0a000000, SERVER = 0xcb007107;
@@ -24,7 +27,7 @@ const PORT = 443, CLIENTS = 0x0a000000, SERVER = 0xcb007107;
 /** Ports of flow i: 60,000 of each client. */
 const client = (i: number) => CLIENTS + 2 + Math.floor(i / 60_000), sport = (i: number) => 1024 + i % 60_000;
 
-function nanoseconds(flows: number): number {
+function nanoseconds(flows: number): number[] {
   const router = new VirtualRouter(
     validate(defineRouter({
       interfaces: { lan: { addresses: ["10.0.0.1/8"] }, wan: { addresses: ["198.51.100.1/24"] } },
@@ -55,17 +58,40 @@ function nanoseconds(flows: number): number {
     tuples[at + PORTS] = sport(i) << 16 | PORT;
     tuples[at + PROTO] = 4 << 8 | UDP;
   }
-  const times: number[] = [];
-  for (let pass = 0; pass < PASSES; pass++) {
-    for (let from = 0; from < LOOKUPS; from += PORTION) {
-      const began = performance.now();
-      for (let n = from; n < from + PORTION; n++) {
-        if (conntrack.find(tuples, n * TUPLE_WORDS) < 0) throw new Error("a flow is not found");
-      }
-      times.push((performance.now() - began) * 1e6 / PORTION);
+  const { foresight, flows: table } = conntrack, t = newTuple();
+  const alone = (from: number, to: number) => {
+    for (let n = from; n < to; n++) {
+      if (conntrack.find(tuples, n * TUPLE_WORDS) < 0) throw new Error("a flow is not found");
     }
-  }
-  return summary(times)!.median;
+  };
+  const together = (from: number, to: number) => {
+    for (let first = from; first < to; first += TOGETHER) {
+      foresight.clear();
+      for (let n = first; n < first + TOGETHER; n++) {
+        copyTuple(t, 0, tuples, n * TUPLE_WORDS);
+        foresight.announce(t);
+      }
+      foresight.fetch();
+      for (let n = first; n < first + TOGETHER; n++) {
+        copyTuple(t, 0, tuples, n * TUPLE_WORDS);
+        const found = table.findHashed(foresight.hash(t), t, 0);
+        if (found < 0 || conntrack.expired(found >> 1)) throw new Error("a flow is not found");
+      }
+    }
+  };
+  return [alone, together].map((look) => {
+    const times: number[] = [];
+    for (let pass = 0; pass < PASSES; pass++) {
+      for (let from = 0; from < LOOKUPS; from += PORTION) {
+        const began = performance.now();
+        look(from, from + PORTION);
+        times.push((performance.now() - began) * 1e6 / PORTION);
+      }
+    }
+    return summary(times)!.median;
+  });
 }
 
-if (import.meta.main) print(Deno.args.map((flows) => nanoseconds(Number(flows)).toFixed(2)).join(" "));
+if (import.meta.main) {
+  print(Deno.args.flatMap((flows) => nanoseconds(Number(flows)).map((ns) => ns.toFixed(2))).join(" "));
+}

@@ -43,6 +43,52 @@ Deno.test("Foresight.hashReply is the hash of the tuple, rightly foreseen or wro
   }
 });
 
+Deno.test("Foresight.hash is the tuple's, announced or not, and in whatever order packets come", () => {
+  const random = new Xoshiro(7), flows = new FlowTable(new ArrayBuffer(FlowTable.bytes(64)), 0, 64, random);
+  const foresight = new Foresight(flows);
+  for (let round = 0; round < 200; round++) {
+    const tuples = Array.from({ length: below(random, 100) }, () => tuple(random));
+    foresight.clear();
+    for (const t of tuples) foresight.announce(t);
+    foresight.fetch();
+    for (const t of tuples) {
+      // Some do not come, some come twice, and some were not announced.
+      for (let n = below(random, 3); n > 0; n--) assertEquals(foresight.hash(t), flows.hash(t, 0));
+      const other = tuple(random);
+      if (below(random, 4) === 0) assertEquals(foresight.hash(other), flows.hash(other, 0));
+    }
+  }
+});
+
+Deno.test("Foresight.fetch finds what a lookup finds, one or many flows together, and changes nothing", () => {
+  const random = new Xoshiro(13),
+    flows = new FlowTable(new ArrayBuffer(FlowTable.bytes(512)), 0, 512, random);
+  const foresight = new Foresight(flows), reply = newTuple(), there: Int32Array[] = [];
+  for (let i = 0; i < 400; i++) {
+    const t = tuple(random), ct = flows.alloc();
+    invertTuple(reply, 0, t, 0);
+    copyTuple(flows.words, ct * FLOW_WORDS + CT_ORIGINAL, t, 0);
+    copyTuple(flows.words, ct * FLOW_WORDS + CT_REPLY, reply, 0);
+    flows.insert(ct);
+    there.push(t, reply.slice());
+  }
+  const before = flows.words.slice();
+  for (const accounting of [false, true]) {
+    flows.accounting = accounting;
+    for (let round = 0; round < 100; round++) {
+      const asked = Array.from(
+        { length: below(random, 64) },
+        () => below(random, 3) === 0 ? tuple(random) : there[below(random, there.length)],
+      );
+      foresight.clear();
+      for (const t of asked) foresight.announce(t);
+      assertEquals(foresight.fetch(), asked.length);
+      assertEquals([...foresight.found.subarray(0, asked.length)], asked.map((t) => flows.find(t, 0)));
+    }
+  }
+  assertEquals(flows.words, before);
+});
+
 Deno.test("Foresight: answers find their flow, however NAT changes its ways from flow to flow", () => {
   const random = new Xoshiro(11);
   const lab = new Lab({
