@@ -19,6 +19,8 @@ import { type Family, ICMP, ICMPV6 } from "../netfilter.ts";
 export const TUPLE_WORDS = 10;
 /** Word offsets within a tuple. */
 export const SRC = 0, DST = 4, PORTS = 8, PROTO = 9;
+/** For this file: what is exported is read as slowly as an import (CONTRIBUTING.md). */
+const AT_PORTS = PORTS, AT_PROTO = PROTO;
 
 /** A tuple outside a record: scratch space, made once. */
 export function newTuple(): Int32Array {
@@ -84,8 +86,8 @@ export function invertIcmpType(protocol: number, type: number): number {
  * False when there is none, as for an ICMP type that is not a query.
  */
 export function invertTuple(out: Int32Array, outAt: number, t: Int32Array, at: number): boolean {
-  const protocol = t[at + PROTO] & 0xff;
-  const ports = t[at + PORTS];
+  const protocol = t[at + AT_PROTO] & 0xff;
+  const ports = t[at + AT_PORTS];
   let inverted: number;
   if (protocol === ICMP || protocol === ICMPV6) {
     const type = invertIcmpType(protocol, (ports >> 8) & 0xff);
@@ -96,7 +98,7 @@ export function invertTuple(out: Int32Array, outAt: number, t: Int32Array, at: n
   }
   const s0 = t[at], s1 = t[at + 1], s2 = t[at + 2], s3 = t[at + 3];
   const d0 = t[at + 4], d1 = t[at + 5], d2 = t[at + 6], d3 = t[at + 7];
-  const proto = t[at + PROTO];
+  const proto = t[at + AT_PROTO];
   out[outAt] = d0;
   out[outAt + 1] = d1;
   out[outAt + 2] = d2;
@@ -105,15 +107,15 @@ export function invertTuple(out: Int32Array, outAt: number, t: Int32Array, at: n
   out[outAt + 5] = s1;
   out[outAt + 6] = s2;
   out[outAt + 7] = s3;
-  out[outAt + PORTS] = inverted;
-  out[outAt + PROTO] = proto;
+  out[outAt + AT_PORTS] = inverted;
+  out[outAt + AT_PROTO] = proto;
   return true;
 }
 
 /** Equal in all ten words. */
 export function tupleEquals(a: Int32Array, aAt: number, b: Int32Array, bAt: number): boolean {
-  return a[aAt + PORTS] === b[bAt + PORTS] && a[aAt] === b[bAt] && a[aAt + 4] === b[bAt + 4] &&
-    a[aAt + PROTO] === b[bAt + PROTO] && a[aAt + 1] === b[bAt + 1] && a[aAt + 2] === b[bAt + 2] &&
+  return a[aAt + AT_PORTS] === b[bAt + AT_PORTS] && a[aAt] === b[bAt] && a[aAt + 4] === b[bAt + 4] &&
+    a[aAt + AT_PROTO] === b[bAt + AT_PROTO] && a[aAt + 1] === b[bAt + 1] && a[aAt + 2] === b[bAt + 2] &&
     a[aAt + 3] === b[bAt + 3] && a[aAt + 5] === b[bAt + 5] && a[aAt + 6] === b[bAt + 6] &&
     a[aAt + 7] === b[bAt + 7];
 }
@@ -128,6 +130,6 @@ export function copyTuple(out: Int32Array, outAt: number, t: Int32Array, at: num
   out[outAt + 5] = t[at + 5];
   out[outAt + 6] = t[at + 6];
   out[outAt + 7] = t[at + 7];
-  out[outAt + PORTS] = t[at + PORTS];
-  out[outAt + PROTO] = t[at + PROTO];
+  out[outAt + AT_PORTS] = t[at + AT_PORTS];
+  out[outAt + AT_PROTO] = t[at + AT_PROTO];
 }

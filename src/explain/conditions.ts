@@ -11,6 +11,7 @@ import type { AnyOptions, CreateContext, Match, ReadContext, TableName } from ".
 import type { Services } from "../tables/services.ts";
 import type { Interfaces } from "../routing/interfaces.ts";
 import * as T from "../tables/table.ts";
+import * as R from "../tables/row.ts";
 import { destinationText, sourceText } from "./ends.ts";
 import { foundInstead } from "./found.ts";
 
@@ -35,25 +36,25 @@ export class Conditions {
 
   /** Of the basic part, in the order in which a table asks it. */
   basic(rule: RuleSpec, program: T.Program, at: number, p: Packet): string {
-    const { rows, interfaceSets: sets } = program, flags = rows[at + T.FLAGS];
+    const { rows, interfaceSets: sets } = program, flags = rows[at + R.FLAGS];
     if (
-      (flags & T.ROW_PROTOCOL) !== 0 && !p.headerChainCut &&
-      (p.protocol === rows[at + T.PROTOCOL]) === rule.protocolInvert
+      (flags & R.ROW_PROTOCOL) !== 0 && !p.headerChainCut &&
+      (p.protocol === rows[at + R.PROTOCOL]) === rule.protocolInvert
     ) {
       const asked = protocolName(rule.protocol);
       return says(rule, "-p", "protocol", asked, rule.protocolInvert, `it is ${protocolName(p.protocol)}`);
     }
-    if ((flags & T.ROW_IN) !== 0 && sets[rows[at + T.IN] + p.inInterface] === 0) {
+    if ((flags & R.ROW_IN) !== 0 && sets[rows[at + R.IN] + p.inInterface] === 0) {
       return this.#interface(rule, "-i", "inInterface", rule.inInterface!, p.inInterface);
     }
-    if ((flags & T.ROW_OUT) !== 0 && sets[rows[at + T.OUT] + p.outInterface] === 0) {
+    if ((flags & R.ROW_OUT) !== 0 && sets[rows[at + R.OUT] + p.outInterface] === 0) {
       return this.#interface(rule, "-o", "outInterface", rule.outInterface!, p.outInterface);
     }
-    if (!T.networkHolds(p, rows, at, flags & (T.ROW_FRAGMENT | T.ROW_FRAGMENT_INVERT))) {
+    if (!T.networkHolds(p, rows, at, flags & (R.ROW_FRAGMENT | R.ROW_FRAGMENT_INVERT))) {
       const found = p.fragmentOffset === 0 ? "it is no later fragment" : "it is a later fragment";
       return says(rule, "-f", "fragment", "", rule.fragmentInvert, found);
     }
-    if (!T.networkHolds(p, rows, at, flags & (T.ROW_SRC | T.ROW_SRC_WIDE | T.ROW_SRC_INVERT))) {
+    if (!T.networkHolds(p, rows, at, flags & (R.ROW_SRC | R.ROW_SRC_WIDE | R.ROW_SRC_INVERT))) {
       return this.#address(rule, "-s", "source", rule.source!, sourceText(p, false));
     }
     return this.#address(rule, "-d", "destination", rule.destination!, destinationText(p, false));

@@ -23,6 +23,7 @@ import type { Interfaces } from "../routing/interfaces.ts";
 import type { ChainSpec, MatchSpec, RuleSpec, TableSpec } from "../tables/entry.ts";
 import { hex } from "../tables/kinds.ts";
 import * as T from "../tables/table.ts";
+import * as R from "../tables/row.ts";
 import { Conditions } from "./conditions.ts";
 import type { AskedRule, TableStep } from "./explanation.ts";
 import { ruleText } from "../config/rule_listing.ts";
@@ -91,20 +92,20 @@ export class TellingWalk implements T.WalkRecorder {
     let row = entries[hook];
     p.hotdrop = false;
     for (;;) {
-      const at = row * T.ROW_WORDS, flags = rows[at + T.FLAGS], place = this.#rows[row];
+      const at = row * R.ROW_WORDS, flags = rows[at + R.FLAGS], place = this.#rows[row];
       const { rule } = place;
       if (
-        (flags & T.ROW_PROTOCOL) !== 0 && !cut &&
-          (p.protocol === rows[at + T.PROTOCOL]) === ((flags & T.ROW_PROTOCOL_INVERT) !== 0) ||
-        (flags & T.ROW_IN) !== 0 && sets[rows[at + T.IN] + p.inInterface] === 0 ||
-        (flags & T.ROW_OUT) !== 0 && sets[rows[at + T.OUT] + p.outInterface] === 0 ||
+        (flags & R.ROW_PROTOCOL) !== 0 && !cut &&
+          (p.protocol === rows[at + R.PROTOCOL]) === ((flags & R.ROW_PROTOCOL_INVERT) !== 0) ||
+        (flags & R.ROW_IN) !== 0 && sets[rows[at + R.IN] + p.inInterface] === 0 ||
+        (flags & R.ROW_OUT) !== 0 && sets[rows[at + R.OUT] + p.outInterface] === 0 ||
         !T.networkHolds(p, rows, at, flags)
       ) {
         asked.push(this.#refused(place, this.#conditions.basic(rule!, program, at, p)));
         row++;
         continue;
       }
-      if (cut && (flags & T.ROW_PROTOCOL) !== 0) {
+      if (cut && (flags & R.ROW_PROTOCOL) !== 0) {
         asked.push(this.#refused(place, "the headers end before the protocol: the packet is dropped"));
         return p.drop(HOTDROP);
       }
@@ -121,29 +122,29 @@ export class TellingWalk implements T.WalkRecorder {
         continue;
       }
 
-      const action = rows[at + T.ACTION], argument = rows[at + T.ARGUMENT];
+      const action = rows[at + R.ACTION], argument = rows[at + R.ARGUMENT];
       table.counters[2 * row]++;
       table.counters[2 * row + 1] += p.length;
       switch (action) {
-        case T.ACTION_POLICY:
+        case R.ACTION_POLICY:
           step.policy = true;
           asked.push(this.#policy(place, argument as Verdict));
           return argument === DROP ? p.drop(POLICY_DROP) : argument as Verdict;
-        case T.ACTION_CONTINUE:
+        case R.ACTION_CONTINUE:
           asked.push(this.#matched(place, "counts, and on"));
           row++;
           continue;
-        case T.ACTION_VERDICT:
+        case R.ACTION_VERDICT:
           if (rule !== null) asked.push(this.#matched(place, nameOf(argument as Verdict)));
           if (argument === RETURN) break;
           return argument === DROP ? p.drop(RULE_DROP) : argument as Verdict;
-        case T.ACTION_JUMP:
+        case R.ACTION_JUMP:
           asked.push(this.#matched(place, `into ${this.#rows[argument].chain.name}`));
           if (stack.length === program.chains + 1) return p.drop(LOOP);
           stack.push(row + 1);
           row = argument;
           continue;
-        case T.ACTION_GOTO:
+        case R.ACTION_GOTO:
           asked.push(this.#matched(place, `over to ${this.#rows[argument].chain.name}`));
           row = argument;
           continue;
@@ -168,17 +169,17 @@ export class TellingWalk implements T.WalkRecorder {
 
   /** The first of a rule's matches that says no, null when none does. Each is asked once. */
   #firstNo(program: T.Program, at: number, { matches }: Row, p: Packet): MatchSpec | null {
-    const { rows } = program, flags = rows[at + T.FLAGS];
+    const { rows } = program, flags = rows[at + R.FLAGS];
     let next = 0;
-    if ((flags & T.ROW_PORTS) !== 0) {
+    if ((flags & R.ROW_PORTS) !== 0) {
       if (!T.portsHold(p, rows, at, flags)) return matches[next];
       next++;
     }
-    if ((flags & T.ROW_RELATION) !== 0) {
-      if ((rows[at + T.RELATIONS] & T.relationOf(p)) === 0) return matches[next];
+    if ((flags & R.ROW_RELATION) !== 0) {
+      if ((rows[at + R.RELATIONS] & T.relationOf(p)) === 0) return matches[next];
       next++;
     }
-    for (let m = rows[at + T.MATCHES]; m < rows[at + T.MATCHES_END]; m++, next++) {
+    for (let m = rows[at + R.MATCHES]; m < rows[at + R.MATCHES_END]; m++, next++) {
       if (!program.matches[m].match(p)) return matches[next];
     }
     return null;

@@ -13,17 +13,15 @@
  */
 import type { Arena } from "../arena.ts";
 import type { Random } from "../clock.ts";
-import {
-  CT_BYSOURCE_NEXT,
-  CT_BYSOURCE_PREV,
-  CT_ORIGINAL,
-  CT_STATUS,
-  FLOW_WORDS,
-  IPS_SRC_NAT_DONE,
-} from "../conntrack/flow.ts";
+import * as flowModule from "../conntrack/flow.ts";
 import { HashIndex } from "../conntrack/hash_index.ts";
 import type { FlowTable } from "../conntrack/table.ts";
-import { PORTS, PROTO } from "../conntrack/tuple.ts";
+import * as tupleModule from "../conntrack/tuple.ts";
+
+// Constants of this module, not imports: each new flow reads them (CONTRIBUTING.md).
+const { CT_BYSOURCE_NEXT, CT_BYSOURCE_PREV, CT_ORIGINAL, CT_STATUS, FLOW_WORDS, IPS_SRC_NAT_DONE } =
+  flowModule;
+const { PORTS, PROTO } = tupleModule;
 
 /** The index of flows by their original source. */
 export class BySource {

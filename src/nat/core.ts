@@ -18,7 +18,27 @@
  * Limits: packets without a flow (INVALID, UNTRACKED) pass untouched. Rules that change later do not touch old flows.
  */
 import type { Conntrack } from "../conntrack/core.ts";
-import {
+import * as flowModule from "../conntrack/flow.ts";
+import { invertTuple, newTuple, tupleEquals } from "../conntrack/tuple.ts";
+import * as tupleModule from "../conntrack/tuple.ts";
+import { ctinfoDir, type Family, Reason, type Verdict } from "../netfilter.ts";
+import * as netfilterModule from "../netfilter.ts";
+import type { Packet } from "../packet/packet.ts";
+import { BySource } from "./bysource.ts";
+import { addressOffset } from "./checksum.ts";
+import { natFollowMaster } from "./helper.ts";
+import * as helperModule from "./helper.ts";
+import { icmpReplyTranslation, manipStatus } from "./icmp.ts";
+import { manipPacket } from "./manip.ts";
+import { isMapped, Mappings } from "./mapping.ts";
+import { type Manip, manipOfHook } from "./maniptype.ts";
+import * as maniptypeModule from "./maniptype.ts";
+import { NatRange } from "./range.ts";
+import * as rangeModule from "./range.ts";
+import { isService, UniqueTuples } from "./unique.ts";
+
+// Constants of this module, not imports: each new flow reads them (CONTRIBUTING.md).
+const {
   CT_NAT_INTERFACE,
   CT_ORIGINAL,
   CT_REPLY,
@@ -31,15 +51,13 @@ import {
   IPS_MAPPED,
   IPS_SRC_NAT,
   IPS_SRC_NAT_DONE,
-} from "../conntrack/flow.ts";
-import { DST, invertTuple, newTuple, PORTS, PROTO, SRC, tupleEquals } from "../conntrack/tuple.ts";
-import {
+} = flowModule;
+const { DST, PORTS, PROTO, SRC } = tupleModule;
+const {
   ACCEPT,
-  ctinfoDir,
   DROP,
   ESTABLISHED,
   ESTABLISHED_REPLY,
-  type Family,
   ICMP,
   ICMPV6,
   NO_CT,
@@ -47,21 +65,12 @@ import {
   OUTPUT,
   POSTROUTING,
   PREROUTING,
-  Reason,
   RELATED,
   RELATED_REPLY,
-  type Verdict,
-} from "../netfilter.ts";
-import type { Packet } from "../packet/packet.ts";
-import { BySource } from "./bysource.ts";
-import { addressOffset } from "./checksum.ts";
-import { EXPECT_FOLLOW_MASTER, natFollowMaster } from "./helper.ts";
-import { icmpReplyTranslation, manipStatus } from "./icmp.ts";
-import { manipPacket } from "./manip.ts";
-import { isMapped, Mappings } from "./mapping.ts";
-import { type Manip, MANIP_DST, MANIP_SRC, manipOfHook } from "./maniptype.ts";
-import { NatRange, RANGE_MAP_IPS, RANGE_PROTO_SPECIFIED } from "./range.ts";
-import { isService, UniqueTuples } from "./unique.ts";
+} = netfilterModule;
+const { EXPECT_FOLLOW_MASTER } = helperModule;
+const { MANIP_DST, MANIP_SRC } = maniptypeModule;
+const { RANGE_MAP_IPS, RANGE_PROTO_SPECIFIED } = rangeModule;
 
 /** The nat table, as NAT sees it. */
 export interface NatRules {

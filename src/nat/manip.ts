@@ -4,12 +4,12 @@
  * What to write comes straight from the other direction's tuple in the flow record, so nothing is copied: a packet of
  * direction `dir` must leave looking like the inverse of the tuple of direction `!dir`.
  */
-import { GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
+import * as netfilterModule from "../netfilter.ts";
 import { patch } from "../packet/checksum.ts";
-import { IPV4_CHECKSUM } from "../packet/ipv4.ts";
+import * as ipv4Module from "../packet/ipv4.ts";
 import type { Packet } from "../packet/packet.ts";
-import { SCTP_HEADER } from "../packet/sctp.ts";
-import { TCP_HEADER } from "../packet/tcp.ts";
+import * as sctpModule from "../packet/sctp.ts";
+import * as tcpModule from "../packet/tcp.ts";
 import { addressChange, addressOffset } from "./checksum.ts";
 import type { Manip } from "./maniptype.ts";
 import * as gre from "./proto/gre.ts";
@@ -18,6 +18,12 @@ import * as icmpv6 from "./proto/icmpv6.ts";
 import * as sctp from "./proto/sctp.ts";
 import * as tcp from "./proto/tcp.ts";
 import * as udp from "./proto/udp.ts";
+
+// Constants of this module, not imports: each new flow reads them (CONTRIBUTING.md).
+const { GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE } = netfilterModule;
+const { IPV4_CHECKSUM } = ipv4Module;
+const { SCTP_HEADER } = sctpModule;
+const { TCP_HEADER } = tcpModule;
 
 /**
  * Gives the packet whose IP header stands at `ip` and whose transport header of `protocol` stands at `l4` (-1 when it

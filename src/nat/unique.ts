@@ -13,7 +13,21 @@
  * is handed out nevertheless; the packet dies when its flow is confirmed.
  */
 import type { Conntrack } from "../conntrack/core.ts";
-import {
+import * as flowModule from "../conntrack/flow.ts";
+import * as tcpWindowModule from "../conntrack/proto/tcp_window.ts";
+import { copyTuple, invertTuple, newTuple } from "../conntrack/tuple.ts";
+import * as tupleModule from "../conntrack/tuple.ts";
+import * as netfilterModule from "../netfilter.ts";
+import type { BySource } from "./bysource.ts";
+import { isMapped, type Mappings } from "./mapping.ts";
+import { jhash4, scale, swap32 } from "./jhash.ts";
+import type { Manip } from "./maniptype.ts";
+import * as maniptypeModule from "./maniptype.ts";
+import type { NatRange } from "./range.ts";
+import * as rangeModule from "./range.ts";
+
+// Constants of this module, not imports: each new flow reads them (CONTRIBUTING.md).
+const {
   CT_BYSOURCE_NEXT,
   CT_MASTER,
   CT_ORIGINAL,
@@ -23,22 +37,13 @@ import {
   IPS_DYING,
   IPS_FIXED_TIMEOUT,
   IPS_SRC_NAT,
-} from "../conntrack/flow.ts";
-import { END, STATE, TCP_SEEN, TCP_SYN_SENT, TCP_TIME_WAIT } from "../conntrack/proto/tcp_window.ts";
-import { copyTuple, DST, invertTuple, newTuple, PORTS, PROTO, SRC } from "../conntrack/tuple.ts";
-import { GRE, ICMP, ICMPV6, REPLY, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
-import type { BySource } from "./bysource.ts";
-import { isMapped, type Mappings } from "./mapping.ts";
-import { jhash4, scale, swap32 } from "./jhash.ts";
-import { type Manip, MANIP_DST, MANIP_SRC } from "./maniptype.ts";
-import {
-  type NatRange,
-  RANGE_MAP_IPS,
-  RANGE_PERSISTENT,
-  RANGE_PROTO_OFFSET,
-  RANGE_PROTO_RANDOM_ALL,
-  RANGE_PROTO_SPECIFIED,
-} from "./range.ts";
+} = flowModule;
+const { END, STATE, TCP_SEEN, TCP_SYN_SENT, TCP_TIME_WAIT } = tcpWindowModule;
+const { DST, PORTS, PROTO, SRC } = tupleModule;
+const { GRE, ICMP, ICMPV6, REPLY, SCTP, TCP, UDP, UDPLITE } = netfilterModule;
+const { MANIP_DST, MANIP_SRC } = maniptypeModule;
+const { RANGE_MAP_IPS, RANGE_PERSISTENT, RANGE_PROTO_OFFSET, RANGE_PROTO_RANDOM_ALL, RANGE_PROTO_SPECIFIED } =
+  rangeModule;
 
 /** Tries in the first round; each further round has half as many, down to 8. */
 const MAX_ATTEMPTS = 128;

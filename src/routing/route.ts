@@ -10,17 +10,35 @@
  * refuses its martians in `parse`; a source of Weir's own is let through there.
  */
 import { type Family, Reason } from "../netfilter.ts";
-import { ADDRESS_WORDS, readAddress } from "../packet/address.ts";
-import { ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, ICMP_NET_UNREACH, ICMP_PKT_FILTERED } from "../packet/icmp.ts";
-import { ICMPV6_ADM_PROHIBITED, ICMPV6_DEST_UNREACH, ICMPV6_NOROUTE } from "../packet/icmp.ts";
-import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
-import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
+import { readAddress } from "../packet/address.ts";
+import * as addressModule from "../packet/address.ts";
+import * as icmpModule from "../packet/icmp.ts";
+import * as ipv4Module from "../packet/ipv4.ts";
+import * as ipv6Module from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Sysctl } from "../sysctl.ts";
 import { isLinkLocal, isMulticast6 } from "./address_scope.ts";
-import { BLACKHOLE, type Fib, PROHIBIT, UNICAST, UNREACHABLE } from "./fib.ts";
-import { type Interfaces, OWN, SUBNET_ANYCAST, SUBNET_BROADCAST } from "./interfaces.ts";
+import type { Fib } from "./fib.ts";
+import * as fibModule from "./fib.ts";
+import type { Interfaces } from "./interfaces.ts";
+import * as interfacesModule from "./interfaces.ts";
 import { RouteCache } from "./route_cache.ts";
+
+// Constants of this module, not imports: each new flow reads them (CONTRIBUTING.md).
+const { ADDRESS_WORDS } = addressModule;
+const {
+  ICMP_DEST_UNREACH,
+  ICMP_HOST_UNREACH,
+  ICMP_NET_UNREACH,
+  ICMP_PKT_FILTERED,
+  ICMPV6_ADM_PROHIBITED,
+  ICMPV6_DEST_UNREACH,
+  ICMPV6_NOROUTE,
+} = icmpModule;
+const { IPV4_DESTINATION, IPV4_SOURCE } = ipv4Module;
+const { IPV6_DESTINATION, IPV6_SOURCE } = ipv6Module;
+const { BLACKHOLE, PROHIBIT, UNICAST, UNREACHABLE } = fibModule;
+const { OWN, SUBNET_ANYCAST, SUBNET_BROADCAST } = interfacesModule;
 
 /** A decision: the packet ends (its reason says why), or is Weir's own, goes on, or is answered with an ICMP error. */
 export type Route = 0 | 1 | 2 | 3;

@@ -29,6 +29,7 @@ import { indexRows } from "./row_indexer.ts";
 import type { Rows } from "./row_wanted.ts";
 import type { Services } from "./services.ts";
 import * as T from "./table.ts";
+import * as R from "./row.ts";
 
 /** What rules are bound to. */
 export interface Binding {
@@ -69,7 +70,7 @@ export function compileRules(rules: RuleSet, binding: Binding): CompiledTables {
 /** Lays one table out (see table.ts) and makes its match and target objects. */
 export function compileTable(table: TableSpec, binding: Binding): T.Table {
   const slots = counterSlots(table);
-  const rows = new Int32Array(slots * T.ROW_WORDS);
+  const rows = new Int32Array(slots * R.ROW_WORDS);
   const matches: Match[] = [], targets: Target[] = [];
   const sets = new InterfaceSets(binding.services.interfaces);
   const entries = new Int32Array(HOOKS.length).fill(-1), underflows = new Int32Array(HOOKS.length).fill(-1);
@@ -90,7 +91,7 @@ export function compileTable(table: TableSpec, binding: Binding): T.Table {
       underflows[chain.hook] = row + chain.rules.length;
     }
     for (const rule of chain.rules) {
-      const name = names?.[table.counters + row], at = row++ * T.ROW_WORDS;
+      const name = names?.[table.counters + row], at = row++ * R.ROW_WORDS;
       const context: CreateContext = {
         family: table.family,
         protocol: rule.protocolInvert ? 0 : rule.protocol,
@@ -101,29 +102,29 @@ export function compileTable(table: TableSpec, binding: Binding): T.Table {
       basicPart(rows, at, rule, table.family, sets);
       const made = rule.matches.map((match) => match.extension.create(match.options, context))
         .filter((match) => match.always !== true);
-      if (made.some((match) => match.changes)) rows[at + T.FLAGS] |= T.ROW_CHANGES;
-      rows[at + T.MATCHES] = matches.length;
+      if (made.some((match) => match.changes)) rows[at + R.FLAGS] |= R.ROW_CHANGES;
+      rows[at + R.MATCHES] = matches.length;
       matches.push(...made.slice(takeFirst(rows, at, made)));
-      rows[at + T.MATCHES_END] = matches.length;
+      rows[at + R.MATCHES_END] = matches.length;
 
       const target = rule.target;
       if (target === null) {
-        rows[at + T.ACTION] = T.ACTION_CONTINUE;
+        rows[at + R.ACTION] = R.ACTION_CONTINUE;
       } else if (target.kind === "verdict") {
-        rows[at + T.ACTION] = T.ACTION_VERDICT;
-        rows[at + T.ARGUMENT] = target.verdict;
+        rows[at + R.ACTION] = R.ACTION_VERDICT;
+        rows[at + R.ARGUMENT] = target.verdict;
       } else if (target.kind === "target") {
-        rows[at + T.ACTION] = T.ACTION_TARGET;
-        rows[at + T.ARGUMENT] = targets.length;
+        rows[at + R.ACTION] = R.ACTION_TARGET;
+        rows[at + R.ARGUMENT] = targets.length;
         targets.push(target.extension.create(target.options, context));
       } else {
-        rows[at + T.ACTION] = target.kind === "jump" ? T.ACTION_JUMP : T.ACTION_GOTO;
-        rows[at + T.ARGUMENT] = firstRow.get(target.chain)!;
+        rows[at + R.ACTION] = target.kind === "jump" ? R.ACTION_JUMP : R.ACTION_GOTO;
+        rows[at + R.ARGUMENT] = firstRow.get(target.chain)!;
       }
     }
-    const at = row++ * T.ROW_WORDS;
-    rows[at + T.ACTION] = chain.hook !== null ? T.ACTION_POLICY : T.ACTION_VERDICT;
-    rows[at + T.ARGUMENT] = chain.hook !== null ? chain.policy : RETURN;
+    const at = row++ * R.ROW_WORDS;
+    rows[at + R.ACTION] = chain.hook !== null ? R.ACTION_POLICY : R.ACTION_VERDICT;
+    rows[at + R.ARGUMENT] = chain.hook !== null ? chain.policy : RETURN;
     ends.push(row);
   }
   const interfaceSets = sets.bytes();
@@ -153,8 +154,8 @@ function indexChains(program: Rows, ends: readonly number[], from: number): RowI
   for (const end of ends) {
     if (end - first - 1 >= from) {
       for (let row = first + WALKED_HEAD - 1; row < end; row++) {
-        program.rows[row * T.ROW_WORDS + T.FLAGS] |= T.ROW_INDEXED;
-        program.rows[row * T.ROW_WORDS + T.INDEX] = indexes.length;
+        program.rows[row * R.ROW_WORDS + R.FLAGS] |= R.ROW_INDEXED;
+        program.rows[row * R.ROW_WORDS + R.INDEX] = indexes.length;
       }
       indexes.push(indexRows(program, first, end - 1));
     }
@@ -166,30 +167,30 @@ function indexChains(program: Rows, ends: readonly number[], from: number): RowI
 function basicPart(rows: Int32Array, at: number, rule: RuleSpec, family: Family, sets: InterfaceSets): void {
   let flags = 0;
   if (rule.protocol !== 0) {
-    flags |= T.ROW_PROTOCOL | (rule.protocolInvert ? T.ROW_PROTOCOL_INVERT : 0);
-    rows[at + T.PROTOCOL] = rule.protocol;
+    flags |= R.ROW_PROTOCOL | (rule.protocolInvert ? R.ROW_PROTOCOL_INVERT : 0);
+    rows[at + R.PROTOCOL] = rule.protocol;
   }
   if (asks(rule.source)) {
-    flags |= T.ROW_SRC | (rule.source.invert ? T.ROW_SRC_INVERT : 0) | (family === 6 ? T.ROW_SRC_WIDE : 0);
-    rows.set(rule.source.words, at + T.SRC);
-    rows.set(rule.source.mask, at + T.SRC_MASK);
+    flags |= R.ROW_SRC | (rule.source.invert ? R.ROW_SRC_INVERT : 0) | (family === 6 ? R.ROW_SRC_WIDE : 0);
+    rows.set(rule.source.words, at + R.SRC);
+    rows.set(rule.source.mask, at + R.SRC_MASK);
   }
   if (asks(rule.destination)) {
-    flags |= T.ROW_DST | (rule.destination.invert ? T.ROW_DST_INVERT : 0) |
-      (family === 6 ? T.ROW_DST_WIDE : 0);
-    rows.set(rule.destination.words, at + T.DST);
-    rows.set(rule.destination.mask, at + T.DST_MASK);
+    flags |= R.ROW_DST | (rule.destination.invert ? R.ROW_DST_INVERT : 0) |
+      (family === 6 ? R.ROW_DST_WIDE : 0);
+    rows.set(rule.destination.words, at + R.DST);
+    rows.set(rule.destination.mask, at + R.DST_MASK);
   }
   if (rule.inInterface !== null) {
-    flags |= T.ROW_IN;
-    rows[at + T.IN] = sets.add(rule.inInterface);
+    flags |= R.ROW_IN;
+    rows[at + R.IN] = sets.add(rule.inInterface);
   }
   if (rule.outInterface !== null) {
-    flags |= T.ROW_OUT;
-    rows[at + T.OUT] = sets.add(rule.outInterface);
+    flags |= R.ROW_OUT;
+    rows[at + R.OUT] = sets.add(rule.outInterface);
   }
-  if (rule.fragment) flags |= T.ROW_FRAGMENT | (rule.fragmentInvert ? T.ROW_FRAGMENT_INVERT : 0);
-  rows[at + T.FLAGS] = flags;
+  if (rule.fragment) flags |= R.ROW_FRAGMENT | (rule.fragmentInvert ? R.ROW_FRAGMENT_INVERT : 0);
+  rows[at + R.FLAGS] = flags;
 }
 
 /**
@@ -202,19 +203,19 @@ function takeFirst(rows: Int32Array, at: number, matches: readonly Match[]): num
   if (ports !== undefined) {
     taken++;
     const { header, sport, dport } = ports;
-    rows[at + T.FLAGS] |= T.ROW_PORTS | (sport.invert ? T.ROW_SPORT_INVERT : 0) |
-      (dport.invert ? T.ROW_DPORT_INVERT : 0);
-    rows[at + T.HEADER] = header;
-    rows[at + T.SPORT_MIN] = sport.min;
-    rows[at + T.SPORT_MAX] = sport.max;
-    rows[at + T.DPORT_MIN] = dport.min;
-    rows[at + T.DPORT_MAX] = dport.max;
+    rows[at + R.FLAGS] |= R.ROW_PORTS | (sport.invert ? R.ROW_SPORT_INVERT : 0) |
+      (dport.invert ? R.ROW_DPORT_INVERT : 0);
+    rows[at + R.HEADER] = header;
+    rows[at + R.SPORT_MIN] = sport.min;
+    rows[at + R.SPORT_MAX] = sport.max;
+    rows[at + R.DPORT_MIN] = dport.min;
+    rows[at + R.DPORT_MAX] = dport.max;
   }
   const relations = matches[taken]?.relations;
   if (relations !== undefined) {
     taken++;
-    rows[at + T.FLAGS] |= T.ROW_RELATION;
-    rows[at + T.RELATIONS] = relations;
+    rows[at + R.FLAGS] |= R.ROW_RELATION;
+    rows[at + R.RELATIONS] = relations;
   }
   return taken;
 }

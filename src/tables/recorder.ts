@@ -16,6 +16,7 @@ import type { Packet } from "../packet/packet.ts";
 import type { Match } from "./extension.ts";
 import type { RowIndex } from "./row_index.ts";
 import * as T from "./table.ts";
+import * as R from "./row.ts";
 
 const RULE_DROP = Reason["rule-drop"], POLICY_DROP = Reason["policy-drop"];
 const HOTDROP = Reason["match-hotdrop"], LOOP = Reason.loop;
@@ -85,44 +86,44 @@ export class Recorder implements T.WalkRecorder {
     if (this.#stateless && p.ct !== NO_CT) this.state = SPOILT;
     p.hotdrop = false;
     for (;;) {
-      const at = row * T.ROW_WORDS, flags = rows[at + T.FLAGS];
+      const at = row * R.ROW_WORDS, flags = rows[at + R.FLAGS];
       if (
-        (flags & T.ROW_PROTOCOL) !== 0 &&
-          (p.protocol === rows[at + T.PROTOCOL]) === ((flags & T.ROW_PROTOCOL_INVERT) !== 0) ||
-        (flags & T.ROW_IN) !== 0 && sets[rows[at + T.IN] + p.inInterface] === 0 ||
-        (flags & T.ROW_OUT) !== 0 && sets[rows[at + T.OUT] + p.outInterface] === 0 ||
+        (flags & R.ROW_PROTOCOL) !== 0 &&
+          (p.protocol === rows[at + R.PROTOCOL]) === ((flags & R.ROW_PROTOCOL_INVERT) !== 0) ||
+        (flags & R.ROW_IN) !== 0 && sets[rows[at + R.IN] + p.inInterface] === 0 ||
+        (flags & R.ROW_OUT) !== 0 && sets[rows[at + R.OUT] + p.outInterface] === 0 ||
         !T.networkHolds(p, rows, at, flags) ||
-        (flags & T.ROW_PORTS) !== 0 && !T.portsHold(p, rows, at, flags) ||
-        (flags & T.ROW_RELATION) !== 0 && (rows[at + T.RELATIONS] & T.relationOf(p)) === 0 ||
+        (flags & R.ROW_PORTS) !== 0 && !T.portsHold(p, rows, at, flags) ||
+        (flags & R.ROW_RELATION) !== 0 && (rows[at + R.RELATIONS] & T.relationOf(p)) === 0 ||
         !this.#matches(table.program, at, p)
       ) {
         if (p.hotdrop) return p.drop(HOTDROP);
-        if ((flags & T.ROW_CHANGES) !== 0) index = null;
+        if ((flags & R.ROW_CHANGES) !== 0) index = null;
         row++;
-        if ((flags & T.ROW_INDEXED) === 0) continue;
-        if (index === null) index = indexes[rows[at + T.INDEX]].start(row, p, p.protocol);
+        if ((flags & R.ROW_INDEXED) === 0) continue;
+        if (index === null) index = indexes[rows[at + R.INDEX]].start(row, p, p.protocol);
         row = index.next(row);
         continue;
       }
 
       this.#count(table, row, p);
-      const action = rows[at + T.ACTION], argument = rows[at + T.ARGUMENT];
+      const action = rows[at + R.ACTION], argument = rows[at + R.ARGUMENT];
       index = null;
       switch (action) {
-        case T.ACTION_POLICY:
+        case R.ACTION_POLICY:
           return argument === DROP ? p.drop(POLICY_DROP) : argument as Verdict;
-        case T.ACTION_CONTINUE:
+        case R.ACTION_CONTINUE:
           row++;
           continue;
-        case T.ACTION_VERDICT:
+        case R.ACTION_VERDICT:
           if (argument === RETURN) break;
           return argument === DROP ? p.drop(RULE_DROP) : argument as Verdict;
-        case T.ACTION_JUMP:
+        case R.ACTION_JUMP:
           if (top === stack.length) return p.drop(LOOP);
           stack[top++] = row + 1;
           row = argument;
           continue;
-        case T.ACTION_GOTO:
+        case R.ACTION_GOTO:
           row = argument;
           continue;
         default: {
@@ -144,8 +145,8 @@ export class Recorder implements T.WalkRecorder {
 
   /** Asks a rule's match objects in their order. */
   #matches(program: T.Program, at: number, p: Packet): boolean {
-    const end = program.rows[at + T.MATCHES_END];
-    for (let m = program.rows[at + T.MATCHES]; m < end; m++) {
+    const end = program.rows[at + R.MATCHES_END];
+    for (let m = program.rows[at + R.MATCHES]; m < end; m++) {
       const match = program.matches[m];
       if (
         !(match.parts === undefined

@@ -10,7 +10,7 @@ import type { Family } from "../netfilter.ts";
 import { ADDRESS_WORDS, maskLength } from "../packet/address.ts";
 import type { Match, PortRange, PortSpan } from "./extension.ts";
 import * as I from "./row_index.ts";
-import * as T from "./table.ts";
+import * as R from "./row.ts";
 
 /** Most blocks that a range of ports is cut into, and most places where one row stands. */
 const MOST_BLOCKS = 8, MOST_COPIES = 64;
@@ -76,7 +76,7 @@ interface Later {
 /** Null for a row that no packet fits. `plain`: by its basic part alone. */
 export function readRow(program: Rows, row: number, plain: boolean): Wanted | null {
   const { rows, interfaceSets, interfaces, family } = program;
-  const at = row * T.ROW_WORDS, flags = rows[at + T.FLAGS];
+  const at = row * R.ROW_WORDS, flags = rows[at + R.FLAGS];
   const has = (flag: number) => (flags & flag) !== 0;
   const network = (asked: boolean, from: number): Masked =>
     asked ? { words: rows.subarray(from, from + 4), mask: rows.subarray(from + 4, from + 8) } : EVERYWHERE;
@@ -87,14 +87,14 @@ export function readRow(program: Rows, row: number, plain: boolean): Wanted | nu
     return list;
   };
   const basic: Later = {
-    source: network(has(T.ROW_SRC) && !has(T.ROW_SRC_INVERT), at + T.SRC),
-    destination: network(has(T.ROW_DST) && !has(T.ROW_DST_INVERT), at + T.DST),
+    source: network(has(R.ROW_SRC) && !has(R.ROW_SRC_INVERT), at + R.SRC),
+    destination: network(has(R.ROW_DST) && !has(R.ROW_DST_INVERT), at + R.DST),
     sports: null,
     dports: null,
     relations: -1,
     mark: { value: 0, mask: 0 },
   };
-  const inInterfaces = accepted(T.ROW_IN, at + T.IN), outInterfaces = accepted(T.ROW_OUT, at + T.OUT);
+  const inInterfaces = accepted(R.ROW_IN, at + R.IN), outInterfaces = accepted(R.ROW_OUT, at + R.OUT);
   const { source, destination, sports, dports, relations, mark } = plain
     ? basic
     : readLater(program, at, basic);
@@ -109,8 +109,8 @@ export function readRow(program: Rows, row: number, plain: boolean): Wanted | nu
     return values;
   };
   // IPv6 headers can be cut so that every protocol may be meant.
-  const asksProtocol = has(T.ROW_PROTOCOL) && !has(T.ROW_PROTOCOL_INVERT) && !(plain && family === 6);
-  const protocol = asksProtocol ? rows[at + T.PROTOCOL] : 0;
+  const asksProtocol = has(R.ROW_PROTOCOL) && !has(R.ROW_PROTOCOL_INVERT) && !(plain && family === 6);
+  const protocol = asksProtocol ? rows[at + R.PROTOCOL] : 0;
   const sport = protocol === 0 ? null : blocksOf(sports), dport = protocol === 0 ? null : blocksOf(dports);
   const dportValues = few(dport && dport.values, MOST_COPIES),
     sportValues = few(sport && sport.values, MOST_COPIES);
@@ -139,15 +139,15 @@ export function readRow(program: Rows, row: number, plain: boolean): Wanted | nu
 
 /** The row's ports and relation, and its matches as far as asking them changes nothing. */
 function readLater({ rows, matches, family }: Rows, at: number, basic: Later): Later {
-  const flags = rows[at + T.FLAGS];
+  const flags = rows[at + R.FLAGS];
   const span = (invert: number, from: number): readonly PortSpan[] | null => {
-    if ((flags & T.ROW_PORTS) === 0 || (flags & invert) !== 0) return null;
+    if ((flags & R.ROW_PORTS) === 0 || (flags & invert) !== 0) return null;
     return [{ min: rows[at + from], max: rows[at + from + 1] }];
   };
   let { source, destination, mark } = basic;
-  let sports = span(T.ROW_SPORT_INVERT, T.SPORT_MIN), dports = span(T.ROW_DPORT_INVERT, T.DPORT_MIN);
-  let relations = (flags & T.ROW_RELATION) !== 0 ? rows[at + T.RELATIONS] : -1;
-  for (let m = rows[at + T.MATCHES]; m < rows[at + T.MATCHES_END]; m++) {
+  let sports = span(R.ROW_SPORT_INVERT, R.SPORT_MIN), dports = span(R.ROW_DPORT_INVERT, R.DPORT_MIN);
+  let relations = (flags & R.ROW_RELATION) !== 0 ? rows[at + R.RELATIONS] : -1;
+  for (let m = rows[at + R.MATCHES]; m < rows[at + R.MATCHES_END]; m++) {
     const match = matches[m], { needs = {}, ports } = match;
     if (needs.source !== undefined) source = narrowerNetwork(source, needs.source, family);
     if (needs.destination !== undefined) {
