@@ -100,8 +100,12 @@ export const FAST_NO = 0, FAST_DONE = 1, FAST_REFUSED = 2;
 const STATUS = IPS_EXPECTED | IPS_SEEN_REPLY | IPS_CONFIRMED | IPS_SEQ_ADJUST | IPS_DYING | IPS_NAT_MASK |
   IPS_NAT_DONE_MASK | (IPS_MASTER_HELPER_MASK << IPS_MASTER_HELPER_SHIFT);
 
-/** Slots, as a power of two, and words of a slot: `ct << 1 | dir`, plus 1, the flow's id, the path. */
-const SLOT_BITS = 12, SLOTS = 1 << SLOT_BITS, SLOT_WORDS = 8, SLOT_ID = 1, SLOT_PATH = 2;
+/**
+ * Sets of two slots, as a power of two, so that two packets whose hashes begin alike do not drive each other out; and
+ * words of a slot: `ct << 1 | dir`, plus 1, the flow's id, the path.
+ */
+const SET_BITS = 11, SLOTS = 2 << SET_BITS, SLOT_WORDS = 8, SET_WORDS = 2 * SLOT_WORDS;
+const SLOT_ID = 1, SLOT_PATH = 2;
 /** And the quick hash of a packet that had no flow and came by; its complement once it is known to have no path. */
 const SLOT_SEEN = 3;
 /** The quick hash of whose slot it is. */
@@ -212,7 +216,9 @@ export class FastPath {
     if (t === null) return FAST_NO;
     if (this.#interfaces.version !== this.#version || this.#changes[0] !== this.#changed) this.#forget();
 
-    const slots = this.#slots, hash = quickHash(t), slot = (hash >>> (32 - SLOT_BITS)) * SLOT_WORDS;
+    const slots = this.#slots, hash = quickHash(t);
+    let slot = (hash >>> (32 - SET_BITS)) * SET_WORDS;
+    if (slots[slot + SLOT_HASH] !== hash && slots[slot + SLOT_WORDS + SLOT_HASH] === hash) slot += SLOT_WORDS;
     const w = conntrack.flows.words;
     // Without the hash, every new flow would fetch the record of a flow that had the slot before.
     let found = slots[slot + SLOT_HASH] === hash ? slots[slot] - 1 : -1;
@@ -318,6 +324,7 @@ export class FastPath {
     const found = this.#conntrack.peek(p, t);
     if (found < 0) return this.#watch(t, hash, slot);
     this.#searched++;
+    this.#makeRoom(slot, hash);
     const slots = this.#slots, flows = this.#flows, ct = found >> 1;
     const id = this.#conntrack.flows.words[ct * FLOW_WORDS + CT_ID];
     slots[slot] = found + 1;
@@ -350,10 +357,11 @@ export class FastPath {
 
   /** The long way for a packet that has no flow, or none yet. Of those that come again notes are taken. */
   #watch(t: Int32Array, hash: number, slot: number): number {
-    const at = slot + SLOT_SEEN, seen = this.#slots[at];
-    if (seen === ~hash) return -1;
-    if (seen !== hash) {
-      this.#slots[at] = hash;
+    const slots = this.#slots, newer = firstOf(slot) + SLOT_SEEN, older = newer + SLOT_WORDS;
+    if (slots[newer] === ~hash || slots[older] === ~hash) return -1;
+    if (slots[newer] !== hash && slots[older] !== hash) {
+      slots[older] = slots[newer];
+      slots[newer] = hash;
       return -1;
     }
     this.#found = -1;
@@ -368,8 +376,10 @@ export class FastPath {
     const { recorder } = this, spoilt = recorder.state === SPOILT, found = this.#found, slot = this.#slot;
     recorder.end();
     if (!spoilt) return;
-    if (found < 0) this.#slots[slot + SLOT_SEEN] = ~quickHash(this.#tuple);
-    else {
+    if (found < 0) {
+      const slots = this.#slots, hash = quickHash(this.#tuple), newer = firstOf(slot) + SLOT_SEEN;
+      slots[slots[newer] === hash ? newer : newer + SLOT_WORDS] = ~hash;
+    } else {
       recorder.forget();
       this.#setPath(
         found,
@@ -411,11 +421,24 @@ export class FastPath {
   #learnStateless(p: Packet, limit: number): void {
     const tracking = p.family === 4 ? this.#tracking4 : this.#tracking6, slot = this.#slot;
     if (p.ct !== NO_CT || (tracking && p.ctinfo !== UNTRACKED)) return;
-    const path = this.#intern(p, 0, 0, limit, 0);
+    const path = this.#intern(p, 0, 0, limit, 0), hash = quickHash(this.#tuple);
+    this.#makeRoom(slot, hash);
     copyTuple(this.#stateless, slot * STATELESS_PER_SLOT, this.#tuple, 0);
     this.#slots[slot] = STATELESS + 1;
-    this.#slots[slot + SLOT_HASH] = quickHash(this.#tuple);
+    this.#slots[slot + SLOT_HASH] = hash;
     this.#slots[slot + SLOT_PATH] = path;
+  }
+
+  /** The first slot of a set is for a newcomer: what another packet has there moves to the second. */
+  #makeRoom(slot: number, hash: number): void {
+    const slots = this.#slots, second = slot + SLOT_WORDS;
+    if (slots[slot + SLOT_HASH] === hash) return;
+    slots[second] = slots[slot];
+    slots[second + SLOT_ID] = slots[slot + SLOT_ID];
+    slots[second + SLOT_PATH] = slots[slot + SLOT_PATH];
+    slots[second + SLOT_HASH] = slots[slot + SLOT_HASH];
+    if (slots[slot] !== STATELESS + 1) return;
+    copyTuple(this.#stateless, second * STATELESS_PER_SLOT, this.#stateless, slot * STATELESS_PER_SLOT);
   }
 
   #intern(p: Packet, status: number, mark: number, limit: number, flags: number): number {
@@ -446,6 +469,11 @@ export class FastPath {
     this.#flows.fill(0);
     this.#slots.fill(0);
   }
+}
+
+/** The first slot of a slot's set. */
+function firstOf(slot: number): number {
+  return slot & ~SLOT_WORDS;
 }
 
 /** The relation to its flow of a packet in direction `dir`. */
