@@ -97,9 +97,8 @@ export class Foresight {
 
   /** Fetches what the packets will need that were announced: how many of them; `found` says what flows they may be of. */
   fetch(): number {
-    const count = this.#announced, tuples = this.#tuples, found = this.found;
-    this.#flows.fetch(tuples, this.#hashes, found, count);
-    return count;
+    this.#flows.fetch(this.#hashes, this.found, this.#announced);
+    return this.#announced;
   }
 
   /** The hash of a packet's tuple; those that were announced come in that order. */

@@ -24,7 +24,8 @@
 import { type Arena, HeapArena } from "../arena.ts";
 import type { Random } from "../clock.ts";
 import { Corrections } from "./corrections.ts";
-import { SOLID, type Space } from "../space.ts";
+import type { Space } from "../space.ts";
+import * as spaceModule from "../space.ts";
 import { hasFurtherWords } from "./flow.ts";
 import * as flowModule from "./flow.ts";
 import { HashIndex } from "./hash_index.ts";
@@ -53,7 +54,8 @@ const {
   PROTO_WORDS,
   SIDE_WORDS,
 } = flowModule;
-const { DST, PORTS, PROTO, TUPLE_WORDS } = tupleModule;
+const { DST, PORTS, PROTO } = tupleModule;
+const { SOLID } = spaceModule;
 
 /** Words before the first record; they keep records on pairs of cache lines. */
 const HEAD_WORDS = FLOW_WORDS;
@@ -404,11 +406,11 @@ export class FlowTable {
   }
 
   /**
-   * Fetches what lookups of all these tuples, one behind the other, are going to read: every place in the index first, then
-   * every record that is named there. `found` gets what stands first under each hash, `ct << 1 | dir`, or -1; it may be
-   * another tuple's.
+   * Fetches what lookups of all these hashes are going to read: every place in the index first, then every record that is
+   * named there, then what the records have in other columns. `found` gets what stands first under each hash,
+   * `ct << 1 | dir`, or -1; it may be another tuple's.
    */
-  fetch(tuples: Int32Array, hashes: Int32Array, found: Int32Array, count: number): void {
+  fetch(hashes: Int32Array, found: Int32Array, count: number): void {
     const index = this.#index, slots = index.slots, w = this.words;
     let seen = 0;
     // Reads that do not wait for each other.
@@ -420,11 +422,14 @@ export class FlowTable {
       found[i] = slots[slot + 1] - 1;
     }
     for (let i = 0; i < count; i++) {
+      if (found[i] >= 0) seen ^= w[(found[i] >> 1) * FLOW_WORDS] ^ w[(found[i] >> 1) * FLOW_WORDS + CT_REPLY];
+    }
+    for (let i = 0; i < count; i++) {
       if (found[i] < 0) continue;
+      // Only the record itself says what it has beside it: elsewhere there may be a hole.
       const ct = found[i] >> 1, at = ct * FLOW_WORDS;
-      seen ^= w[at] ^ w[at + CT_REPLY];
-      if (hasFurtherWords(tuples[i * TUPLE_WORDS + PROTO] & 0xff)) seen ^= w[this.proto(ct)];
-      if (this.accounting) seen ^= this.floats[this.counters(ct)];
+      if (hasFurtherWords(w[at + CT_ORIGINAL + PROTO] & 0xff)) seen ^= w[this.proto(ct)];
+      if ((w[at + CT_STATUS] & IPS_COUNTED) !== 0) seen ^= this.floats[this.counters(ct)];
     }
     this.#touched[0] = seen; // without a use of it, nothing would be read
   }
@@ -457,7 +462,9 @@ export class FlowTable {
         ) {
           // What the packet is going to need of the columns, the processor then fetches together with the record.
           if (hasFurtherWords(t[at + PROTO] & 0xff)) this.#touched[0] = w[this.proto(found >> 1)];
-          if (this.accounting) this.#touched[0] = this.floats[this.counters(found >> 1)];
+          if (this.accounting && (w[(found >> 1) * FLOW_WORDS + CT_STATUS] & IPS_COUNTED) !== 0) {
+            this.#touched[0] = this.floats[this.counters(found >> 1)];
+          }
           return found;
         }
       }
