@@ -56,7 +56,6 @@ import {
   CT_EXPECTING,
   CT_EXPIRES,
   CT_HELPER,
-  CT_ID,
   CT_MASTER,
   CT_ORIGINAL,
   CT_REPLY,
@@ -68,7 +67,6 @@ import {
   FLOW_UNCONFIRMED,
   FLOW_WORDS,
   hasFurtherWords,
-  IPS_ASSURED,
   IPS_CONFIRMED,
   IPS_DUE,
   IPS_DYING,
@@ -80,8 +78,7 @@ import {
   IPS_SIDE,
   tupleAt,
 } from "./flow.ts";
-import { Foresight, type TouchFn } from "./foresight.ts";
-import { HelperHost, type HelperHostOptions } from "./helping.ts";
+import type { HelperHostOptions } from "./helping.ts";
 import {
   classify,
   goesTo,
@@ -95,18 +92,10 @@ import { packet as genericPacket, timeouts as genericTimeouts } from "./proto/ge
 import { packet as grePacket, timeouts as greTimeouts } from "./proto/gre.ts";
 import { packet as icmpPacket, timeouts as icmpTimeouts } from "./proto/icmp.ts";
 import { packet as icmpv6Packet, timeouts as icmpv6Timeouts } from "./proto/icmpv6.ts";
-import {
-  canEarlyDrop as sctpCanEarlyDrop,
-  packet as sctpPacket,
-  timeouts as sctpTimeouts,
-} from "./proto/sctp.ts";
-import {
-  canEarlyDrop as tcpCanEarlyDrop,
-  packet as tcpPacket,
-  setClosing as tcpSetClosing,
-  timeouts as tcpTimeouts,
-} from "./proto/tcp.ts";
+import { packet as sctpPacket, timeouts as sctpTimeouts } from "./proto/sctp.ts";
+import { packet as tcpPacket, setClosing as tcpSetClosing, timeouts as tcpTimeouts } from "./proto/tcp.ts";
 import { litePacket, packet as udpPacket, timeouts as udpTimeouts } from "./proto/udp.ts";
+import { NO_ROOM, Reaper } from "./reaper.ts";
 import { seqAdjust } from "./seqadj.ts";
 import { NO_SPACE } from "./table.ts";
 import { IPCT_REPLY } from "./teller.ts";
@@ -114,7 +103,6 @@ import {
   REPEAT,
   STAT_CLASH_RESOLVE,
   STAT_DROP,
-  STAT_EARLY_DROP,
   STAT_ERROR,
   STAT_FOUND,
   STAT_INSERT,
@@ -124,19 +112,8 @@ import {
 } from "./tracker.ts";
 import { copyTuple, invertTuple, newTuple, PORTS, PROTO, tupleEquals } from "./tuple.ts";
 
-/** No flow for this packet; no room for its flow. Beside them NO_SPACE: no memory for it. */
-const NO_FLOW = -1, NO_ROOM = -2;
-/** Slots of the index that early drop looks at: eight of Linux's buckets with two entries each, half full. */
-const EVICTION_RANGE = 32;
-/** The sweep deletes no more flows at once, and looks at no more when it thins the table out: half a millisecond. */
-const SWEEP_MOST = 256, THIN_MOST = 2048;
-/** Flows that the sweep looks at together. */
-const SWEEP_TOGETHER = 16;
-/**
- * In the arena: whether the table was full lately, where thinning goes on, and whether there ever was a flow whose
- * directions are in different zones.
- */
-const THIN = 0, THIN_AT = 1, ZONED = 2, SHARED_WORDS = 3;
+/** No flow for this packet. Beside it NO_ROOM, no room for its flow, and NO_SPACE, no memory for it. */
+const NO_FLOW = -1;
 /** Zone of a tuple in its last word. */
 const ZONE_SHIFT = 16, NOT_ZONE = 0xffff;
 
@@ -146,10 +123,8 @@ export interface ConntrackOptions extends HelperHostOptions {
 }
 
 /** The connection tracker of one router. */
-export class Conntrack extends HelperHost {
+export class Conntrack extends Reaper {
   readonly random: Random;
-  /** Most flows (nf_conntrack_max); 0 for no limit but the memory's. */
-  readonly max: number;
 
   readonly #tcp: Int32Array;
   readonly #udp: Int32Array;
@@ -166,19 +141,12 @@ export class Conntrack extends HelperHost {
   #made = -1;
   #madeHash = 0;
   #madeAt = 0;
-  /** What packets will need of the indices. */
-  readonly foresight: Foresight;
-  /** Flows whose time is over, and the hashes of their tuples; see `#sweepSome`. */
-  /** Where `flush` stopped: the handle to go on behind, -1 at the end. */
-  flushed = -1;
-  readonly #due = new Int32Array(SWEEP_TOGETHER);
-  readonly #dueHashes = new Int32Array(SWEEP_TOGETHER * 2);
   /** The hash of `#reply`, and whether and when no flow had it. */
   #replyHash = 0;
   #replyFree = false;
   #replyFreeAt = 0;
-  /** THIN, THIN_AT, ZONED. */
-  readonly #shared: Int32Array;
+  /** In the arena, one word: whether there ever was a flow whose directions are in different zones. */
+  readonly #zoned: Int32Array;
   /** What `peek` found out: of which packet, the hash of its tuple, and the flow. */
   #peeked: Packet | null = null;
   #peekedHash = 0;
@@ -187,8 +155,6 @@ export class Conntrack extends HelperHost {
   constructor(o: ConntrackOptions) {
     super(o);
     this.random = o.random;
-    this.foresight = new Foresight(o.flows);
-    this.max = o.sysctl.get("net.netfilter.nf_conntrack_max");
     o.flows.accounting = this.accounting;
     o.flows.corrections.exact = o.sysctl.get("weir.seqadj_exact") !== 0;
     this.#tcp = tcpTimeouts(o.sysctl);
@@ -205,7 +171,7 @@ export class Conntrack extends HelperHost {
       }
     });
     this.#autoPorts = Int32Array.from(auto);
-    this.#shared = this.arena.int32(SHARED_WORDS);
+    this.#zoned = this.arena.int32(1);
     if (this.arena.fresh) {
       this.flows.wheel.begin(o.clock.now);
       this.expects.wheel.begin(o.clock.now);
@@ -227,7 +193,7 @@ export class Conntrack extends HelperHost {
       const policy = w[at + CT_TIMEOUT_POLICY];
       if (policy !== 0 && policies[policy - 1] === undefined) w[at + CT_TIMEOUT_POLICY] = 0;
       if ((w[at + CT_STATUS] & IPS_SIDE) !== 0) w[flows.side(ct) + CT_EXPECTING] = 0;
-      if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
+      if (zonesDiffer(w, at)) this.#zoned[0] = 1;
       if (!flows.corrections.exact) flows.releaseCorrections(ct);
       adopt?.(ct);
     });
@@ -240,7 +206,7 @@ export class Conntrack extends HelperHost {
    * the other, and what was found once need not be what is found now.
    */
   get zoned(): boolean {
-    return this.#shared[ZONED] !== 0;
+    return this.#zoned[0] !== 0;
   }
 
   /**
@@ -471,7 +437,7 @@ export class Conntrack extends HelperHost {
     if (!invertTuple(reply, 0, t, 0)) return NO_FLOW;
     reply[PROTO] = (reply[PROTO] & NOT_ZONE) | (zoneReply << ZONE_SHIFT);
     this.#replyFree = false;
-    if (this.max !== 0 && flows.count >= this.max && !this.#earlyDrop(hash)) return this.#full();
+    if (this.max !== 0 && flows.count >= this.max && !this.earlyDrop(hash)) return this.full();
     const further = hasFurtherWords(p.protocol);
     let ct = flows.alloc(further);
     if (ct < 0 && p.hook === PREROUTING) {
@@ -479,7 +445,7 @@ export class Conntrack extends HelperHost {
       flows.reclaim();
       ct = flows.alloc(further);
     }
-    if (ct < 0) return ct === NO_SPACE ? ct : this.#full();
+    if (ct < 0) return ct === NO_SPACE ? ct : this.full();
 
     this.#made = ct;
     this.#madeHash = hash;
@@ -487,7 +453,7 @@ export class Conntrack extends HelperHost {
     const w = flows.words, at = ct * FLOW_WORDS;
     copyTuple(w, at + CT_ORIGINAL, t, 0);
     copyTuple(w, at + CT_REPLY, reply, 0);
-    if (zonesDiffer(w, at)) this.#shared[ZONED] = 1;
+    if (zonesDiffer(w, at)) this.#zoned[0] = 1;
     if (this.accounting) flows.startCounters(ct);
     if (template !== null) w[at + CT_TIMEOUT_POLICY] = template.timeoutPolicy;
     if (this.heard[0] !== 0) this.teller.begin(ct, template);
@@ -501,33 +467,6 @@ export class Conntrack extends HelperHost {
     if (template === null || template.helper < 0) this.#autoAssign(ct);
     else if (this.#assign(ct, template.helper, IPS_HELPER)) this.noteRule(ct, template.rule);
     return ct << 1;
-  }
-
-  /** A function that fetches what NAT needs of its own index (see `Foresight`). */
-  registerTouchFn(fn: TouchFn): void {
-    this.foresight.register(fn);
-  }
-
-  #full(): number {
-    this.#shared[THIN] = 1;
-    this.log("nf_conntrack: nf_conntrack: table full, dropping packet");
-    return NO_ROOM;
-  }
-
-  /** Makes room near a new flow's place: something expired or not ASSURED goes (early_drop). */
-  #earlyDrop(hash: number): boolean {
-    const flows = this.flows, w = flows.words;
-    for (let n = 0; n < EVICTION_RANGE; n++) {
-      const ct = flows.neighbour(hash, n);
-      if (ct < 0) continue;
-      if (!this.expired(ct)) {
-        if ((w[ct * FLOW_WORDS + CT_STATUS] & IPS_ASSURED) !== 0) continue;
-        this.stats[STAT_EARLY_DROP]++;
-      }
-      this.delete(ct);
-      return true;
-    }
-    return false;
   }
 
   /**
@@ -715,101 +654,6 @@ export class Conntrack extends HelperHost {
     const ct = cause.ct;
     if (ct === NO_CT || this.flows.words[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) return;
     tcpSetClosing(this, ct, this.#tcp);
-  }
-
-  /**
-   * Bounded slice of expiry; called once per batch. True when more is due than fits. While the table has lately been full, and until it is below 95 %,
-   * flows that are not ASSURED or are closing go too (gc_worker).
-   */
-  sweep(): boolean {
-    const flows = this.flows, now = this.clock.now, shared = this.#shared;
-    flows.reclaim();
-    if (shared[THIN] !== 0) this.#thin();
-    const more = this.sweepExpects(SWEEP_MOST);
-    let n = 0, taken: number;
-    do {
-      taken = this.#sweepSome(now);
-      n += taken;
-    } while (taken === SWEEP_TOGETHER && n < SWEEP_MOST);
-    flows.reclaim();
-    return more || n >= SWEEP_MOST || shared[THIN] !== 0;
-  }
-
-  /**
-   * Looks at a few flows whose time may be over; how many. Step by step for all of them, as each step waits for memory,
-   * and together they wait no longer than one.
-   */
-  #sweepSome(now: number): number {
-    const flows = this.flows, w = flows.words, due = this.#due, hashes = this.#dueHashes;
-    let n = 0, expired = 0;
-    for (let ct; n < SWEEP_TOGETHER && (ct = flows.wheel.next(now)) >= 0; n++) {
-      due[n] = ct;
-      flows.touchRecord(ct);
-    }
-    for (let i = 0; i < n; i++) {
-      const ct = due[i], at = ct * FLOW_WORDS;
-      if (w[at + CT_STATE] !== FLOW_CONFIRMED) continue;
-      if (((w[at + CT_EXPIRES] - now) | 0) > 0) {
-        flows.wheel.hang(ct, w[at + CT_EXPIRES]);
-        continue;
-      }
-      hashes[2 * expired] = flows.hash(w, at + CT_ORIGINAL);
-      hashes[2 * expired + 1] = flows.hash(w, at + CT_REPLY);
-      due[expired++] = ct;
-    }
-    this.foresight.end(due, hashes, expired);
-    for (let i = 0; i < expired; i++) this.deleteHashed(due[i], hashes[2 * i], hashes[2 * i + 1]);
-    return n;
-  }
-
-  /** Deletes a flow that somebody has seen in the table: false when it is not there any more. */
-  deleteSeen(ct: number, id: number): boolean {
-    const { words, capacity } = this.flows, at = ct * FLOW_WORDS;
-    if (ct < 0 || ct >= capacity || words[at + CT_STATE] !== FLOW_CONFIRMED || words[at + CT_ID] !== id) {
-      return false;
-    }
-    this.delete(ct);
-    return true;
-  }
-
-  /** Deletes all flows of the slice behind `last` (-1 to begin): how many. `flushed` says where to go on. */
-  flush(last: number): number {
-    const { flows } = this, w = flows.words;
-    let deleted = 0, ct = last;
-    for (let n = 0; n < SWEEP_MOST && (ct = flows.next(ct)) >= 0; n++) {
-      if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
-      this.delete(ct);
-      deleted++;
-    }
-    this.flushed = ct;
-    return deleted;
-  }
-
-  /** A slice of the way once through the table, that makes room. */
-  #thin(): void {
-    const flows = this.flows, w = flows.words, shared = this.#shared;
-    const target = Math.floor((this.max || flows.capacity) / 100) * 95;
-    let last = shared[THIN_AT] - 1, deleted = 0;
-    for (let n = 0; n < THIN_MOST && deleted < SWEEP_MOST; n++) {
-      const ct = last = flows.next(last);
-      if (ct < 0 || flows.count <= target) {
-        shared[THIN] = 0;
-        last = -1;
-        break;
-      }
-      if (w[ct * FLOW_WORDS + CT_STATE] !== FLOW_CONFIRMED) continue;
-      if (!this.expired(ct) && !this.#expendable(ct)) continue;
-      this.delete(ct);
-      deleted++;
-    }
-    shared[THIN_AT] = last + 1;
-  }
-
-  #expendable(ct: number): boolean {
-    const w = this.flows.words, at = ct * FLOW_WORDS;
-    if ((w[at + CT_STATUS] & IPS_ASSURED) === 0) return true;
-    const protocol = w[at + CT_ORIGINAL + PROTO] & 0xff;
-    return protocol === TCP ? tcpCanEarlyDrop(w, at) : protocol === SCTP && sctpCanEarlyDrop(w, at);
   }
 
   /**

@@ -21,7 +21,7 @@ import { tcpFlags, tcpFlagsOk, tcpHeaderLength, tcpHeaderOk } from "../../packet
 import * as tcpModule from "../../packet/tcp.ts";
 import type { Sysctl } from "../../sysctl.ts";
 import * as flowModule from "../flow.ts";
-import { IPCT_ASSURED, IPCT_PROTOINFO } from "../teller.ts";
+import * as tellerModule from "../teller.ts";
 import type { Tracker } from "../tracker.ts";
 import * as trackerModule from "../tracker.ts";
 import { inWindow, lastOf, readOptions } from "./tcp_window.ts";
@@ -32,6 +32,7 @@ const { PREROUTING } = netfilterModule;
 const { ACK, FIN, RST, SYN, TCP_ACK_SEQ, TCP_SEQ, TCP_WINDOW } = tcpModule;
 const { CT_EXPIRES, CT_STATUS, FLOW_WORDS, IPS_ASSURED, IPS_CONFIRMED, IPS_FIXED_TIMEOUT, IPS_SEEN_REPLY } =
   flowModule;
+const { IPCT_ASSURED, IPCT_PROTOINFO } = tellerModule;
 const { INVALID, REPEAT, TRACKED } = trackerModule;
 const {
   ACK_SET,
