@@ -16,7 +16,8 @@ import type { ExpectTable } from "./expect.ts";
 import * as expectModule from "./expect.ts";
 import * as flowModule from "./flow.ts";
 import type { FlowTable } from "./table.ts";
-import { IPCT_ASSURED, IPEXP_DESTROY, Teller } from "./teller.ts";
+import { Teller } from "./teller.ts";
+import * as tellerModule from "./teller.ts";
 
 // Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
 const { EXP_CLASS, EXP_EXPIRES, EXP_LINKED, EXP_MASTER, EXP_STATE, EXP_WORDS } = expectModule;
@@ -38,6 +39,7 @@ const {
   IPS_EXPECTED,
   IPS_FIXED_TIMEOUT,
 } = flowModule;
+const { IPCT_ASSURED, IPEXP_DESTROY } = tellerModule;
 
 /** What a protocol's `packet` says: the packet belongs to the flow. */
 export const TRACKED = 1;
