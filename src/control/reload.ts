@@ -98,6 +98,8 @@ export class Reloader {
   readonly #loadTime: number;
   #under: Promise<unknown> | null = null;
   #ended = false;
+  /** One that was given up works on, on the memory of all. */
+  #left = false;
   /** The latest one that was tried: each has a number of its own. */
   #generation: number;
 
@@ -124,11 +126,12 @@ export class Reloader {
     }
   }
 
-  /** Ends what is under way, done or undone. */
-  async end(): Promise<void> {
+  /** Ends what is under way, done or undone. True when nobody works on the memory any more but who routes. */
+  async end(): Promise<boolean> {
     this.#ended = true;
     this.#abandon?.(new CommandError("the router ends"));
     await this.#under;
+    return !this.#left;
   }
 
   #abandon: ((why: CommandError) => void) | null = null;
@@ -212,6 +215,7 @@ export class Reloader {
     } catch (error) {
       await devices?.undo();
       if (await next.stop(() => {})) room?.close();
+      else this.#left = true;
       throw error;
     }
   }

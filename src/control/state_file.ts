@@ -50,8 +50,8 @@ export interface State {
   extend(memory: Memory, geometry: GenerationGeometry): Memory;
   /** Makes sure of a part of it that is to be used from now on, for `what`. */
   reserve(part: readonly [from: number, to: number], what: string): void;
-  /** Gives it up; `remove` deletes the file first. No thread may touch the memory any more. */
-  close(remove: boolean): void;
+  /** Gives it up; `remove` deletes the file first. No thread may touch the memory any more that is not left mapped. */
+  close(remove: boolean, unmap?: boolean): void;
 }
 
 const { EDQUOT, ENOSPC } = errno;
@@ -111,10 +111,10 @@ export function openState(options: StateOptions): State {
         return memory.successor(geometry, at);
       },
       reserve: (part, what) => reserve(file, [part], what),
-      close(remove) {
+      close(remove, unmap = true) {
         // While the lock is held, so that it is not the next process's file that goes.
         if (remove) removeIfThere(path);
-        file.unmap();
+        if (unmap) file.unmap();
         file.close();
       },
     };

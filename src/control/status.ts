@@ -23,7 +23,7 @@ export function standardOutput(): Output {
         let bytes = encoder.encode(text);
         while (bytes.length > 0) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
       } catch {
-        // Whoever read it has gone, or its disk is full; that is no reason to stop routing.
+        // Whoever read it has gone, or its terminal, or its disk is full; that is no reason to stop routing.
       }
     },
     columns() {

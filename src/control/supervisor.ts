@@ -110,9 +110,10 @@ export async function supervise(job: Job): Promise<number> {
     error(`weir: ${reasonOf(thrown)}`);
   }
   status?.stop();
-  stop.close();
   socket?.close();
   await router?.stop();
+  stop.close(); // Who is asked twice, as by Ctrl-C and by `deno task`, still takes everything back.
+  if (code === 0 && stop.why !== null) status?.log(`weir: stopped (${stop.why})`);
   return code;
 }
 
@@ -300,17 +301,19 @@ class Router {
   async stop(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#pause);
-    await this.#reloader?.end();
+    const alone = await this.#reloader?.end() ?? true;
     const { memory } = this;
     const gone = await this.#now.stop(() => stopAll(memory));
     this.#devices?.close();
     if (!gone) return;
-    this.#lasting.close();
-    (this.#running?.fragments ?? this.#fragments).close();
+    if (alone) {
+      this.#lasting.close();
+      (this.#running?.fragments ?? this.#fragments).close();
+    }
     // While the name is this process's.
     if (this.#job.summary !== undefined) removeRules(this.#state.path);
     // Flows of an earlier process wait for a start that gets as far as to go on with them.
-    this.#state.close(this.#begun || !this.#state.recovered);
+    this.#state.close(this.#begun || !this.#state.recovered, alone);
   }
 
   /** A device is gone, alone or with its namespace: it is made again as soon as that can be. */
@@ -422,11 +425,12 @@ function standardError(line: string): void {
 /** The wish to stop, from a signal or from the caller; and SIGHUP. */
 class Stop {
   asked = false;
+  /** The signal, for people; null when the caller has asked. */
+  why: string | null = null;
   readonly promise: Promise<void>;
   /** What SIGHUP is answered with; until it is known, the signal is not for a router that begins. */
   onHangup: () => void = () => {};
-  readonly #signals = ["SIGTERM", "SIGINT"] as const;
-  readonly #hangup: () => void;
+  readonly #listeners: readonly (readonly [Deno.Signal, () => void])[];
   readonly #listener: () => void;
   readonly #abort?: AbortSignal;
 
@@ -437,19 +441,25 @@ class Stop {
       this.asked = true;
       resolve();
     };
-    for (const signal of this.#signals) Deno.addSignalListener(signal, this.#listener);
+    const end = (why: string) => {
+      this.why ??= why;
+      this.#listener();
+    };
     const terminal = Deno.stdin.isTerminal();
-    // Whose terminal is closed gets the same signal as who is asked to reload; then its input is no terminal any more.
-    this.#hangup = () => terminal && !Deno.stdin.isTerminal() ? this.#listener() : this.onHangup();
-    Deno.addSignalListener("SIGHUP", this.#hangup);
+    this.#listeners = [
+      ["SIGTERM", () => end("SIGTERM")],
+      ["SIGINT", () => end("SIGINT")],
+      // Whose terminal is closed gets the same signal as who is asked to reload; then its input is no terminal any more.
+      ["SIGHUP", () => terminal && !Deno.stdin.isTerminal() ? end("its terminal is gone") : this.onHangup()],
+    ];
+    for (const [signal, listener] of this.#listeners) Deno.addSignalListener(signal, listener);
     this.#abort = abort;
     abort?.addEventListener("abort", this.#listener);
     if (abort?.aborted) this.#listener();
   }
 
   close(): void {
-    for (const signal of this.#signals) Deno.removeSignalListener(signal, this.#listener);
-    Deno.removeSignalListener("SIGHUP", this.#hangup);
+    for (const [signal, listener] of this.#listeners) Deno.removeSignalListener(signal, listener);
     this.#abort?.removeEventListener("abort", this.#listener);
   }
 }

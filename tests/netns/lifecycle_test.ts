@@ -1,7 +1,7 @@
 /** Starting and ending: what Weir says, how fast it ends, and that it leaves nothing behind. */
 
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
-import { HERE, Lab, ROOT } from "./lab.ts";
+import { HERE, Lab, ROOT, weirArgs } from "./lab.ts";
 import { labTest } from "./lab_testing.ts";
 import { listening } from "./services.ts";
 
@@ -26,12 +26,41 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     await lab.ok("lan", "ping", "-c", "1", "-W", "2", "198.51.100.2");
     assert(await traces(lab) !== before, "devices and routes are there while it runs");
     const began = performance.now();
-    const { code } = await weir.stop(signal);
+    const { code, stdout } = await weir.stop(signal);
     assertLess(performance.now() - began, 1_000, `it said: ${weir.text}`);
     assertEquals(code, 0, weir.text);
+    assertMatch(stdout, new RegExp(`^weir: stopped \\(${signal}\\)\n$`, "m"));
     assertEquals(await traces(lab), before);
   });
 }
+
+labTest("asked to end again and again it ends as when it is asked once", [], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  const before = await traces(lab);
+  for (const signals of [["SIGINT", "SIGINT"], ["SIGTERM", "SIGHUP"], ["SIGTERM", "SIGINT"]] as const) {
+    const weir = await lab.weir(GATEWAY);
+    // As a terminal and `deno task` do, and who is impatient.
+    for (let i = 0; !/^weir: stopped/m.test(weir.text) && !weir.over; i++) {
+      weir.signal(signals[Math.min(i, 1)]);
+      await new Promise((done) => setTimeout(done, 5));
+    }
+    await weir.ended;
+    assertMatch(weir.text, new RegExp(`^weir: stopped \\(${signals[0]}\\)$`, "m"));
+    assertEquals(await traces(lab), before);
+  }
+});
+
+labTest("a router whose words find no room goes on, and ends as any other", ["ping"], async () => {
+  await using lab = await Lab.private("lan", "wan");
+  const before = await traces(lab);
+  const command = ["exec", Deno.execPath(), ...weirArgs(["run", GATEWAY]), "> /dev/full"].join(" ");
+  const weir = lab.spawn(HERE, "sh", ["-c", command]);
+  const ping = () => lab.run("lan", "ping", ["-c", "1", "-W", "1", "198.51.100.2"]);
+  while ((await ping()).code !== 0) assert(!weir.over, weir.text);
+  const { code } = await weir.stop();
+  assertEquals([code, weir.text], [0, ""]);
+  assertEquals(await traces(lab), before);
+});
 
 labTest("SIGTERM ends weir run within a second while it carries all it can", ["iperf3"], async () => {
   await using lab = await Lab.private("lan", "wan");

@@ -355,13 +355,40 @@ labTest("SIGHUP ends the router when it comes of the terminal that was closed", 
   );
   Deno.kill(Number(weir), "SIGHUP");
   await terminal.waitFor(/weir: reloaded/);
+  // It is about to wipe this line away when there is nothing any more to write to.
+  await terminal.waitFor(/packets.s .* dropped/);
   terminal.signal("SIGKILL");
   await terminal.ended;
   for (let i = 0; (await lab.ok("lan", "ip", "-br", "link")).includes("lan"); i++) {
     assertLess(i, 100, "it runs on");
     await new Promise((done) => setTimeout(done, 50));
   }
+  for (let i = 0; await lab.ok(HERE, "find", "/run/weir", "-type", "f") !== ""; i++) {
+    assertLess(i, 100, "what it has made is still there");
+    await new Promise((done) => setTimeout(done, 50));
+  }
 });
+
+labTest(
+  "a router that is told to end while it builds what it is to reload ends as any other",
+  [],
+  async () => {
+    const source = "`10.${i >> 16}.${i >> 8 & 255}.${i & 255}`",
+      rules = `Array.from({ length: 30_000 }, (_, i) => ({ source: ${source}, jump: "DROP" }))`,
+      long = config(`${SMALL} tables: { filter: { FORWARD: ${rules} } },`);
+    for (const workers of ["1", "2"]) {
+      await using r = await Reloading.start(config(SMALL), ["--workers", workers]);
+      const state = pathOf(r.weir.pid, "/run/weir/gw.state"), { size } = Deno.statSync(state);
+      const asked = message(r.reload(long));
+      // The file grows right before the workers build.
+      while (Deno.statSync(state).size === size) await new Promise((done) => setTimeout(done, 1));
+      const { code, stdout } = await r.weir.stop();
+      assertEquals([code, stdout.split("\n").slice(1)], [0, ["weir: stopped (SIGTERM)", ""]], r.weir.text);
+      assertEquals(await asked, "the router ended before it answered");
+      assertEquals(await r.lab.ok(HERE, "find", "/run/weir", "-type", "f"), "");
+    }
+  },
+);
 
 labTest(
   "a helper that is not listed any more lets go of its flows; another order keeps them",
