@@ -22,7 +22,7 @@ import { PacketKey } from "./packet_key.ts";
 import { Prefixes } from "./prefixes.ts";
 import { Question } from "./question.ts";
 import type { HashSpec } from "./spec.ts";
-import { addressWords, dimensionsOf, keyLayout } from "./type.ts";
+import { addressWords, dimensionsOf, keyLayout, PHYSDEV } from "./type.ts";
 
 /** Answers of the kernel's test: no, yes, and found as an exception. */
 const NO = 0, YES = 1, EXCEPTION = -1;
@@ -98,7 +98,8 @@ export class HashSet {
     return answer === YES;
   }
 
-  #test(bytes: number, question: Question): number {
+  /** `port` is PHYSDEV for the port of a bridge, which no packet comes by. */
+  #test(bytes: number, question: Question, port = 0): number {
     const nets = this.#nets, wanted = this.#wanted;
     wanted.set(this.#key.words);
     if (nets.length === 0) return this.#judge(this.elements.find(wanted), bytes, question);
@@ -107,7 +108,7 @@ export class HashSet {
     for (let i = 1; i <= first[0] && !this.#there; i++) {
       this.#narrow(0, first[i]);
       if (nets.length === 1) {
-        wanted[this.#cidr] = first[i];
+        wanted[this.#cidr] = first[i] | port;
         const answer = this.#iface < 0
           ? this.#judge(this.elements.find(wanted), bytes, question)
           : this.#testInterfaces(bytes, question);
@@ -196,7 +197,7 @@ export class HashSet {
       return this.#judge(e, 0, SILENT) === YES;
     }
     this.#key.words.set(key);
-    return this.#test(0, SILENT) === YES;
+    return this.#test(0, SILENT, lengths & PHYSDEV) === YES;
   }
 
   /** The element of a member, a new one if it is not there; −1 when there is no room. */
