@@ -18,7 +18,7 @@ export const set: Command = {
 Does to a set of a running router what ipset does to one of the kernel. Members, and what stands behind them, are
 written as there: "192.0.2.7", "192.0.2.0/24,tcp:443 timeout 60", or as words of their own. What is added or removed
 counts from the next packet on, for all workers, and is gone when the router ends or is killed: what is to stay belongs
-into the configuration. A list's sets are changed one by one.
+into the configuration. A list's sets are changed one by one, and one text may stand for 65,536 members.
 
   list SET           prints it as ipset save does, members in the order of their coming
   test SET MEMBER    ends with 1 when the member is not in the set

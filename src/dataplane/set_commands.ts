@@ -37,6 +37,8 @@ export interface SetAnswer {
 const LIST_BYTES = 1 << 13;
 /** Elements that are looked at for one answer, so that packets do not wait. */
 const LIST_LOOKS = 2000;
+/** Most members that one text may stand for, for the same reason: they take some hundredths of a second. */
+const MEMBERS_MOST = 1 << 16;
 
 /** A request that is refused. */
 class Refusal extends Error {}
@@ -80,6 +82,7 @@ export class SetCommands {
     const { entry } = request;
     if (typeof entry !== "string" || entry.trim() === "") throw new Refusal(`${verb} needs a member`);
     const half = halfFor(set, entry);
+    refuseCrowd(half, wordsOf(entry)[0]);
     if (verb === "test") return { holds: this.#test(half, entry) };
     if (verb === "add") return { members: this.#add(half, entry, request.exist === true) };
     if (verb === "del") return { members: this.#delete(half, entry, request.exist === true) };
@@ -157,12 +160,24 @@ export class SetCommands {
         if ((elements.flags(at) & USED) === 0 || elements.expired(at, now)) continue;
         const entry = sayEntry(half, at, now);
         entries.push(entry);
-        bytes += new TextEncoder().encode(entry).length + 3;
+        bytes += new TextEncoder().encode(JSON.stringify(entry)).length + 1;
       }
       at -= elements.high;
     }
     return { create: printHeader(halves[0].header), entries, next: null };
   }
+}
+
+/** Refuses a text that stands for more members than packets can wait for. */
+function refuseCrowd({ header }: HashSet, member: string): void {
+  let members = 0;
+  new MemberReader(header).read(member, () => ++members <= MEMBERS_MOST);
+  if (members <= MEMBERS_MOST) return;
+  throw new Refusal(
+    `${
+      show(member)
+    } is more than ${MEMBERS_MOST} members, too many at once for a router at work; give it in parts`,
+  );
 }
 
 /** Places of the halves before one. */

@@ -118,13 +118,16 @@ Deno.test("SetCommands lists large sets in pieces that fit the mailbox, none twi
   for (let i = 0; i < 20; i++) b.told("add", "nets", `10.${i}.0.0-10.${i}.255.254`);
   for (let i = 0; i < 30; i++) b.told("add", "both", `10.0.${i}.0/24`);
   b.told("add", "both", "2001:db8::77");
-  for (const name of ["nets", "both"]) {
+  for (let i = 0; i < 60; i++) {
+    b.told("add", "timed", `192.0.2.${i},tcp:1 comment "${"\\\u0001".repeat(100)}"`);
+  }
+  for (const name of ["nets", "both", "timed"]) {
     all.clear();
     let pieces = 0, members = 0;
     for (let from: number | null = 0; from !== null; pieces++) {
       const { done, text } = b.ask({ verb: "list", set: name, from });
       assert(done, text);
-      assert(text.length < 1 << 14);
+      assert(text.length < 1 << 14, `${text.length} bytes`);
       const answer = JSON.parse(text) as { entries: string[]; next: number | null };
       answer.entries.forEach((entry) => all.add(entry));
       members += answer.entries.length;
@@ -144,6 +147,8 @@ const REFUSED: readonly (readonly [SetRequest, string])[] = [
   [{ verb: "add", set: "plain", entry: "192.0.2.3 timeout 5" }, "timeout needs"],
   [{ verb: "add", set: "plain", entry: "192.0.2.8/29" }, "the set is full"],
   [{ verb: "del", set: "plain", entry: "192.0.2.77" }, "is not in the set"],
+  [{ verb: "del", set: "plain", entry: "10.0.0.0/15", exist: true }, "too many at once"],
+  [{ verb: "test", set: "timed", entry: "10.0.0.0/8,tcp:1-65535" }, "too many at once"],
   [{ verb: "add", set: "list", entry: "plain" }, "stand in the configuration"],
   [{ verb: "add", set: "ports", entry: "100" }, "out of the set's range"],
   [{ verb: "rename" as "add", set: "plain", entry: "192.0.2.1" }, "nothing that can be done"],
