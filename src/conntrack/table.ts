@@ -191,7 +191,9 @@ export class FlowTable {
    * behind -1 and look at CT_STATE.
    */
   next(ct: number): number {
-    const front = this.#head[HEAD_FRONT], last = this.capacity - this.#head[HEAD_BACK];
+    // Memory of another process may say anything, and a walk has to end.
+    const front = Math.min(this.#head[HEAD_FRONT], this.capacity);
+    const last = Math.max(this.capacity - this.#head[HEAD_BACK], front);
     if (ct < front) {
       if (ct + 1 < front) return ct + 1;
       ct = this.capacity;

@@ -308,3 +308,15 @@ Deno.test("X08 FlowTable: tuples chosen to look alike spread as random ones do",
     assert(most < fair * 3, `${what}: ${most} probes, random tuples ${fair}`);
   }
 });
+
+Deno.test("FlowTable walks over no more records than it has, whatever stands in memory that another process has left", () => {
+  for (const [front, back] of [[1 << 30, 1 << 30], [0x7fffffff, 3], [-5, -5], [60, 60], [3, -1 << 31]]) {
+    const memory = new ArrayBuffer(FlowTable.bytes(100));
+    new Int32Array(memory).set([front, back]);
+    const t = new FlowTable(memory, 0, 100, new Xoshiro(1)), seen = new Set<number>();
+    for (let ct = t.next(-1); ct >= 0; ct = t.next(ct)) {
+      assert(ct < 100 && !seen.has(ct), `${ct} with ${front} and ${back}`);
+      seen.add(ct);
+    }
+  }
+});
