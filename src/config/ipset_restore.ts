@@ -81,6 +81,7 @@ function readLine(line: string, sets: Map<string, SetBuilder>): void {
     exist = true;
     words.shift();
   }
+  if (words.length === 0) throw new LineError(1, "-exist stands in front of a command, and none is here");
   const [first, second, ...rest] = words;
   const command = COMMANDS[first.word];
   if (command === undefined) {

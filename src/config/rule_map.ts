@@ -118,6 +118,10 @@ export function expandMap(map: RuleMap, path: string, problems: Problems): MapRu
     problems.add(path, `is a map by ${JSON.stringify(map.key)}; maps are by ${MAP_KEYS.join(", ")}`);
     return [];
   }
+  if (!isObject(map.common)) {
+    problems.add(path, "is a map without what all its entries have; write it last, at least {}");
+    return [];
+  }
   if (map.key in map.common) {
     problems.add(path, `is a map by ${map.key}, so ${map.key} cannot stand in what all its entries have`);
     return [];

@@ -12,6 +12,7 @@ import {
   type TableSpec,
 } from "../tables/entry.ts";
 import { type CheckContext, TABLE_NAMES, type TableName } from "../tables/extension.ts";
+import { show } from "../tables/kinds.ts";
 import { TABLES } from "../tables/mod.ts";
 import { TARGETS } from "../targets/mod.ts";
 import { tracks } from "./finish.ts";
@@ -200,7 +201,7 @@ function readPolicy(
     return [];
   }
   if (policy !== "ACCEPT" && policy !== "DROP") {
-    problems.add(path, `${JSON.stringify(policy)} is not a policy; write "ACCEPT" or "DROP"`);
+    problems.add(path, `${show(policy)} is not a policy; write "ACCEPT" or "DROP"`);
     return [];
   }
   if (policy === "DROP" && table === "nat") {

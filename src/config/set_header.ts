@@ -12,7 +12,7 @@ import {
 } from "../sets/header.ts";
 import { OLD_NAMES, REFUSED_TYPES, SET_TYPES, type SetType } from "../sets/type.ts";
 import { OptionError } from "../tables/extension.ts";
-import { hex, wholeNumber } from "../tables/kinds.ts";
+import { hex, show, wholeNumber } from "../tables/kinds.ts";
 import { suggest } from "./problems.ts";
 import { printRange } from "./set_member.ts";
 import { readBarePorts } from "./set_ports.ts";
@@ -45,7 +45,7 @@ export function readType(name: unknown): SetType {
   if (found !== undefined) return found;
   if (Object.hasOwn(REFUSED_TYPES, text)) throw new OptionError(`${text} ${REFUSED_TYPES[text]}`);
   throw new OptionError(
-    `${JSON.stringify(name)} is not a type of set; ${suggest(text, SET_TYPES.map((type) => type.name))}`,
+    `${show(name)} is not a type of set; ${suggest(text, SET_TYPES.map((type) => type.name))}`,
   );
 }
 

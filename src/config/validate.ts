@@ -324,9 +324,8 @@ class Validator {
       const path = child("routes", i);
       const made = this.#route(route, path, names, interfaces);
       if (made === null) return;
-      const key = `${made.destination} ${
-        made.destination === "default" ? made.via?.includes(":") : ""
-      } ${made.metric}`;
+      const { destination, via, metric } = made, six = typeof via === "string" ? via.includes(":") : "";
+      const key = `${destination} ${destination === "default" ? six : ""} ${metric}`;
       const other = seen.get(key);
       if (other !== undefined) {
         this.#problem(path, `goes where ${other} goes; leave one out, or give them different metrics`);
@@ -449,7 +448,9 @@ class Validator {
         this.#problem(path, `is the function itself; call it: ${value.name || "ftp"}()`);
         return;
       }
-      if (!isObject(value) || typeof value.help !== "function" || typeof value.name !== "string") {
+      const whole = isObject(value) && typeof value.help === "function" && typeof value.name === "string" &&
+        Array.isArray(value.ports);
+      if (!whole) {
         this.#problem(path, `${show(value)} is not a helper; write one that a factory makes, such as ftp()`);
         return;
       }

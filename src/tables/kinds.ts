@@ -36,8 +36,10 @@ export function listOf(input: unknown, expects: string): string[] {
   if (typeof input === "number") return [String(input)];
   if (typeof input === "string") return input.split(",");
   if (Array.isArray(input) && input.length > 0) {
-    return input.map((item) =>
-      typeof item === "string" || typeof item === "number" ? String(item) : refuse(item, expects)
+    // Two commas one behind the other leave a hole, which `map` passes over.
+    return Array.from(
+      input,
+      (item) => typeof item === "string" || typeof item === "number" ? String(item) : refuse(item, expects),
     );
   }
   return refuse(input, expects);

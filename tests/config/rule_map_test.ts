@@ -136,6 +136,8 @@ const REFUSED: readonly (readonly [RuleMap, ...(readonly [string, string])[]])[]
     valueMap("source", "toDestination", { "10.0.0.1": "10.0.0.2" }, { jump: "DNAT" }),
     ['["10.0.0.1"].jump', "nat"],
   ],
+  // What only a program without types says.
+  [valueMap("source", "jump", { "10.0.0.1": "DROP" }, undefined as never), ["", "what all its entries have"]],
 ];
 
 for (const [map, ...mistakes] of REFUSED) {

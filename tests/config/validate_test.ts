@@ -326,6 +326,17 @@ const SINGLE: readonly (readonly [config: Record<string, unknown>, path: string,
     "MASQUERADE is not allowed in PREROUTING; use it in POSTROUTING",
   ],
   [{ iptables: 7 }, "iptables", "is not text"],
+  [{ helpers: [{ name: "x", help: () => 1 }] }, "helpers[0]", "is not a helper"],
+  [
+    { tables: { filter: { FORWARD: [{ state: new Array(2).fill("NEW", 0, 1) }] } } },
+    "tables.filter.FORWARD[0].state",
+    "undefined is not",
+  ],
+  [
+    { routes: [{ destination: "default", interface: "lan", via: 7 }] },
+    "routes[0].via",
+    "7 is not an address",
+  ],
 ];
 
 for (const [config, path, message] of SINGLE) {
@@ -336,6 +347,14 @@ for (const [config, path, message] of SINGLE) {
     assert(found[0].includes(message), `${found[0]} does not say "${message}"`);
   });
 }
+
+Deno.test("validate tells of bigints as of other values that are wrong", () => {
+  const policy = { tables: { filter: { FORWARD: { policy: 7n, rules: [] } } } };
+  assert(mistakes({ interfaces: INTERFACES, ...policy }).join().includes("7 is not a policy"));
+  assert(
+    mistakes({ interfaces: INTERFACES, sets: { s: { type: 7n } } }).join().includes("7 is not a type of set"),
+  );
+});
 
 Deno.test("validate reports ten mistakes at once, each with its place", () => {
   const found = mistakes({

@@ -148,6 +148,7 @@ const TAKEN: readonly string[] = [
 const REFUSED: readonly (readonly [string, string, string])[] = [
   [members("hash:ip", "10.0.0.1", "10.0.0.1"), "ipset:3:7", "already"],
   [members("hash:ip", "0.0.0.0"), "ipset:2:7", "all zeros"],
+  ["create a hash:ip\n-exist\n", "ipset:2:1", "in front of a command"],
   [members("hash:ip", "::1"), "ipset:2:7", "family inet6"],
   [members("hash:ip family inet6", "10.0.0.1"), "ipset:2:7", "family inet"],
   [members("hash:ip", "10.0.0.256"), "ipset:2:7", "is not an address"],
