@@ -1,10 +1,12 @@
 /**
  * Who explains only looks on: random conversations through random rules, and the oracle's cases, through a router and
- * beside it through one that explains. All that comes out, and all that they know and have counted at the end, is alike.
+ * beside it through one that explains. All that comes out, and all that they know and have counted at the end, is alike;
+ * the rules that are told to have matched are those that have counted the packet.
  */
 import { assertEquals, assertGreater } from "@std/assert";
 import { saveRules } from "../../src/config/iptables_save.ts";
-import { ConfigError, type ValidConfig } from "../../src/config/validate.ts";
+import { listRules } from "../../src/config/rule_listing.ts";
+import { ConfigError, validate, type ValidConfig } from "../../src/config/validate.ts";
 import { Explainer, type Explanation, printExplanation, type Step } from "../../src/explain/mod.ts";
 import { REASONS } from "../../src/netfilter.ts";
 import { VirtualRouter } from "../../src/replay/virtual.ts";
@@ -15,6 +17,7 @@ import { Hosts } from "../fuzz/steps.ts";
 import { configure } from "../fuzz/weir.ts";
 import { show } from "../kit/mod.ts";
 import { CASES } from "../oracle/cases/mod.ts";
+import { scenario as aboutSets, TYPES } from "../sets/random_sets.ts";
 
 const SCENARIOS = 30, PACKETS = 400;
 const BEGIN = 1_700_000_000_000;
@@ -28,6 +31,8 @@ interface Out {
 class Pair {
   readonly plain: VirtualRouter;
   readonly explainer: Explainer;
+  /** Counters of the rules that stand at a place: two, where it is a rule for both families. */
+  readonly #slots = new Map<string, number[]>();
   #out: Out[] = [];
   packets = 0;
 
@@ -37,6 +42,9 @@ class Pair {
       emit: (iface, bytes) => this.#out.push({ interface: this.plain.router.interfaces.name(iface), bytes }),
     });
     this.explainer = new Explainer(config, { seed: 1 });
+    for (const { place, slot } of listRules(config.rules).flatMap((t) => t.chains.flatMap((c) => c.rules))) {
+      this.#slots.set(place, [...this.#slots.get(place) ?? [], slot]);
+    }
     this.wait(BEGIN, "beginning");
   }
 
@@ -52,7 +60,12 @@ class Pair {
     this.packets++;
     const drops = this.plain.memory.drops.slice();
     this.plain.receive(this.plain.router.interfaces.byName(iface), bytes);
-    const e = this.explainer.send(iface, bytes);
+    const { rules } = this.explainer.virtual.memory, before = rules.slice();
+    const e = this.explainer.send(iface, bytes), matched = matches(e);
+    for (const [place, slots] of this.#slots) {
+      const counted = slots.reduce((sum, slot) => sum + rules[2 * slot] - before[2 * slot], 0);
+      assertEquals(matched.filter((told) => told === place).length, counted, `${what}: ${place}`);
+    }
     assertEquals(e.sent.map(out), this.#out.map(out), `${what}: ${show(bytes)}`);
     const died = REASONS.flatMap((name, i) =>
       Array(this.plain.memory.drops[2 * i] - drops[2 * i]).fill(name)
@@ -80,6 +93,14 @@ class Pair {
 
 function out({ interface: name, bytes }: Out): string {
   return `${name} ${bytes.toHex()}`;
+}
+
+/** Places of the rules that have matched the packet and the answers to it, as the explanation tells it. */
+function matches(way: Pick<Explanation, "steps">): string[] {
+  return way.steps.flatMap((step) => {
+    if (step.stage === "answer") return matches(step.way);
+    return step.stage === "table" ? step.rules.flatMap((r) => r.matched ? [r.place] : []) : [];
+  });
 }
 
 /** Why the packet and the answers to it died, as the explanation tells it. */
@@ -135,4 +156,24 @@ Deno.test("Explainer says of the oracle's packets what the router does with them
     packets += pair.packets;
   }
   assertGreater(packets, 1000);
+});
+
+Deno.test("Explainer says of packets that meet sets, and change them, what the router does with them", () => {
+  for (const [i, type] of TYPES.entries()) {
+    for (const family of type.startsWith("bitmap:") ? [4] as const : [4, 6] as const) {
+      const { interfaces, ipset, iptables = "", ip6tables = "", steps } = aboutSets(
+        new Chance(i),
+        type,
+        family,
+      );
+      const pair = new Pair(validate({ interfaces, ipset, iptables, ip6tables }));
+      for (const [n, step] of steps.entries()) {
+        if (step.do !== "packet" || typeof step.bytes === "function") continue;
+        pair.wait(3, type);
+        pair.send(step.iface, step.bytes, `${type}, IPv${family}, step ${n}`);
+      }
+      assertGreater(pair.packets, 50);
+      pair.alike(`${type}, IPv${family}`);
+    }
+  }
 });
