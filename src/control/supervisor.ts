@@ -71,8 +71,10 @@ export interface Job {
 
 /** Milliseconds between two looks at the heartbeats. */
 const WATCH = 1000;
-/** Flows from which on the memory for all of them is made ready: a quarter of those for which it is from the start. */
-const MANY_FLOWS = 1 << 14;
+/** Flows for which the indices' memory is ready from the start. */
+const READY_FLOWS = 1 << 16;
+/** It is made ready for so many times the flows that there are, when it is not for half of that. */
+const AHEAD = 4;
 /**
  * Milliseconds until a device that was deleted is made again, or is looked for its namespace, and between two attempts in
  * the end.
@@ -126,7 +128,8 @@ class Router {
   readonly #status: Status;
   readonly #module: URL;
   readonly #lasting = new Share();
-  #populated = false;
+  /** Flows for which the memory of the indices is ready. */
+  #ready = READY_FLOWS;
   readonly #fragments = new Share();
   readonly #dead = Promise.withResolvers<void>();
   #memory: Memory;
@@ -240,9 +243,10 @@ class Router {
   look(milliseconds: number): void {
     const { memory } = this;
     this.#now.look(memory, milliseconds);
-    if (!this.#populated && Atomics.load(memory.control, CONTROL_FLOWS) >= MANY_FLOWS) {
-      this.#populated = true;
-      this.#lasting.populate();
+    const flows = Atomics.load(memory.control, CONTROL_FLOWS), most = memory.geometry.flows;
+    if (flows * AHEAD / 2 > this.#ready && this.#ready < most) {
+      this.#ready = flows * AHEAD;
+      this.#lasting.populate(Math.min(1, this.#ready / most));
     }
     const running = this.#running;
     if (running === null) return;

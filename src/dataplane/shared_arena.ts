@@ -12,7 +12,7 @@
  *
  * The kernel gives memory when it is touched first, which takes it a quarter of a millisecond for a huge page. No packet
  * is to wait for that, so the beginnings of the indices are touched when they are taken, enough for 65,000 flows, and the
- * control plane has the rest made ready when there are some thousands. More flows in the same second wait for some pages.
+ * control plane has more of them made ready ahead of the flows, looking once a second. Who outruns it waits for some pages.
  */
 import { mapMemory, MappedFile, populateMemory, unmapMemory } from "deno_tun";
 import { type Arena, MappedArena } from "../arena.ts";
@@ -27,7 +27,7 @@ const MAILBOX_BYTES = 1 << 14;
 const CHUNK = 1 << 21;
 /** Words of the smallest page. */
 const PAGE_WORDS = 1024;
-/** Words at the beginning of a piece that are touched when it is taken; `populate` does the rest when there is more to do. */
+/** Words at the beginning of a piece that are touched when it is taken; `populate` does more when there is more to do. */
 const FIRST_WORDS = CHUNK / 4;
 
 /** The memory that data planes begin with. */
@@ -50,11 +50,14 @@ export class Share {
     this.mailbox = new Uint8Array(buffer, SHARE_BYTES - MAILBOX_BYTES, MAILBOX_BYTES);
   }
 
-  /** Has all memory of the arenas ready, before anybody needs more of it than at the start. */
-  populate(): void {
+  /**
+   * Has the beginning of all memory of the arenas ready, `part` of each chunk but a huge page at least: indices are used
+   * from their beginning on, as much of them as there are flows.
+   */
+  populate(part: number): void {
     const { chunks } = this;
     for (let i = 0; i < chunks.length && chunks[i] !== 0; i += 2) {
-      populateMemory(BigInt(chunks[i]), chunks[i + 1]);
+      populateMemory(BigInt(chunks[i]), Math.ceil(chunks[i + 1] * part / CHUNK) * CHUNK);
     }
   }
 
