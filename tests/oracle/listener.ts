@@ -16,16 +16,17 @@ const PATIENCE = 5000;
 /** One listener. */
 export class KernelListener {
   readonly #file = memoryFile();
-  readonly #process: Deno.ChildProcess;
+  readonly #pid: number;
+  #over = false;
 
   constructor(args: readonly string[]) {
-    this.#process = new Deno.Command("sh", {
-      args: ["-c", 'out=$1; shift; exec conntrack -E "$@" >"$out" 2>&1', "sh", this.#file.path, ...args],
+    // The shell leaves it behind, so that nothing here waits for its end: a scenario takes no turn of the event loop.
+    const shell = new Deno.Command("sh", {
+      args: ["-c", 'out=$1; shift; conntrack -E "$@" >"$out" 2>&1 & echo $!', "sh", this.#file.path, ...args],
       stdin: "null",
-      stdout: "null",
-      stderr: "null",
       env: { LC_ALL: "C" },
-    }).spawn();
+    }).outputSync();
+    this.#pid = Number(new TextDecoder().decode(shell.stdout));
     until(() => this.#queue() >= 0, () => `conntrack -E does not listen: ${this.#text()}`);
   }
 
@@ -46,12 +47,12 @@ export class KernelListener {
 
   /** It has nothing to do. */
   #sleeps(): boolean {
-    return Deno.readTextFileSync(`/proc/${this.#process.pid}/stat`).split(") ")[1].startsWith("S");
+    return Deno.readTextFileSync(`/proc/${this.#pid}/stat`).split(") ")[1].startsWith("S");
   }
 
   /** Inodes of its sockets. A descriptor may be closed while we look. */
   #sockets(): string[] {
-    const fds = `/proc/${this.#process.pid}/fd`;
+    const fds = `/proc/${this.#pid}/fd`;
     try {
       return [...Deno.readDirSync(fds)].map(({ name }) =>
         /\[(\d+)\]/.exec(Deno.readLinkSync(`${fds}/${name}`))?.[1] ?? ""
@@ -66,15 +67,16 @@ export class KernelListener {
   end(): string[] {
     until(() => this.#queue() === 0 && this.#sleeps(), () => "conntrack -E does not read");
     // It writes the rest down when it ends.
-    this.#process.kill("SIGINT");
+    Deno.kill(this.#pid, "SIGTERM");
     until(() => this.#sockets().length === 0, () => "conntrack -E does not end");
+    this.#over = true;
     return lines(this.#text()).filter((line) => !line.startsWith("conntrack v"));
   }
 
   /** Leaves nothing behind, however far it has come. */
   close(): void {
     try {
-      this.#process.kill("SIGKILL");
+      if (!this.#over) Deno.kill(this.#pid, "SIGKILL");
     } catch {
       // It has ended.
     }
