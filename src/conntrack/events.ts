@@ -8,8 +8,8 @@
  * ```
  *
  * Life-cycle: the control plane makes sure of the memory and writes what is listened for (`control/listeners.ts`); while
- * that is nothing no record is written, nor its memory touched. A record holds all that its line needs, as its flow may be gone when it is read.
- * It is complete before its number becomes the newest.
+ * that is nothing no record is written, nor its memory touched. A record holds all that its line needs, as its flow may
+ * be gone when it is read. It is complete before its number becomes the newest.
  *
  * Limits: whoever writes waits for nobody. A reader that falls behind by more than the ring loses the oldest, and can
  * tell how many. What was written while nobody listened is nowhere.

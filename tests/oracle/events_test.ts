@@ -1,6 +1,6 @@
 /**
- * What `conntrack -E` says while the oracle's cases run, and scenarios drawn by chance, beside what `weir conntrack -E` says: the same lines for every
- * flow and every expectation, in the same order.
+ * What `conntrack -E` says while the oracle's cases run, and scenarios drawn by chance, beside what `weir conntrack -E`
+ * says: the same lines for every flow and every expectation, in the same order.
  */
 import { assertAlike } from "./ask.ts";
 import { CASES } from "./cases/mod.ts";
