@@ -44,9 +44,6 @@ const { OWN, SUBNET_ANYCAST, SUBNET_BROADCAST } = interfacesModule;
 export type Route = 0 | 1 | 2 | 3;
 export const ROUTE_DROP = 0, ROUTE_LOCAL = 1, ROUTE_FORWARD = 2, ROUTE_ERROR = 3;
 
-/** What kind of destination it is, in `Routing.destination`. */
-export const TO_UNICAST = 0, TO_BROADCAST = 1, TO_MULTICAST = 2, TO_ANYCAST = 3;
-
 const MARTIAN_SOURCE = Reason["martian-source"];
 const MARTIAN_DESTINATION = Reason["martian-destination"];
 const REVERSE_PATH = Reason["reverse-path"];
@@ -63,8 +60,6 @@ const ALL_HOSTS = 0xe0000001 | 0;
 export class Routing {
   readonly interfaces: Interfaces;
   readonly fib: Fib;
-  /** TO_*: what the last decision's destination is. Valid until the next decision. */
-  destination = TO_UNICAST;
   /** The ICMP error that ROUTE_ERROR asks for, in the packet's own family. */
   icmpType = 0;
   icmpCode = 0;
@@ -91,7 +86,6 @@ export class Routing {
   /** Decides for a received packet. Sets `p.outInterface`, 0 unless it is forwarded. */
   input(p: Packet): Route {
     p.outInterface = 0;
-    this.destination = TO_UNICAST;
     return p.family === 4 ? this.#input4(p) : this.#input6(p);
   }
 
@@ -132,14 +126,12 @@ export class Routing {
 
   /** Limited and subnet broadcasts are Weir's own to receive, and never forwarded. */
   #broadcast4(p: Packet, source: number): Route {
-    this.destination = TO_BROADCAST;
     const reason = source === 0 ? 0 : this.#validateSource(p, source, 0);
     return reason === 0 ? ROUTE_LOCAL : drop(p, reason);
   }
 
   /** ip_route_input_mc: groups that Weir is in come to it, others end here. */
   #multicast4(p: Packet, source: number, destination: number): Route {
-    this.destination = TO_MULTICAST;
     if (destination !== ALL_HOSTS) return drop(p, NOT_FORWARDABLE);
     if ((source & 0xf0000000) === (0xe0000000 | 0) || source === -1 || source >>> 24 === 127) {
       return drop(p, MARTIAN_SOURCE);
@@ -167,17 +159,10 @@ export class Routing {
   #input6(p: Packet): Route {
     const words = this.#words;
     readAddress(p.view, 6, IPV6_DESTINATION, words);
-    if (isMulticast6(words, 0)) {
-      this.destination = TO_MULTICAST;
-      return this.#isJoined6(words) ? ROUTE_LOCAL : drop(p, NOT_FORWARDABLE);
-    }
+    if (isMulticast6(words, 0)) return this.#isJoined6(words) ? ROUTE_LOCAL : drop(p, NOT_FORWARDABLE);
     const destinations = this.#destinations, found = destinations.find6(words, p.inInterface);
     const kind = destinations.kind(found);
-    if (kind === OWN) return ROUTE_LOCAL;
-    if (kind === SUBNET_ANYCAST) {
-      this.destination = TO_ANYCAST;
-      return ROUTE_LOCAL;
-    }
+    if (kind === OWN || kind === SUBNET_ANYCAST) return ROUTE_LOCAL;
     const route = destinations.route(found);
     if (route < 0) return this.#error(p, NO_ROUTE, ICMPV6_DEST_UNREACH, ICMPV6_NOROUTE);
     switch (this.fib.typeOf(route)) {
@@ -218,26 +203,23 @@ export class Routing {
     const family = p.family;
     readAddress(p.view, family, family === 4 ? IPV4_DESTINATION : IPV6_DESTINATION, words);
     p.outInterface = 0;
-    this.destination = TO_UNICAST;
     const interfaces = this.interfaces;
+    let toMany = false;
     if (interfaces.isLocal(words, 0, family, link)) return ROUTE_LOCAL;
     if (family === 4) {
       if (words[0] === 0) return drop(p, NO_ROUTE);
       const subnet = interfaces.broadcastInterface(words[0]);
       if (subnet !== 0) {
-        this.destination = TO_BROADCAST;
         p.outInterface = subnet;
         return ROUTE_FORWARD;
       }
-      if ((words[0] & 0xf0000000) === (0xe0000000 | 0)) this.destination = TO_MULTICAST;
-      else if (words[0] === -1) this.destination = TO_BROADCAST;
+      toMany = (words[0] & 0xf0000000) === (0xe0000000 | 0) || words[0] === -1;
     } else if (isMulticast6(words, 0)) {
-      this.destination = TO_MULTICAST;
+      toMany = true;
     } else if (interfaces.isAnycast(words, 0, link)) {
-      this.destination = TO_ANYCAST;
       return ROUTE_LOCAL;
     }
-    if (link !== 0 && this.destination !== TO_UNICAST) {
+    if (link !== 0 && toMany) {
       p.outInterface = link;
       return interfaces.isUp(link) ? ROUTE_FORWARD : drop(p, NO_ROUTE);
     }
