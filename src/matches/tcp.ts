@@ -1,7 +1,7 @@
 /** TCP ports, flags and options (iptables -m tcp; xt_tcpudp). */
 import { TCP } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
-import { TCP_FLAGS, TCP_HEADER, tcpHeaderLength } from "../packet/tcp.ts";
+import { nextTcpOption, TCP_FLAGS, TCP_HEADER, tcpHeaderLength } from "../packet/tcp.ts";
 import {
   defineMatch,
   type Kind,
@@ -142,7 +142,6 @@ class TcpMatch implements Match {
     return this.#option === 0 || this.#hasOption(p);
   }
 
-  /** Walks as the kernel's tcp_find_option does: a zero length is one byte, and a length may lead past the end. */
   #hasOption(p: Packet): boolean {
     const end = p.l4 + tcpHeaderLength(p);
     let at = p.l4 + TCP_HEADER;
@@ -150,11 +149,8 @@ class TcpMatch implements Match {
       p.hotdrop = true;
       return false;
     }
-    while (at < end) {
-      const kind = p.view.getUint8(at);
-      if (kind === this.#option) return !this.#optionInvert;
-      if (kind < 2 || at + 1 >= end) at++;
-      else at += p.view.getUint8(at + 1) || 1;
+    for (; at < end; at = nextTcpOption(p.view, at, end)) {
+      if (p.view.getUint8(at) === this.#option) return !this.#optionInvert;
     }
     return this.#optionInvert;
   }

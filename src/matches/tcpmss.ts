@@ -1,28 +1,19 @@
 /** The maximum segment size that a TCP segment announces (iptables -m tcpmss; xt_tcpmss). */
 import { TCP } from "../netfilter.ts";
 import type { Packet } from "../packet/packet.ts";
-import { TCP_HEADER, tcpHeaderLength, TCPOPT_MSS } from "../packet/tcp.ts";
+import { mssOption, TCP_HEADER, tcpHeaderLength } from "../packet/tcp.ts";
 import { defineMatch, type Match, type MatchExtension } from "../tables/extension.ts";
 import { type Range, range } from "../tables/kinds.ts";
-
-const MSS_LENGTH = 4;
 
 /** No such option; a header that is not whole. */
 const NONE = -1, CUT = -2;
 
-/** The MSS that a segment announces, else a negative number. */
+/** The MSS that a segment announces, else a negative number. Like Linux, it takes a later fragment for a segment. */
 export function announcedMss(p: Packet): number {
-  const { view, l4 } = p;
-  const length = l4 + TCP_HEADER <= p.length ? tcpHeaderLength(p) : 0, end = l4 + length;
-  if (length < TCP_HEADER || end > p.length) return CUT;
-  for (let at = l4 + TCP_HEADER; at < end;) {
-    const kind = view.getUint8(at);
-    if (kind === TCPOPT_MSS && at + MSS_LENGTH <= end && view.getUint8(at + 1) === MSS_LENGTH) {
-      return view.getUint16(at + 2);
-    }
-    at += kind < 2 || at + 1 >= end ? 1 : view.getUint8(at + 1) || 1;
-  }
-  return NONE;
+  const rest = p.length - p.l4, length = rest < TCP_HEADER ? 0 : tcpHeaderLength(p);
+  if (length < TCP_HEADER || length > rest) return CUT;
+  const at = mssOption(p);
+  return at < 0 ? NONE : p.view.getUint16(at + 2);
 }
 
 class TcpmssMatch implements Match {

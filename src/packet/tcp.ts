@@ -7,18 +7,18 @@ import type { Packet } from "./packet.ts";
 /** Length of a header without options. */
 export const TCP_HEADER = 20;
 /** Offsets of the fields within the header. */
-export const TCP_SOURCE = 0,
-  TCP_DESTINATION = 2,
-  TCP_SEQ = 4,
+export const TCP_SEQ = 4,
   TCP_ACK_SEQ = 8,
   TCP_OFFSET = 12,
-  TCP_FLAGS = 13;
-export const TCP_WINDOW = 14, TCP_CHECKSUM = 16, TCP_URGENT = 18;
+  TCP_FLAGS = 13,
+  TCP_WINDOW = 14,
+  TCP_CHECKSUM = 16;
+const TCP_DESTINATION = 2;
 /** Flag bits, as in the header's byte 13. */
 export const FIN = 0x01, SYN = 0x02, RST = 0x04, PSH = 0x08, ACK = 0x10, URG = 0x20, ECE = 0x40, CWR = 0x80;
 /** Option kinds. */
 export const TCPOPT_EOL = 0, TCPOPT_NOP = 1, TCPOPT_MSS = 2, TCPOPT_WINDOW = 3, TCPOPT_SACK_PERM = 4;
-export const TCPOPT_SACK = 5, TCPOPT_TIMESTAMP = 8, TCPOPT_MD5 = 19;
+export const TCPOPT_SACK = 5;
 
 /** True if the header with its options is whole (RFC 9293, data offset; nf_conntrack's tcp_error). */
 export function tcpHeaderOk(p: Packet): boolean {
@@ -76,22 +76,23 @@ export function tcpFlagsOk(flags: number): boolean {
   }
 }
 
-/** Offset in the packet of the first option of this kind, or −1. The option lies whole within the header. */
-export function tcpOption(p: Packet, kind: number): number {
-  const end = tcpPayload(p);
-  let at = p.l4 + TCP_HEADER;
-  while (at < end) {
-    const k = p.view.getUint8(at);
-    if (k === TCPOPT_EOL) return -1;
-    if (k === TCPOPT_NOP) {
-      at++;
-      continue;
-    }
-    if (at + 2 > end) return -1;
-    const length = p.view.getUint8(at + 1);
-    if (length < 2 || at + length > end) return -1;
-    if (k === kind) return at;
-    at += length;
+/**
+ * Where the option behind the one at `at` begins, as Linux's extensions go through the options of a header that ends at
+ * `end`: END is a byte like NOP, a length of 0 is one byte, and a length may lead past the end.
+ */
+export function nextTcpOption(view: DataView, at: number, end: number): number {
+  if (view.getUint8(at) <= TCPOPT_NOP || at + 1 >= end) return at + 1;
+  return at + (view.getUint8(at + 1) || 1);
+}
+
+/** Length of the MSS option: kind, length, value. */
+export const TCPOLEN_MSS = 4;
+
+/** Offset in the packet of the first MSS option, or −1. The header must be whole. */
+export function mssOption(p: Packet): number {
+  const view = p.view, end = tcpPayload(p);
+  for (let at = p.l4 + TCP_HEADER; at <= end - TCPOLEN_MSS; at = nextTcpOption(view, at, end)) {
+    if (view.getUint8(at) === TCPOPT_MSS && view.getUint8(at + 1) === TCPOLEN_MSS) return at;
   }
   return -1;
 }

@@ -5,13 +5,20 @@ import { replaceInTransport } from "../packet/checksum.ts";
 import { IPV4_SOURCE, setTotalLength, totalLength } from "../packet/ipv4.ts";
 import { IPV6_SOURCE, payloadLength, setPayloadLength } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
-import { TCP_CHECKSUM, TCP_HEADER, TCP_OFFSET, tcpHeaderOk, TCPOPT_MSS, tcpPayload } from "../packet/tcp.ts";
+import {
+  mssOption,
+  TCP_CHECKSUM,
+  TCP_HEADER,
+  TCP_OFFSET,
+  tcpHeaderOk,
+  TCPOLEN_MSS,
+  TCPOPT_MSS,
+  tcpPayload,
+} from "../packet/tcp.ts";
 import type { Interfaces } from "../routing/interfaces.ts";
 import { defineTarget, OptionError, type Target, type TargetExtension } from "../tables/extension.ts";
 import { flag, uint } from "../tables/kinds.ts";
 
-/** Length of the option: kind, length, value. */
-const MSS_LENGTH = 4;
 /** What a host that names no MSS is to be sent at most (RFC 9293, 3.7.1): in IPv4, in IPv6. */
 const DEFAULT_4 = 536, DEFAULT_6 = 1220;
 /** Take the path's MTU. */
@@ -39,25 +46,12 @@ class TcpmssTarget implements Target {
       if (mtu <= headers) return p.drop(Reason["rule-drop"]);
       mss = mtu - headers;
     }
-    const view = p.view, end = tcpPayload(p), checksum = p.l4 + TCP_CHECKSUM;
-    let at = p.l4 + TCP_HEADER;
-    while (at <= end - MSS_LENGTH) {
-      const kind = view.getUint8(at), length = view.getUint8(at + 1);
-      if (kind === TCPOPT_MSS && length === MSS_LENGTH) {
-        const old = view.getUint16(at + 2);
-        if (old > mss) {
-          view.setUint16(at + 2, mss);
-          // A word at an odd offset is summed with its bytes exchanged.
-          if (((at - p.l4) & 1) === 0) replaceInTransport(p, checksum, old, mss, false);
-          else replaceInTransport(p, checksum, swap(old), swap(mss), false);
-        }
-        return CONTINUE;
-      }
-      at += kind < 2 || length === 0 ? 1 : length;
-    }
+    const at = mssOption(p), end = tcpPayload(p);
+    if (at >= 0) this.#lower(p, at, mss);
     // With data behind the header there is no room, and fifteen words is all a header can be.
-    if (p.length > end || end - p.l4 >= 60) return CONTINUE;
-    this.#insert(p, Math.min(mss, p.family === 4 ? DEFAULT_4 : DEFAULT_6));
+    else if (p.length === end && end - p.l4 < 60) {
+      this.#insert(p, Math.min(mss, p.family === 4 ? DEFAULT_4 : DEFAULT_6));
+    }
     return CONTINUE;
   }
 
@@ -67,19 +61,28 @@ class TcpmssTarget implements Target {
     return Math.min(this.#interfaces.mtu(p.outInterface), this.#interfaces.mtuTo(p.family, source, 0));
   }
 
+  #lower(p: Packet, at: number, mss: number): void {
+    const view = p.view, old = view.getUint16(at + 2), checksum = p.l4 + TCP_CHECKSUM;
+    if (old <= mss) return;
+    view.setUint16(at + 2, mss);
+    // A word at an odd offset is summed with its bytes exchanged.
+    if (((at - p.l4) & 1) === 0) replaceInTransport(p, checksum, old, mss, false);
+    else replaceInTransport(p, checksum, swap(old), swap(mss), false);
+  }
+
   #insert(p: Packet, mss: number): void {
     const view = p.view, at = p.l4 + TCP_HEADER, checksum = p.l4 + TCP_CHECKSUM, length = p.length - p.l4;
-    p.bytes.copyWithin(at + MSS_LENGTH, at, p.length);
-    p.length += MSS_LENGTH;
-    replaceInTransport(p, checksum, length, length + MSS_LENGTH, true);
-    const option = (TCPOPT_MSS << 24) | (MSS_LENGTH << 16) | mss;
+    p.bytes.copyWithin(at + TCPOLEN_MSS, at, p.length);
+    p.length += TCPOLEN_MSS;
+    replaceInTransport(p, checksum, length, length + TCPOLEN_MSS, true);
+    const option = (TCPOPT_MSS << 24) | (TCPOLEN_MSS << 16) | mss;
     view.setInt32(at, option);
     replaceInTransport(p, checksum, 0, option, false);
     const offset = view.getUint16(p.l4 + TCP_OFFSET);
     view.setUint16(p.l4 + TCP_OFFSET, offset + 0x1000);
     replaceInTransport(p, checksum, offset, offset + 0x1000, false);
-    if (p.family === 4) setTotalLength(p, totalLength(p) + MSS_LENGTH);
-    else setPayloadLength(p, payloadLength(p) + MSS_LENGTH);
+    if (p.family === 4) setTotalLength(p, totalLength(p) + TCPOLEN_MSS);
+    else setPayloadLength(p, payloadLength(p) + TCPOLEN_MSS);
   }
 }
 

@@ -13,7 +13,7 @@ import { checkOptions } from "../../src/packet/options.ts";
 import { GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
 import { segment } from "../../src/packet/segment.ts";
-import { tcpHeaderOk, tcpOption } from "../../src/packet/tcp.ts";
+import { mssOption, tcpHeaderOk } from "../../src/packet/tcp.ts";
 import { udpHeaderOk } from "../../src/packet/udp.ts";
 import { Sysctl } from "../../src/sysctl.ts";
 import * as kit from "../kit/mod.ts";
@@ -139,7 +139,7 @@ Deno.test("200,000 random and mutated packets: nothing throws, nothing is read b
       describe(p);
       udpHeaderOk(p);
       if (p.protocol === 6 && tcpHeaderOk(p)) {
-        tcpOption(p, 2);
+        mssOption(p);
         replaceInTransport(p, p.l4 + 16, random.next(), random.next(), below(2) === 0);
       }
       checkOptions(p);
