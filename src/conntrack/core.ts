@@ -49,7 +49,7 @@ import {
   type Verdict,
 } from "../netfilter.ts";
 import { verifyTransport } from "../packet/checksum.ts";
-import { icmpHeaderOk } from "../packet/icmp.ts";
+import { icmpHeaderOk, isIcmp } from "../packet/icmp.ts";
 import { type CtTemplate, type Packet, ZONE_FROM_MARK } from "../packet/packet.ts";
 import { packetTuple } from "./extract.ts";
 import {
@@ -79,15 +79,7 @@ import {
   tupleAt,
 } from "./flow.ts";
 import type { HelperHostOptions } from "./helping.ts";
-import {
-  classify,
-  goesTo,
-  ICMP_INVALID,
-  ICMP_QUERY,
-  ICMP_UNTRACKED,
-  isOwnIcmp,
-  quotedAnswer,
-} from "./icmp_error.ts";
+import { classify, goesTo, ICMP_INVALID, ICMP_QUERY, ICMP_UNTRACKED, quotedAnswer } from "./icmp_error.ts";
 import { packet as genericPacket, timeouts as genericTimeouts } from "./proto/generic.ts";
 import { packet as grePacket, timeouts as greTimeouts } from "./proto/gre.ts";
 import { packet as icmpPacket, timeouts as icmpTimeouts } from "./proto/icmp.ts";
@@ -276,7 +268,7 @@ export class Conntrack extends Reaper {
       zone = template.zoneOriginal === ZONE_FROM_MARK ? p.mark & 0xffff : template.zoneOriginal;
       zoneReply = template.zoneReply === ZONE_FROM_MARK ? p.mark & 0xffff : template.zoneReply;
     }
-    if (isOwnIcmp(p)) {
+    if (isIcmp(p)) {
       const sort = this.#sortIcmp(p);
       if (sort !== ICMP_QUERY) return this.#icmpError(p, sort, zone, zoneReply);
     }

@@ -4,34 +4,46 @@
  * An error quotes the packet that caused it. The quoted packet's answer, as it would arrive here, is looked up; if it
  * belongs to a flow, and the error goes to whoever that answer would go to, the error is RELATED to that flow.
  */
-import { ICMP, ICMPV6 } from "../netfilter.ts";
-import { ICMP_HEADER, ICMPV6_REDIRECT, isIcmpError } from "../packet/icmp.ts";
+import {
+  ICMP_HEADER,
+  ICMPV6_MLD2_REPORT,
+  ICMPV6_MLD_QUERY,
+  ICMPV6_MRDISC_ADVERT,
+  ICMPV6_MRDISC_SOLICIT,
+  ICMPV6_NEIGHBOUR_ADVERT,
+  ICMPV6_REDIRECT,
+  isIcmpError,
+} from "../packet/icmp.ts";
 import type { Packet } from "../packet/packet.ts";
 import { readTuple } from "./extract.ts";
 import { DST, invertTuple, newTuple } from "./tuple.ts";
 
-/** What an ICMP message is to conntrack: a query, handled as other packets are. */
+/** What an ICMP message is to conntrack if it is no error: a query, handled as other packets are. */
 export const ICMP_QUERY = 0;
 /** INVALID. */
 export const ICMP_INVALID = -1;
-/** Exempt: neighbour and multicast listener discovery are never tracked. */
+/** Exempt: discovery of neighbours, routers and multicast listeners is never tracked. */
 export const ICMP_UNTRACKED = 1;
-/** An error; where the quoted packet begins is the offset in the packet, greater than ICMP_UNTRACKED. */
 
 /** ICMP types above this are unknown (NR_ICMP_TYPES). */
 const LAST_ICMP_TYPE = 18;
 /** Bytes of a redirect before its options (RFC 4861, 4.5), and the option that quotes the packet (4.6.3). */
 const REDIRECT_LENGTH = 40, ND_OPT_REDIRECT_HDR = 4;
 
-/** Sorts an ICMP packet of its own family: one of ICMP_*, or the offset of the packet that it quotes. */
+/**
+ * Sorts an ICMP packet of its own family (`isIcmp`): one of ICMP_*, or the offset of the packet that it quotes, which is
+ * greater than they.
+ */
 export function classify(p: Packet): number {
   const type = p.view.getUint8(p.l4);
   if (p.family === 4) {
     if (type > LAST_ICMP_TYPE) return ICMP_INVALID;
     return isIcmpError(4, type) ? p.l4 + ICMP_HEADER : ICMP_QUERY;
   }
-  // MLD, router and neighbour discovery, MLDv2, multicast router discovery.
-  if ((type >= 130 && type <= 136) || type === 143 || type === 151 || type === 152) return ICMP_UNTRACKED;
+  if (type >= ICMPV6_MLD_QUERY && type <= ICMPV6_NEIGHBOUR_ADVERT) return ICMP_UNTRACKED;
+  if (type === ICMPV6_MLD2_REPORT || type === ICMPV6_MRDISC_ADVERT || type === ICMPV6_MRDISC_SOLICIT) {
+    return ICMP_UNTRACKED;
+  }
   if (type === ICMPV6_REDIRECT) return redirect(p);
   return isIcmpError(6, type) ? p.l4 + ICMP_HEADER : ICMP_QUERY;
 }
@@ -60,9 +72,4 @@ export function goesTo(p: Packet, t: Int32Array, at: number): boolean {
   if (p.family === 4) return view.getInt32(16) === t[to];
   return view.getInt32(24) === t[to] && view.getInt32(28) === t[to + 1] && view.getInt32(32) === t[to + 2] &&
     view.getInt32(36) === t[to + 3];
-}
-
-/** True if the packet is ICMP of its own family, which alone is looked at here. */
-export function isOwnIcmp(p: Packet): boolean {
-  return p.protocol === (p.family === 4 ? ICMP : ICMPV6);
 }

@@ -14,6 +14,20 @@
  * Words are big-endian readings of the packet's bytes, kept as int32.
  */
 import { type Family, ICMP, ICMPV6 } from "../netfilter.ts";
+import {
+  ICMP_ADDRESS,
+  ICMP_ADDRESSREPLY,
+  ICMP_ECHO,
+  ICMP_ECHOREPLY,
+  ICMP_INFO_REPLY,
+  ICMP_INFO_REQUEST,
+  ICMP_TIMESTAMP,
+  ICMP_TIMESTAMPREPLY,
+  ICMPV6_ECHO_REPLY,
+  ICMPV6_ECHO_REQUEST,
+  ICMPV6_NI_QUERY,
+  ICMPV6_NI_REPLY,
+} from "../packet/icmp.ts";
 
 /** Words in a tuple. */
 export const TUPLE_WORDS = 10;
@@ -44,38 +58,38 @@ export function destinationPort(t: Int32Array, at = 0): number {
 }
 
 /** ICMP type of the answer to a query type, or of the query to an answer; -1 where there is no pair. */
-export function invertIcmpType(protocol: number, type: number): number {
+function invertIcmpType(protocol: number, type: number): number {
   if (protocol === ICMP) {
     switch (type) {
-      case 8: // echo
-        return 0;
-      case 0:
-        return 8;
-      case 13: // timestamp
-        return 14;
-      case 14:
-        return 13;
-      case 15: // information
-        return 16;
-      case 16:
-        return 15;
-      case 17: // address mask
-        return 18;
-      case 18:
-        return 17;
+      case ICMP_ECHO:
+        return ICMP_ECHOREPLY;
+      case ICMP_ECHOREPLY:
+        return ICMP_ECHO;
+      case ICMP_TIMESTAMP:
+        return ICMP_TIMESTAMPREPLY;
+      case ICMP_TIMESTAMPREPLY:
+        return ICMP_TIMESTAMP;
+      case ICMP_INFO_REQUEST:
+        return ICMP_INFO_REPLY;
+      case ICMP_INFO_REPLY:
+        return ICMP_INFO_REQUEST;
+      case ICMP_ADDRESS:
+        return ICMP_ADDRESSREPLY;
+      case ICMP_ADDRESSREPLY:
+        return ICMP_ADDRESS;
       default:
         return -1;
     }
   }
   switch (type) {
-    case 128: // echo
-      return 129;
-    case 129:
-      return 128;
-    case 139: // node information
-      return 140;
-    case 140:
-      return 139;
+    case ICMPV6_ECHO_REQUEST:
+      return ICMPV6_ECHO_REPLY;
+    case ICMPV6_ECHO_REPLY:
+      return ICMPV6_ECHO_REQUEST;
+    case ICMPV6_NI_QUERY:
+      return ICMPV6_NI_REPLY;
+    case ICMPV6_NI_REPLY:
+      return ICMPV6_NI_QUERY;
     default:
       return -1;
   }

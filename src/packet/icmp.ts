@@ -3,8 +3,9 @@ import { ICMP, ICMPV6 } from "../netfilter.ts";
 import type { Packet } from "./packet.ts";
 
 export const ICMP_HEADER = 8;
-/** Offsets of the fields within the header; id and sequence in echo and its kin, MTU and pointer in errors. */
-export const ICMP_TYPE = 0, ICMP_CODE = 1, ICMP_CHECKSUM = 2, ICMP_ID = 4, ICMP_SEQ = 6;
+/** Offsets of the fields within the header; id and sequence in echo and its kin, where errors have MTU and pointer. */
+export const ICMP_CHECKSUM = 2;
+const ICMP_CODE = 1, ICMP_ID = 4, ICMP_SEQ = 6;
 
 /** ICMP types. */
 export const ICMP_ECHOREPLY = 0,
@@ -16,26 +17,20 @@ export const ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETERPROB = 12, ICMP_TIMESTAMP = 
 export const ICMP_INFO_REQUEST = 15, ICMP_INFO_REPLY = 16, ICMP_ADDRESS = 17, ICMP_ADDRESSREPLY = 18;
 /** Codes of destination unreachable. */
 export const ICMP_NET_UNREACH = 0, ICMP_HOST_UNREACH = 1, ICMP_PROT_UNREACH = 2, ICMP_PORT_UNREACH = 3;
-export const ICMP_FRAG_NEEDED = 4,
-  ICMP_SR_FAILED = 5,
-  ICMP_NET_ANO = 9,
-  ICMP_HOST_ANO = 10,
-  ICMP_PKT_FILTERED = 13;
+export const ICMP_FRAG_NEEDED = 4, ICMP_PKT_FILTERED = 13;
 /** Codes of time exceeded, in both families. */
 export const ICMP_EXC_TTL = 0, ICMP_EXC_FRAGTIME = 1;
 
 /** ICMPv6 types. */
 export const ICMPV6_DEST_UNREACH = 1, ICMPV6_PKT_TOOBIG = 2, ICMPV6_TIME_EXCEED = 3, ICMPV6_PARAMPROB = 4;
-export const ICMPV6_ECHO_REQUEST = 128,
-  ICMPV6_ECHO_REPLY = 129,
-  ICMPV6_MLD_QUERY = 130,
-  ICMPV6_MLD_REPORT = 131;
-export const ICMPV6_MLD_REDUCTION = 132, ICMPV6_ROUTER_SOLICIT = 133, ICMPV6_ROUTER_ADVERT = 134;
-export const ICMPV6_NEIGHBOUR_SOLICIT = 135, ICMPV6_NEIGHBOUR_ADVERT = 136, ICMPV6_REDIRECT = 137;
-export const ICMPV6_MLD2_REPORT = 143;
+export const ICMPV6_ECHO_REQUEST = 128, ICMPV6_ECHO_REPLY = 129, ICMPV6_REDIRECT = 137;
+/** Node information (RFC 4620). */
+export const ICMPV6_NI_QUERY = 139, ICMPV6_NI_REPLY = 140;
+/** The first and the last of multicast listener, router and neighbour discovery; MLDv2; multicast router discovery. */
+export const ICMPV6_MLD_QUERY = 130, ICMPV6_NEIGHBOUR_ADVERT = 136, ICMPV6_MLD2_REPORT = 143;
+export const ICMPV6_MRDISC_ADVERT = 151, ICMPV6_MRDISC_SOLICIT = 152;
 /** Codes of ICMPv6 destination unreachable. */
-export const ICMPV6_NOROUTE = 0, ICMPV6_ADM_PROHIBITED = 1, ICMPV6_NOT_NEIGHBOUR = 2, ICMPV6_ADDR_UNREACH = 3;
-export const ICMPV6_PORT_UNREACH = 4, ICMPV6_POLICY_FAIL = 5, ICMPV6_REJECT_ROUTE = 6;
+export const ICMPV6_NOROUTE = 0, ICMPV6_ADM_PROHIBITED = 1, ICMPV6_NOT_NEIGHBOUR = 2, ICMPV6_PORT_UNREACH = 4;
 /** Codes of ICMPv6 parameter problem. */
 export const ICMPV6_HDR_FIELD = 0, ICMPV6_UNK_NEXTHDR = 1, ICMPV6_UNK_OPTION = 2;
 export const ICMPV6_HDR_INCOMP = 3;

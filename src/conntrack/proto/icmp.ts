@@ -2,6 +2,7 @@
  * ICMP and ICMPv6 queries (RFC 792, RFC 4443), as nf_conntrack_proto_icmp and _icmpv6 track them. The identifier plays
  * the ports' part in both directions; answers differ from queries by their type. Errors are `icmp_error.ts`'s.
  */
+import { ICMP_ADDRESS, ICMP_ECHO, ICMP_INFO_REQUEST, ICMP_TIMESTAMP } from "../../packet/icmp.ts";
 import type { Packet } from "../../packet/packet.ts";
 import type { Sysctl } from "../../sysctl.ts";
 import { CT_ORIGINAL, FLOW_WORDS } from "../flow.ts";
@@ -24,10 +25,10 @@ export function tuple(view: DataView, l4: number, end: number, t: Int32Array, at
 export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaults: Int32Array): number {
   if (p.family !== 4) return t.invalid(p, "wrong family");
   switch ((t.flows.words[ct * FLOW_WORDS + CT_ORIGINAL + PORTS] >> 8) & 0xff) {
-    case 8: // echo, timestamp, information, address mask: what a flow can begin with
-    case 13:
-    case 15:
-    case 17:
+    case ICMP_ECHO:
+    case ICMP_TIMESTAMP:
+    case ICMP_INFO_REQUEST:
+    case ICMP_ADDRESS:
       t.refreshAcct(ct, ctinfo, p, t.timeouts(ct, defaults)[0]);
       return TRACKED;
     default:

@@ -1,4 +1,5 @@
 /** ICMPv6 queries (RFC 4443, RFC 4620); see `icmp.ts`. */
+import { ICMPV6_ECHO_REQUEST, ICMPV6_NI_QUERY } from "../../packet/icmp.ts";
 import type { Packet } from "../../packet/packet.ts";
 import type { Sysctl } from "../../sysctl.ts";
 import { CT_ORIGINAL, FLOW_WORDS } from "../flow.ts";
@@ -15,7 +16,7 @@ export function timeouts(sysctl: Sysctl): Int32Array {
 export function packet(t: Tracker, p: Packet, ct: number, ctinfo: number, defaults: Int32Array): number {
   if (p.family !== 6) return t.invalid(p, "wrong family");
   const type = (t.flows.words[ct * FLOW_WORDS + CT_ORIGINAL + PORTS] >> 8) & 0xff;
-  if (type !== 128 && type !== 139) return t.invalid(p, "not a query");
+  if (type !== ICMPV6_ECHO_REQUEST && type !== ICMPV6_NI_QUERY) return t.invalid(p, "not a query");
   t.refreshAcct(ct, ctinfo, p, t.timeouts(ct, defaults)[0]);
   return TRACKED;
 }
