@@ -85,8 +85,8 @@ export const LOAD_HELPER = 1,
   FLUSH_FLOWS = 6;
 /** Flows that one DELETE_FLOWS names. */
 export const DELETED_TOGETHER = 3;
-/** Values of CONTROL_STATUS. */
-export const STATUS_STARTING = 0, STATUS_RUNNING = 1, STATUS_STOPPED = 2;
+/** Values of CONTROL_STATUS; 0 until it runs. */
+export const STATUS_RUNNING = 1, STATUS_STOPPED = 2;
 
 /** Index in `Memory.totals`: packets and bytes read from the devices, packets and bytes written to them. */
 export const TOTAL_RX_PACKETS = 0, TOTAL_RX_BYTES = 1, TOTAL_TX_PACKETS = 2, TOTAL_TX_BYTES = 3;

@@ -66,7 +66,7 @@ export interface Asked {
 }
 
 /** Has a router reload: `name`, or the only one. `Refused` with all that is wrong. */
-export async function askReload(
+async function askReload(
   asked: Asked,
   name?: string,
   directory = stateDirectory(),

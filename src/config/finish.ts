@@ -44,7 +44,7 @@ export const IPTABLES: Wording = {
 };
 
 /** Names joined as in a sentence. */
-export function either(names: readonly string[]): string {
+function either(names: readonly string[]): string {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }
 

@@ -7,7 +7,6 @@
  */
 import { type Elements, NOMATCH, USED, WILDCARD } from "../sets/elements.ts";
 import type { SetHeader } from "../sets/header.ts";
-import type { NamedSet } from "../sets/mod.ts";
 import type { HashSpec, ListSpec, SetSpec } from "../sets/spec.ts";
 import { hex } from "../tables/kinds.ts";
 import { Problems } from "./problems.ts";
@@ -52,21 +51,6 @@ export function unsaidSets(specs: Iterable<SetSpec>): Problems["list"] {
     }
   }
   return problems.list;
-}
-
-/** The sets of a router at work, as of its clock's `now`. */
-export function saveLiveSets(sets: Iterable<NamedSet>, now: number): string {
-  const hashes: string[] = [], lists: string[] = [];
-  for (const { name, ipv4, ipv6, list } of sets) {
-    if (list !== null) {
-      lists.push(saveSet({ ...list, members: list.members.map((member) => member.name) }, now));
-    } else {
-      const live = [...new Set([ipv4, ipv6])].filter((half) => half !== null);
-      const half = live.find(({ elements }) => elements.count > 0) ?? live[0];
-      hashes.push(saveSet({ ...half, header: { ...half.header, name } }, now));
-    }
-  }
-  return [...hashes, ...lists].join("");
 }
 
 /** One set: how it is created, and its members. */

@@ -47,7 +47,7 @@ const PORT_KEYS = ["sport", "dport", "sports", "dports", "ports"];
 const MULTIPORT = MATCHES.find((match) => match.name === "multiport")!;
 
 /** All keys that a rule can have. */
-export const RULE_KEYS: ReadonlySet<string> = new Set([
+const RULE_KEYS: ReadonlySet<string> = new Set([
   ...BASIC_KEYS,
   ...MATCHES_BY_OPTION.keys(),
   ...JUMP_KEYS,

@@ -26,7 +26,7 @@ import { VERDICTS } from "./rule.ts";
 import type { RuleConfig } from "./rule_types.ts";
 
 /** Fields of a packet that a map can be looked up by. */
-export const MAP_KEYS = [
+const MAP_KEYS = [
   "source",
   "destination",
   "sport",

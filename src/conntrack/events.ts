@@ -68,7 +68,7 @@ export const EVENT_LABEL = 15;
 export const EVENT_ORIGINAL = 20, EVENT_REPLY = 30;
 /** Float64: packets and bytes of both directions. */
 export const EVENT_COUNTERS = 40;
-export const EVENT_WORDS = 48;
+const EVENT_WORDS = 48;
 
 const HEAD_WORDS = 32, HEAD = 0, WANTED = 16;
 const LABEL_WORDS = 4, MASK_WORDS = 5;

@@ -199,7 +199,7 @@ export function flowText(f: FlowFacts, options: ListOptions = {}): string {
 }
 
 /** The state's name and a blank; nothing where there are no states. */
-export function stateName(protocol: number, state: number): string {
+function stateName(protocol: number, state: number): string {
   return protocol === TCP ? printTcp(state) : protocol === SCTP ? printSctp(state) : "";
 }
 

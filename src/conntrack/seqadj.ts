@@ -32,7 +32,7 @@ import { CT_SEQADJ, CT_STATUS, FLOW_WORDS, IPS_SEQ_ADJUST } from "./flow.ts";
 import type { FlowTable } from "./table.ts";
 
 /** Words of one direction in CT_SEQADJ. */
-export const SEQADJ_WORDS = 3;
+const SEQADJ_WORDS = 3;
 /** Word offsets within a direction: where the last correction was made, the offset before it and behind it. */
 const POSITION = 0, BEFORE = 1, AFTER = 2;
 /** Sequence numbers wrap: a position that lies farther back than this is soon taken for one ahead. */

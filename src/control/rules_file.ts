@@ -19,7 +19,7 @@ export interface RulesFile {
 }
 
 /** The path of the rules beside a state file. */
-export function rulesPath(statePath: string): string {
+function rulesPath(statePath: string): string {
   return statePath.replace(/\.state$/, ".rules");
 }
 

@@ -107,7 +107,7 @@ export class Conditions {
 }
 
 /** True for a rule that was written as text. */
-export function isText(rule: RuleSpec): boolean {
+function isText(rule: RuleSpec): boolean {
   return rule.line !== undefined;
 }
 

@@ -40,7 +40,7 @@ import { destinationText, sourceText } from "./ends.ts";
 type Found = (p: Packet, conntrack: Conntrack, value: unknown, invert: boolean) => string;
 
 /** The packet's state as `-m state` names it. */
-export function stateName(p: Packet): string {
+function stateName(p: Packet): string {
   const bit = stateBit(p);
   return STATE_NAMES.find((entry) => entry[1] === bit)?.[0] ?? "INVALID";
 }

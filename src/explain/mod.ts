@@ -6,8 +6,8 @@
  *
  * @module
  */
-export { Explainer, type ExplainerOptions } from "./explainer.ts";
+export { Explainer } from "./explainer.ts";
 export type * from "./explanation.ts";
-export { type PacketText, PacketTextError, parsePacket } from "./packet_text.ts";
+export { PacketTextError, parsePacket } from "./packet_text.ts";
 export { printExplanation, type PrintOptions } from "./print.ts";
 export { type Tested, TestRouter, testRouter, type TestRouterOptions } from "./testing.ts";

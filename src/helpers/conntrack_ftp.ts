@@ -51,13 +51,13 @@ import { COMMA, CR, DOT, FtpAddress, LF, parseIpv6, parseNumbers, parsePort } fr
 /** What announced a data connection (enum nf_ct_ftp_type). */
 export type FtpType = 0 | 1 | 2 | 3;
 /** Client: PORT. */
-export const FTP_PORT = 0;
+const FTP_PORT = 0;
 /** Server: 227, the answer to PASV. */
-export const FTP_PASV = 1;
+const FTP_PASV = 1;
 /** Client: EPRT. */
-export const FTP_EPRT = 2;
+const FTP_EPRT = 2;
 /** Server: 229, the answer to EPSV. */
-export const FTP_EPSV = 3;
+const FTP_EPSV = 3;
 
 /**
  * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload.

@@ -5,7 +5,7 @@ import { defineMatch, type Match, type MatchExtension, NO_FLOW } from "../tables
 import { bits } from "../tables/kinds.ts";
 
 /** Bits of a state mask. */
-export const STATE_INVALID = 1, STATE_ESTABLISHED = 2, STATE_RELATED = 4, STATE_NEW = 8, STATE_UNTRACKED = 16;
+const STATE_INVALID = 1, STATE_ESTABLISHED = 2, STATE_RELATED = 4, STATE_NEW = 8, STATE_UNTRACKED = 16;
 /** Known to `--ctstate` only. */
 export const STATE_SNAT = 32, STATE_DNAT = 64;
 

@@ -23,7 +23,7 @@ const NAMES = new Map<number, string>([
 ]);
 
 /** The name of an IP protocol, `proto N` for the nameless. */
-export function protocolName(protocol: number): string {
+function protocolName(protocol: number): string {
   return NAMES.get(protocol) ?? `proto ${protocol}`;
 }
 

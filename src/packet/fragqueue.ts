@@ -30,7 +30,8 @@ export const Q_BUCKET = 12, Q_CHAIN = 13, Q_OLDER = 14, Q_NEWER = 15, Q_HASHED =
 /** When it dies, in milliseconds of the clock. */
 export const Q_EXPIRES = 17;
 /** Length of the datagram's payload as far as it is known, and how much of it is here. */
-export const Q_LENGTH = 18, Q_MEAT = 19;
+export const Q_LENGTH = 18;
+const Q_MEAT = 19;
 /** The first piece is here; the last is, so the length is final. */
 export const Q_FIRST_IN = 20, Q_LAST_IN = 21;
 /** One bit for each value of the two ECN bits that was seen. */

@@ -49,19 +49,12 @@ export function trafficClass(p: Packet): number {
 export function setTrafficClass(p: Packet, value: number): void {
   p.view.setUint16(0, (p.view.getUint16(0) & 0xf00f) | ((value & 0xff) << 4));
 }
-export function flowLabel(p: Packet): number {
-  return p.view.getInt32(0) & 0xfffff;
-}
 export function payloadLength(p: Packet): number {
   return p.view.getUint16(IPV6_PAYLOAD_LENGTH);
 }
 /** Sets the payload length; `p.length` is the caller's. */
 export function setPayloadLength(p: Packet, length: number): void {
   p.view.setUint16(IPV6_PAYLOAD_LENGTH, length);
-}
-/** Next header of the fixed header; the upper-layer protocol is `p.protocol`. */
-export function nextHeader(p: Packet): number {
-  return p.view.getUint8(IPV6_NEXT_HEADER);
 }
 export function hopLimit(p: Packet): number {
   return p.view.getUint8(IPV6_HOP_LIMIT);

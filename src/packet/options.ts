@@ -14,14 +14,15 @@ const BAD_EXTENSION_HEADER = Reason["bad-extension-header"];
 
 /** IPv4 option types (RFC 791, 3.1; RFC 2113; RFC 1108 for SEC and CIPSO's number). Bit 0x80: copied on fragmentation. */
 export const IPOPT_END = 0, IPOPT_NOOP = 1, IPOPT_RR = 7, IPOPT_TIMESTAMP = 68, IPOPT_CIPSO = 134;
-export const IPOPT_LSRR = 131, IPOPT_SID = 136, IPOPT_SSRR = 137, IPOPT_RA = 148;
+export const IPOPT_LSRR = 131, IPOPT_SSRR = 137;
+const IPOPT_RA = 148;
 /** Bit of an option type: every fragment carries the option. */
-export const IPOPT_COPY = 0x80;
+const IPOPT_COPY = 0x80;
 /** Timestamp flags: addresses too, addresses given by the sender. */
 const TS_TSANDADDR = 1, TS_PRESPEC = 3;
 
 /** True if the IPv4 packet has options: the only ones that the functions below have work with. */
-export function hasOptions(p: Packet): boolean {
+function hasOptions(p: Packet): boolean {
   return p.family === 4 && p.l4 > IPV4_HEADER;
 }
 

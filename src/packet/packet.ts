@@ -29,7 +29,7 @@ export const MAX_PACKET = 65535;
 /** Bytes in a packet's buffer: header, packet, and room for a helper that lengthens the payload before it is judged. */
 export const BUFFER_SIZE = 68 * 1024;
 /** Most fragments that a datagram can have: every 8 bytes one. */
-export const MAX_FRAGMENTS = 8192;
+const MAX_FRAGMENTS = 8192;
 
 /** `gsoType`: not offloaded (VIRTIO_NET_HDR_GSO_NONE). */
 export const GSO_NONE = 0;

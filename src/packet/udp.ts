@@ -3,7 +3,7 @@ import type { Packet } from "./packet.ts";
 
 export const UDP_HEADER = 8;
 /** Offsets of the fields within the header. */
-export const UDP_SOURCE = 0, UDP_DESTINATION = 2, UDP_LENGTH = 4, UDP_CHECKSUM = 6;
+export const UDP_LENGTH = 4, UDP_CHECKSUM = 6;
 
 /** True if the header is whole and its length field lies between the header's and the packet's (udp_error). */
 export function udpHeaderOk(p: Packet): boolean {

@@ -1,7 +1,8 @@
 /** What the bits of an IPv6 address say about its reach: scopes (RFC 4291, 2.5 and 2.7; RFC 4007) and labels (RFC 6724). */
 
 /** Scopes, numbered as in multicast addresses. */
-export const SCOPE_LINK = 2, SCOPE_SITE = 5, SCOPE_GLOBAL = 14;
+export const SCOPE_LINK = 2, SCOPE_GLOBAL = 14;
+const SCOPE_SITE = 5;
 
 /** fe80::/10. */
 export function isLinkLocal(words: Int32Array, at: number): boolean {

@@ -18,7 +18,7 @@
  *
  * @module
  */
-export { Fib, type RouteSpec, type RouteType } from "./fib.ts";
+export { Fib, type RouteSpec } from "./fib.ts";
 export * from "./forward.ts";
 export { IcmpErrors } from "./icmp_error.ts";
 export { Interfaces, type InterfaceSpec } from "./interfaces.ts";

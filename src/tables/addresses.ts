@@ -80,7 +80,7 @@ export function readNetwork(input: unknown, family: Family): Network {
 }
 
 /** `/24`, `/255.0.255.0`, or nothing for a single address. */
-export function printMask(family: Family, mask: Int32Array): string {
+function printMask(family: Family, mask: Int32Array): string {
   const length = maskLength(family, mask);
   if (length === (family === 4 ? 32 : 128)) return "";
   return "/" + (length < 0 ? formatAddress(family, mask) : length);

@@ -68,7 +68,7 @@ export function compileRules(rules: RuleSet, binding: Binding): CompiledTables {
 }
 
 /** Lays one table out (see table.ts) and makes its match and target objects. */
-export function compileTable(table: TableSpec, binding: Binding): T.Table {
+function compileTable(table: TableSpec, binding: Binding): T.Table {
   const slots = counterSlots(table);
   const rows = new Int32Array(slots * R.ROW_WORDS);
   const matches: Match[] = [], targets: Target[] = [];

@@ -15,7 +15,7 @@ import type { Clock } from "../clock.ts";
 import type { Family } from "../netfilter.ts";
 
 /** Words of a key: source, destination, both ports. */
-export const KEY_WORDS = 9;
+const KEY_WORDS = 9;
 const NEXT = 9, LIVE = 10, BUCKET = 11;
 const CREDIT = 0, TICK = 1, EXPIRES = 2, NUMBERS = 3;
 /** Buckets so far, the first that is free again, where the next look at old ones begins. */

@@ -18,7 +18,7 @@ import type { Clock } from "../clock.ts";
 import type { Family } from "../netfilter.ts";
 
 /** Addresses that a list holds. */
-export const RECENT_ENTRIES = 100;
+const RECENT_ENTRIES = 100;
 
 const HEADS = 64;
 const ENTRY = 12;

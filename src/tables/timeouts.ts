@@ -20,7 +20,7 @@ export interface TimeoutPolicy {
 }
 
 /** Stands for all protocols without a tracker of their own (nf_conntrack_l4proto_generic). */
-export const GENERIC = 255;
+const GENERIC = 255;
 
 /** Bytes of a policy's name (XT_TIMEOUT_NAME_LEN, without its end). */
 export const MOST_NAME_BYTES = 31;

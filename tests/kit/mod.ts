@@ -47,9 +47,3 @@ export class VirtualClock implements Clock {
 export function seeded(seed = 1): Random {
   return new Xoshiro(seed);
 }
-
-/** Numbers given one by one, for tests that must see a certain choice; the last one repeats. */
-export function scripted(...values: number[]): Random {
-  let at = 0;
-  return { next: () => values[Math.min(at++, values.length - 1)] | 0 };
-}

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Clock, Xoshiro } from "../../src/clock.ts";
-import { saveLiveSets } from "../../src/config/ipset_save.ts";
+import { saveSet } from "../../src/config/ipset_save.ts";
 import { saveRules } from "../../src/config/iptables_save.ts";
 import { validate, type ValidConfig } from "../../src/config/validate.ts";
 import { ExpectTable } from "../../src/conntrack/expect.ts";
@@ -17,6 +17,7 @@ import * as helpers from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
 import type { Packet } from "../../src/packet/packet.ts";
 import { geometryOf } from "../../src/geometry.ts";
+import type { NamedSet } from "../../src/sets/mod.ts";
 import type { TableName } from "../../src/tables/extension.ts";
 import { readFlow } from "./listing.ts";
 import { Planes } from "./planes.ts";
@@ -46,6 +47,21 @@ function blocks(text: string): Map<string, string> {
 /** What iptables-restore leaves behind: tables of the new text, and those of the old that it does not name. */
 function replaceTables(old: string, text: string | undefined): string {
   return text === undefined ? old : [...new Map([...blocks(old), ...blocks(text)]).values()].join("");
+}
+
+/** What `ipset save` would say of the sets of a router at work, as of its clock's `now`. */
+function saveSets(sets: Iterable<NamedSet>, now: number): string {
+  const hashes: string[] = [], lists: string[] = [];
+  for (const { name, ipv4, ipv6, list } of sets) {
+    if (list !== null) {
+      lists.push(saveSet({ ...list, members: list.members.map((member) => member.name) }, now));
+    } else {
+      const live = [...new Set([ipv4, ipv6])].filter((half) => half !== null);
+      const half = live.find(({ elements }) => elements.count > 0) ?? live[0];
+      hashes.push(saveSet({ ...half, header: { ...half.header, name } }, now));
+    }
+  }
+  return [...hashes, ...lists].join("");
 }
 
 class WeirRouter {
@@ -229,7 +245,7 @@ class WeirRouter {
       expect: listExpects(conntrack),
       iptables: this.#save(4),
       ip6tables: this.#save(6),
-      ...(this.#scenario.ipset === undefined ? {} : { ipset: saveLiveSets(sets.all(), this.#clock.now) }),
+      ...(this.#scenario.ipset === undefined ? {} : { ipset: saveSets(sets.all(), this.#clock.now) }),
     });
   }
 }

@@ -9,7 +9,7 @@ import { assure, TRACKED, type Tracker } from "../tracker.ts";
 import { PORTS } from "../tuple.ts";
 
 /** Indices of the timeouts, also in a policy. */
-export const GRE_UNREPLIED = 0, GRE_REPLIED = 1;
+const GRE_UNREPLIED = 0, GRE_REPLIED = 1;
 /** What version 1 carries (RFC 2637, 4.1). */
 const GRE_PROTO_PPP = 0x880b;
 

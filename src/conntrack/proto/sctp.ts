@@ -16,7 +16,7 @@ import { assure, INVALID, TRACKED, type Tracker } from "../tracker.ts";
 export { printTuple, tuple } from "./ports.ts";
 
 /** Names of the states, by number. */
-export const SCTP_STATES = [
+const SCTP_STATES = [
   "NONE",
   "CLOSED",
   "COOKIE_WAIT",

@@ -124,7 +124,7 @@ export function nextState(dir: number, event: number, state: number): number {
 }
 
 /** Indices of the timeouts that are not a state's, also in a policy. */
-export const TCP_TIMEOUT_RETRANS = 12, TCP_TIMEOUT_UNACK = 13;
+const TCP_TIMEOUT_RETRANS = 12, TCP_TIMEOUT_UNACK = 13;
 
 /** Timeouts in milliseconds, by state. */
 export function timeouts(sysctl: Sysctl): Int32Array {

@@ -66,7 +66,7 @@ const RETRANS_MOST = 0xff;
 export const WINDOW_SCALE = 0x01, SACK_PERM = 0x02, CLOSE_INIT = 0x04, BE_LIBERAL = 0x08;
 export const UNACKNOWLEDGED = 0x10, MAXACK_SET = 0x20, EXP_CHALLENGE_ACK = 0x40, SIMULTANEOUS_OPEN = 0x80;
 /** The window scale stands above the flags, in both words. */
-export const SCALE_SHIFT = 8;
+const SCALE_SHIFT = 8;
 const FLAG_BITS = (1 << SCALE_SHIFT) - 1;
 
 /** An event of a direction, as LAST keeps it. */

@@ -17,7 +17,7 @@ const { TRACKED } = trackerModule;
 export { printTuple, tuple } from "./ports.ts";
 
 /** Indices of the timeouts, also in a policy. */
-export const UDP_UNREPLIED = 0, UDP_REPLIED = 1;
+const UDP_UNREPLIED = 0, UDP_REPLIED = 1;
 /** When traffic both ways makes it a stream: clock milliseconds. */
 const UDP_STREAM = CT_PROTO;
 /** A query and its answers are over within this; what goes on is a stream. */
