@@ -269,6 +269,22 @@ Deno.test("architecture: no file outgrows a few screens", () => {
   assertEquals(large, []);
 });
 
+Deno.test("architecture: nothing is exported that nobody names", () => {
+  const dead = (texts: readonly string[]) => {
+    const times = new Map<string, number>(), exported = new Set<string>();
+    for (const text of texts) {
+      for (const [word] of text.matchAll(/\w+/g)) times.set(word, (times.get(word) ?? 0) + 1);
+      for (const [, head] of text.matchAll(/^export (?:async |abstract )?(?:\w+) ([^;{(]*)/gm)) {
+        for (const [, name] of head.matchAll(/(?:^|, +)(\w+)/g)) exported.add(name);
+      }
+    }
+    return [...exported].filter((name) => times.get(name) === 1);
+  };
+  assertEquals(dead(["export const A = 1, B = A;", "export function c(d: E) {}", "c();"]), ["B"]);
+  const own = SOURCES.filter((path) => partOf(path) !== "_std");
+  assertEquals(dead(own.map((path) => withoutComments(read(path)))), []);
+});
+
 Deno.test("architecture: file names are snake_case, and differ by more than letter case", () => {
   const odd = SOURCES.filter((path) => !/^[a-z0-9_/]+\.ts$/.test(path));
   assertEquals(odd, []);
