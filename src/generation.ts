@@ -137,7 +137,7 @@ export class Generation {
   }
 
   /** Says what a reader outside needs to understand the flows: the helpers by index, and whether they are counted. */
-  describe(helpers: readonly ConntrackHelper[], accounting: boolean, goesOn: boolean): void {
+  describe(helpers: readonly ConntrackHelper[], accounting: boolean, goesOn = false): void {
     this.roster.list(helpers, goesOn);
     this.#head[FLAGS] = accounting ? FLAG_ACCOUNTING : 0;
   }

@@ -21,9 +21,7 @@
 import { EventRing } from "./conntrack/events.ts";
 import { EXP_WORDS, ExpectTable } from "./conntrack/expect.ts";
 import { FLOW_WORDS } from "./conntrack/flow.ts";
-import type { ConntrackHelper } from "./conntrack/helper.ts";
 import { Pinholes } from "./conntrack/pinholes.ts";
-import type { HelperRoster } from "./conntrack/roster.ts";
 import { FlowTable } from "./conntrack/table.ts";
 import { STATS } from "./conntrack/tracker.ts";
 import { Generation, type GenerationGeometry, INTERFACE_COUNTERS } from "./generation.ts";
@@ -169,15 +167,11 @@ export class Memory {
   readonly totals: Float64Array<ArrayBuffer>;
   /** Packets and bytes by reason: `drops[reason * 2]`, `drops[reason * 2 + 1]`. */
   readonly drops: Float64Array<ArrayBuffer>;
-  /** INTERFACE_COUNTERS per interface. */
+  /** The generation's, here since devices count into it, the totals and the drops (`DeviceCounters`). */
   readonly interfaces: Float64Array<ArrayBuffer>;
-  /** Packets and bytes by rule. */
-  readonly rules: Float64Array<ArrayBuffer>;
   /** What conntrack has counted, by STAT_*. */
   readonly stats: Float64Array<ArrayBuffer>;
-  /** The helpers. */
-  readonly roster: HelperRoster;
-  /** What they have opened. */
+  /** What helpers have opened. */
   readonly pinholes: Pinholes;
   /** What happens to flows, for those who listen. */
   readonly events: EventRing;
@@ -209,9 +203,7 @@ export class Memory {
     this.totals = new Float64Array(buffer, PAGE + TOTALS * 8, 4);
     this.drops = new Float64Array(buffer, layout.drops, reasons * 2);
     this.interfaces = generation.interfaces;
-    this.rules = generation.rules;
     this.stats = new Float64Array(buffer, layout.stats, STATS.length);
-    this.roster = generation.roster;
     this.pinholes = new Pinholes(buffer, layout.pinholes);
     this.events = new EventRing(buffer, layout.events);
     this.flowsOffset = layout.flows;
@@ -368,26 +360,6 @@ export class Memory {
   /** How often a process took it over from another. */
   get restarts(): number {
     return this.#header[RESTARTS];
-  }
-
-  /** Gives interface `index` its name. */
-  setInterfaceName(index: number, name: string): void {
-    this.generation.setInterfaceName(index, name);
-  }
-
-  /** The name of interface `index`, "" when it has none. */
-  interfaceName(index: number): string {
-    return this.generation.interfaceName(index);
-  }
-
-  /** Says what a reader outside needs to understand the flows: the helpers by index, and whether they are counted. */
-  describe(helpers: readonly ConntrackHelper[], accounting: boolean, goesOn = false): void {
-    this.generation.describe(helpers, accounting, goesOn);
-  }
-
-  /** Flows count their packets and bytes. */
-  get accounting(): boolean {
-    return this.generation.accounting;
   }
 
   /** Counts a packet that died of `reason`. */

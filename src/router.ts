@@ -250,7 +250,7 @@ export class Router {
       arena,
       log: (line) => limited.line(line),
       stats: memory.stats,
-      roster: memory.roster,
+      roster: memory.generation.roster,
       pinholes: memory.pinholes,
       events: memory.events,
       ruleTexts: memory.generation.ruleTexts,
@@ -258,7 +258,7 @@ export class Router {
       own,
     });
     if (own.fresh) {
-      memory.describe(config.helpers, this.conntrack.accounting, o.recovered);
+      memory.generation.describe(config.helpers, this.conntrack.accounting, o.recovered);
       if (before !== undefined) {
         const named = config.timeouts.map(({ name, protocol, seconds }) => ({
           name,
@@ -304,7 +304,7 @@ export class Router {
       parameterProblem: (p, pointer) => this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, pointer),
       log: (line) => log(line),
     };
-    const binding = { services, counters: memory.rules, names: o.names };
+    const binding = { services, counters: memory.generation.rules, names: o.names };
     this.ipv4 = compileRules(config.rules.ipv4, binding);
     this.ipv6 = compileRules(config.rules.ipv6, binding);
     nat4 = this.ipv4.nat;
@@ -316,8 +316,8 @@ export class Router {
       nat.rebuild();
     }
     if (own.fresh && (!o.recovered || before !== undefined)) {
-      writeInitialCounters(config.rules.ipv4, memory.rules);
-      writeInitialCounters(config.rules.ipv6, memory.rules);
+      writeInitialCounters(config.rules.ipv4, memory.generation.rules);
+      writeInitialCounters(config.rules.ipv6, memory.generation.rules);
     }
     if (own.fresh) {
       o.names?.forEach((name, slot) => writeKey(memory.generation.keys, 2 * slot, name));
@@ -351,7 +351,7 @@ export class Router {
       interfaces: this.interfaces,
       ipv4: { tables: this.ipv4, tracking: config.tracking.ipv4 },
       ipv6: { tables: this.ipv6, tracking: config.tracking.ipv6 },
-      counters: memory.rules,
+      counters: memory.generation.rules,
       changes: this.sets.version,
       emit: o.emit,
       batches: o.batches ?? false,
@@ -440,7 +440,7 @@ export class Router {
     words.fill(0, 1);
     if (words[0] === ZERO_RULES) {
       this.settle(); // what is kept apart has been counted before
-      this.#memory.rules.fill(0);
+      this.#memory.generation.rules.fill(0);
       return;
     }
     if (helper < 0 || helper >= this.conntrack.helpers.length) return;
@@ -464,7 +464,7 @@ export class Router {
     this.sets.takeOver();
     const from = conntrack.flows.count;
     let unhelped = 0, expectations = 0;
-    for (const index of generation.roster.gone(before.roster)) {
+    for (const index of generation.roster.gone(before.generation.roster)) {
       const released = conntrack.releaseHelper(index);
       unhelped += released.flows;
       expectations += released.expectations;

@@ -33,9 +33,9 @@ Deno.test("Memory.open finds what Memory.create laid out", () => {
   memory.countDrop(Reason["no-route"], 84);
   memory.countDrop(Reason["no-route"], 16);
   memory.interfaces[2 * INTERFACE_COUNTERS + RX_PACKETS] = 7;
-  memory.rules[19] = 5;
-  memory.setInterfaceName(0, "weir0");
-  memory.setInterfaceName(3, "a-name-that-is-too-long");
+  memory.generation.rules[19] = 5;
+  memory.generation.setInterfaceName(0, "weir0");
+  memory.generation.setInterfaceName(3, "a-name-that-is-too-long");
   const again = Memory.open(buffer);
   assertEquals(again.geometry, geometry);
   assertEquals(again.reasons, REASONS.length);
@@ -43,8 +43,8 @@ Deno.test("Memory.open finds what Memory.create laid out", () => {
   assertEquals(again.drops[Reason["no-route"] * 2 + 1], 100);
   assertEquals(again.dropped, 2);
   assertEquals(again.interfaces[2 * INTERFACE_COUNTERS + RX_PACKETS], 7);
-  assertEquals(again.rules[19], 5);
-  assertEquals([0, 1, 3].map((i) => again.interfaceName(i)), ["weir0", "", "a-name-that-is-"]);
+  assertEquals(again.generation.rules[19], 5);
+  assertEquals([0, 1, 3].map((i) => again.generation.interfaceName(i)), ["weir0", "", "a-name-that-is-"]);
   assertEquals({ ...again.owner, boot: undefined }, { ...owner, boot: undefined });
   assertEquals(new TextDecoder().decode(new Uint8Array(buffer, 0, 8)), "WEIRSTAT");
 });
@@ -64,9 +64,13 @@ Deno.test("Memory sections do not overlap", () => {
     ["expects", memory.expectsOffset, expects.words.byteOffset + expects.words.byteLength],
     ["generation", memory.generation.at, memory.generation.at],
     ["interfaces", memory.interfaces.byteOffset, memory.interfaces.byteOffset + memory.interfaces.byteLength],
-    ["rules", memory.rules.byteOffset, memory.rules.byteOffset + memory.rules.byteLength],
+    [
+      "rules",
+      memory.generation.rules.byteOffset,
+      memory.generation.rules.byteOffset + memory.generation.rules.byteLength,
+    ],
     ["keys", generation.keys.byteOffset, generation.keys.byteOffset + generation.keys.byteLength],
-    ["roster", memory.roster.byteOffset, memory.roster.byteOffset + HelperRoster.BYTES],
+    ["roster", memory.generation.roster.byteOffset, memory.generation.roster.byteOffset + HelperRoster.BYTES],
     ["end", buffer.byteLength, buffer.byteLength],
   ];
   for (let i = 1; i < sections.length; i++) {
@@ -117,7 +121,7 @@ Deno.test("Memory.adopt keeps the counters and begins the control area anew", ()
   const { buffer, memory } = make();
   memory.control[CONTROL_HEARTBEAT] = 99;
   memory.totals[0] = 5;
-  memory.rules[0] = 3;
+  memory.generation.rules[0] = 3;
   const next = Memory.open(buffer);
   next.adopt({ ...owner, pid: 4712, boot: new Int32Array([1, 2, 3, 4]) });
   assertEquals([next.owner.pid, next.restarts, next.control[CONTROL_HEARTBEAT], next.totals[0]], [
@@ -127,7 +131,7 @@ Deno.test("Memory.adopt keeps the counters and begins the control area anew", ()
     0,
   ]);
   assertEquals(Array.from(next.owner.boot!), [1, 2, 3, 4]);
-  assertEquals(next.rules[0], 3);
+  assertEquals(next.generation.rules[0], 3);
 });
 
 Deno.test("Memory.send, take and answer pass commands in order and answers back, and a full ring refuses", () => {
@@ -154,7 +158,7 @@ Deno.test("Memory.send, take and answer pass commands in order and answers back,
 /** Memory with room behind it, its first generation named. */
 function roomy(names: readonly string[]): { buffer: ArrayBuffer; memory: Memory } {
   const buffer = new ArrayBuffer(Memory.bytes(geometry) * 4), memory = Memory.create(buffer, geometry, owner);
-  names.forEach((name, i) => memory.setInterfaceName(i + 1, name));
+  names.forEach((name, i) => memory.generation.setInterfaceName(i + 1, name));
   return { buffer, memory };
 }
 
@@ -163,15 +167,22 @@ Deno.test("Memory.successor lays out another generation beside the one in force,
   const places: number[] = [];
   let now = memory;
   for (const rules of [12, 10, 400, 10]) {
-    now.rules[0] = 7;
+    now.generation.rules[0] = 7;
     const next = now.successor({ interfaces: 2, rules });
-    next.setInterfaceName(1, `lan${rules}`);
+    next.generation.setInterfaceName(1, `lan${rules}`);
     // Nothing of the one in force is another, and whoever opens the state finds that one.
-    assertEquals([now.rules[0], Memory.open(buffer).interfaceName(1)], [7, now.interfaceName(1)]);
+    assertEquals([now.generation.rules[0], Memory.open(buffer).generation.interfaceName(1)], [
+      7,
+      now.generation.interfaceName(1),
+    ]);
     assert(next.end <= buffer.byteLength);
     next.publish();
     const found = Memory.open(buffer);
-    assertEquals([found.interfaceName(1), found.geometry.rules, found.rules[0]], [`lan${rules}`, rules, 0]);
+    assertEquals([found.generation.interfaceName(1), found.geometry.rules, found.generation.rules[0]], [
+      `lan${rules}`,
+      rules,
+      0,
+    ]);
     places.push(next.generation.at - memory.generation.at);
     now = next;
   }

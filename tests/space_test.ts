@@ -212,8 +212,8 @@ Deno.test("Memory.beginnings are whole pieces in order, with all that a router t
     }
     const buffer = new ArrayBuffer(end);
     const memory = Memory.create(buffer, geometry);
-    memory.setInterfaceName(3, "lan");
-    memory.describe([], true);
+    memory.generation.setInterfaceName(3, "lan");
+    memory.generation.describe([], true);
     const table = new FlowTable(buffer, memory.flowsOffset, flows, new Xoshiro(1), undefined, holes);
     new Uint8Array(buffer, memory.expectsOffset, 128 * 40).fill(1);
     for (let i = 0; i < Math.min(flows, 256); i++) {

@@ -67,7 +67,7 @@ export interface ListedHelper extends Omit<HelperEntry, "protocol" | "counts"> {
 export function listHelpers(name?: string, directory = stateDirectory()): ListedHelper[] {
   const { view } = openRunning(name, directory);
   try {
-    const entries = view.memory.roster.entries, now = flowsByHelper(tablesOf(view.memory));
+    const entries = view.memory.generation.roster.entries, now = flowsByHelper(tablesOf(view.memory));
     const listed = entries.map(({ counts, protocol, ...entry }, i) => ({
       ...entry,
       protocol: protocolName(protocol),

@@ -38,7 +38,7 @@ Example:
 export function listPinholes(name?: string, directory = stateDirectory()): Pinhole[] {
   const { view } = openRunning(name, directory);
   try {
-    return view.memory.pinholes.list(view.memory.roster.entries.map((entry) => entry.name));
+    return view.memory.pinholes.list(view.memory.generation.roster.entries.map((entry) => entry.name));
   } finally {
     view.close();
   }

@@ -92,7 +92,7 @@ export function ofRunning(name?: string, directory = stateDirectory()): Counted 
     if (file.generation !== memory.generation.at || file.slots !== memory.geometry.rules) {
       throw new Refused(`the rules of router ${found} are being replaced; ask once more`);
     }
-    return { name: found, tables: file.tables, counters: memory.rules.slice() };
+    return { name: found, tables: file.tables, counters: memory.generation.rules.slice() };
   } finally {
     view.close();
   }

@@ -98,11 +98,11 @@ export function tablesOf(memory: Memory): Conntrack {
     expects,
     clock: new BatchClock(),
     random,
-    sysctl: new Sysctl({ "net.netfilter.nf_conntrack_acct": memory.accounting ? 1 : 0 }),
-    helpers: memory.roster.entries.map(known),
+    sysctl: new Sysctl({ "net.netfilter.nf_conntrack_acct": memory.generation.accounting ? 1 : 0 }),
+    helpers: memory.generation.roster.entries.map(known),
     log: () => {},
     stats: memory.stats,
-    roster: memory.roster,
+    roster: memory.generation.roster,
     pinholes: memory.pinholes,
   });
 }

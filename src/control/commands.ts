@@ -73,7 +73,7 @@ async function listen(
 
 /** Loads or unloads all helpers of a name: one, unless it reads several protocols. */
 async function helper(plane: Commanded, request: Request, command: number): Promise<Result> {
-  const entries = plane.memory.roster.entries, name = request.helper;
+  const entries = plane.memory.generation.roster.entries, name = request.helper;
   const named = name === ""
     ? []
     : entries.flatMap((entry, index) => entry.name === name ? [{ ...entry, index }] : []);

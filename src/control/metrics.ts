@@ -105,7 +105,7 @@ export function metrics(name: string, memory: Memory, tables: Conntrack): string
 
   const interfaces: [label: Labels, at: number][] = [];
   for (let i = 0; i <= memory.geometry.interfaces; i++) {
-    const label = memory.interfaceName(i);
+    const label = memory.generation.interfaceName(i);
     if (label !== "") interfaces.push([{ interface: label }, i * INTERFACE_COUNTERS]);
   }
   for (const [what, counter, help] of INTERFACE_METRICS) {
@@ -142,7 +142,7 @@ export function metrics(name: string, memory: Memory, tables: Conntrack): string
     text.add(`weir_conntrack_${stat}_total`, "counter", STAT_HELP[stat], one(memory.stats[i]));
   });
 
-  const entries = memory.roster.entries, now = flowsByHelper(tables);
+  const entries = memory.generation.roster.entries, now = flowsByHelper(tables);
   const helpers = (value: (index: number) => number) =>
     entries.map((entry, i) =>
       [{ helper: entry.name, protocol: protocolName(entry.protocol) }, value(i)] as const

@@ -297,8 +297,8 @@ export function namesOf(summary: Pick<Summary, "interfaces" | "helpers">): Order
 export function namesIn(memory: Memory): Order {
   const { interfaces } = memory.geometry;
   return {
-    interfaces: Array.from({ length: interfaces }, (_, i) => memory.interfaceName(i + 1)),
-    helpers: memory.roster.entries.map(helperKey),
+    interfaces: Array.from({ length: interfaces }, (_, i) => memory.generation.interfaceName(i + 1)),
+    helpers: memory.generation.roster.entries.map(helperKey),
   };
 }
 
@@ -320,8 +320,8 @@ export function leaveRules(
 /** Another generation of the state, with the names of its interfaces. */
 export function layOut(state: State, memory: Memory, summary: Summary, order: Order): Memory {
   const next = state.extend(memory, { interfaces: order.interfaces.length, rules: summary.counters });
-  order.interfaces.forEach((name, i) => next.setInterfaceName(i + 1, name));
-  if (summary.host !== null) next.setInterfaceName(0, summary.host.device);
+  order.interfaces.forEach((name, i) => next.generation.setInterfaceName(i + 1, name));
+  if (summary.host !== null) next.generation.setInterfaceName(0, summary.host.device);
   return next;
 }
 

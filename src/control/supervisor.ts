@@ -185,8 +185,8 @@ class Router {
       this.#memory = layOut(state, before, said, order);
       given = numbered(plan, order);
     } else {
-      for (const i of plan.interfaces) state.memory.setInterfaceName(i.index, i.name);
-      if (plan.host) state.memory.setInterfaceName(0, plan.host.device);
+      for (const i of plan.interfaces) state.memory.generation.setInterfaceName(i.index, i.name);
+      if (plan.host) state.memory.generation.setInterfaceName(0, plan.host.device);
     }
     // They are on their way while the router is built.
     const devices = this.#devices = Devices.begin(given, this.workers);
@@ -323,7 +323,7 @@ class Router {
   /** A device is gone, alone or with its namespace: it is made again as soon as that can be. */
   #lose(index: number): void {
     const running = this.#running, log = (line: string) => this.#status.log(line);
-    const name = `interface ${this.memory.interfaceName(index)}`;
+    const name = `interface ${this.memory.generation.interfaceName(index)}`;
     if (running === null) {
       // Nobody makes it again, or it is told of when all is there.
       if (this.#job.summary === undefined) {

@@ -117,7 +117,7 @@ export class TestRouter {
   }
 
   #counted({ slot }: ListedRule): number {
-    return this.#explainer.virtual.memory.rules[2 * slot];
+    return this.#explainer.virtual.memory.generation.rules[2 * slot];
   }
 }
 

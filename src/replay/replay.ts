@@ -96,8 +96,8 @@ export function replay(config: ValidConfig, file: Uint8Array, o: ReplayOptions =
     dumps: {
       conntrack: lines(router.flows()),
       expect: lines(router.expects()),
-      iptables: saveRules(config.rules.ipv4, { counters: router.memory.rules }),
-      ip6tables: saveRules(config.rules.ipv6, { counters: router.memory.rules }),
+      iptables: saveRules(config.rules.ipv4, { counters: router.memory.generation.rules }),
+      ip6tables: saveRules(config.rules.ipv6, { counters: router.memory.generation.rules }),
     },
     received: capture.packets.length,
     emitted,

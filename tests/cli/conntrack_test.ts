@@ -49,7 +49,7 @@ Deno.test("conntrack -L shows the flows of a running router, with names of helpe
   const state = openState({ name: "gateway", geometry: GEOMETRY, directory: folder.path });
   try {
     const { memory } = state;
-    memory.describe([ftp(), tftp()], false);
+    memory.generation.describe([ftp(), tftp()], false);
     const flows = new FlowTable(memory.buffer, memory.flowsOffset, GEOMETRY.flows, new Xoshiro(1));
     assertEquals(list("conntrack", undefined, folder.path), []);
 

@@ -36,7 +36,7 @@ export class OwnRouter implements Disposable {
     });
     this.state = openState({ name, geometry: geometryOf(valid), directory: this.folder.path });
     const { memory } = this.state;
-    for (const { index, name } of valid.interfaces) memory.setInterfaceName(index, name);
+    for (const { index, name } of valid.interfaces) memory.generation.setInterfaceName(index, name);
     this.router = new Router({
       config: valid,
       clock: new BatchClock(), // Readers have the same one.

@@ -182,7 +182,8 @@ Deno.test("an unloaded helper stays so when its router is killed and started aga
   const config = { tables: raw("PREROUTING"), helpers: [asked(), tftp()] };
   const before = new Lab(config);
   before.router.conntrack.unloadHelper(0);
-  const loaded = (lab: Lab) => lab.memory!.roster.entries.map((entry) => [entry.name, entry.loaded]);
+  const loaded = (lab: Lab) =>
+    lab.memory!.generation.roster.entries.map((entry) => [entry.name, entry.loaded]);
   const after = before.again(config);
   assertEquals(loaded(after), [["ftp", false], ["tftp", true]]);
   after.connect();
@@ -252,7 +253,7 @@ Deno.test("HelperRoster tells what is listed, up to its room", () => {
   const lab = new Lab({ helpers: [ftp({ ports: [21, 2121], record: true }), talk({ autoAssign: false })] });
   const entry = { families: [4, 6] as const, loaded: true, counts: [0, 0, 0, 0] };
   const file = { ...entry, protocol: 6, autoAssign: true, records: true };
-  assertEquals(lab.memory!.roster.entries, [
+  assertEquals(lab.memory!.generation.roster.entries, [
     { ...file, name: "ftp", ports: [21] },
     { ...file, name: "ftp-2121", ports: [2121] },
     {

@@ -16,7 +16,7 @@ class Forwarder implements Routing {
   #received = 0;
 
   constructor(readonly parts: Parts, readonly options: URLSearchParams) {
-    parts.memory.describe([ftp(), tftp()], false);
+    parts.memory.generation.describe([ftp(), tftp()], false);
   }
 
   receive(p: Packet, iface: number): void {

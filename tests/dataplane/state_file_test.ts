@@ -63,16 +63,16 @@ test("openState keeps the flows of a dead process only when asked, and only when
   const options = { name: "gw", geometry, directory: directory.path, keep: () => true };
   const die = () => {
     const state = openState(options);
-    state.memory.rules[0] = 42;
+    state.memory.generation.rules[0] = 42;
     state.close(false);
   };
   die();
   const kept = openState(options);
-  assertEquals([kept.recovered, kept.memory.rules[0], kept.memory.restarts], [true, 42, 1]);
+  assertEquals([kept.recovered, kept.memory.generation.rules[0], kept.memory.restarts], [true, 42, 1]);
   kept.close(false);
 
   const fresh = openState({ ...options, keep: undefined });
-  assertEquals([fresh.recovered, fresh.memory.rules[0], fresh.memory.restarts], [false, 0, 0]);
+  assertEquals([fresh.recovered, fresh.memory.generation.rules[0], fresh.memory.restarts], [false, 0, 0]);
   fresh.close(false);
 
   const unfit: [name: string, spoil: (path: string) => Geometry][] = [
@@ -95,7 +95,7 @@ test("openState keeps the flows of a dead process only when asked, and only when
   for (const [name, spoil] of unfit) {
     die();
     const state = openState({ ...options, geometry: spoil(statePath("gw", directory.path)) });
-    assertEquals([state.recovered, state.memory.rules[0]], [false, 0], name);
+    assertEquals([state.recovered, state.memory.generation.rules[0]], [false, 0], name);
     state.close(true);
   }
 });
@@ -106,7 +106,7 @@ test("openState takes over the file of a process that was killed", async () => {
     JSON.stringify(import.meta.resolve("../../src/control/state_file.ts"))
   };
     const state = openState({ name: "gw", directory: Deno.args[0], geometry: ${JSON.stringify(geometry)} });
-    state.memory.rules[0] = 42;
+    state.memory.generation.rules[0] = 42;
     console.log("ready");
     setInterval(() => {}, 1000);`;
   const file = `${directory.path}/child.ts`;
@@ -126,7 +126,11 @@ test("openState takes over the file of a process that was killed", async () => {
   await child.status;
   await reader.cancel();
   const state = openState(options);
-  assertEquals([state.recovered, state.memory.rules[0], state.memory.owner.pid], [true, 42, Deno.pid]);
+  assertEquals([state.recovered, state.memory.generation.rules[0], state.memory.owner.pid], [
+    true,
+    42,
+    Deno.pid,
+  ]);
   state.close(true);
 });
 
@@ -134,9 +138,9 @@ test("viewState looks at a running router's state, and refuses what is none", ()
   using directory = new TempDir();
   assertThrows(() => viewState("gw", directory.path), SyscallError, "does not exist");
   const state = openState({ name: "gw", geometry, directory: directory.path });
-  state.memory.rules[1] = 7;
+  state.memory.generation.rules[1] = 7;
   const view = viewState("gw", directory.path);
-  assertEquals([view.memory.rules[1], view.memory.owner.pid], [7, Deno.pid]);
+  assertEquals([view.memory.generation.rules[1], view.memory.owner.pid], [7, Deno.pid]);
   view.close();
   state.close(true);
   Deno.writeTextFileSync(statePath("text", directory.path), "x".repeat(10000));

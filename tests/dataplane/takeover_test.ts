@@ -56,7 +56,7 @@ class Changing implements Disposable {
     const memory = before === undefined
       ? Memory.create(new ArrayBuffer(Memory.bytes(geometry) + (1 << 24)), geometry)
       : before.successor(geometry);
-    order.interfaces.forEach((name, i) => memory.setInterfaceName(i + 1, name));
+    order.interfaces.forEach((name, i) => memory.generation.setInterfaceName(i + 1, name));
     const share = new Share(), own = new SharedArena(share, true), first = before === undefined;
     this.#owns.push(share);
     const arena = new SharedArena(this.#lasting, first);
@@ -100,7 +100,7 @@ class Changing implements Disposable {
   /** Rules of IPv4 with their packets, as `[packets] rule`. */
   get counters(): string[] {
     return [
-      ...saveRules(this.config.rules.ipv4, { counters: this.memory.rules }).matchAll(
+      ...saveRules(this.config.rules.ipv4, { counters: this.memory.generation.rules }).matchAll(
         /^\[(\d+):\d+\] -A (.*)$/gm,
       ),
     ]

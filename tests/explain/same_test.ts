@@ -60,7 +60,7 @@ class Pair {
     this.packets++;
     const drops = this.plain.memory.drops.slice();
     this.plain.receive(this.plain.router.interfaces.byName(iface), bytes);
-    const { rules } = this.explainer.virtual.memory, before = rules.slice();
+    const { rules } = this.explainer.virtual.memory.generation, before = rules.slice();
     const e = this.explainer.send(iface, bytes), matched = matches(e);
     for (const [place, slots] of this.#slots) {
       const counted = slots.reduce((sum, slot) => sum + rules[2 * slot] - before[2 * slot], 0);
@@ -82,10 +82,10 @@ class Pair {
     assertEquals(virtual.flows(), plain.flows(), what);
     assertEquals(virtual.expects(), plain.expects(), what);
     for (const rules of [ipv4, ipv6]) {
-      const saved = (of: VirtualRouter) => saveRules(rules, { counters: of.memory.rules });
+      const saved = (of: VirtualRouter) => saveRules(rules, { counters: of.memory.generation.rules });
       assertEquals(saved(virtual), saved(plain), what);
     }
-    assertEquals(virtual.memory.rules, plain.memory.rules, what);
+    assertEquals(virtual.memory.generation.rules, plain.memory.generation.rules, what);
     assertEquals(virtual.memory.stats, plain.memory.stats, what);
     assertEquals(virtual.drops(), plain.drops(), what);
   }

@@ -88,7 +88,9 @@ class Side {
   /** All that is left behind. */
   get state() {
     this.router.sweep();
-    const { ipv4, ipv6 } = this.#config.rules, counters = this.#memory.rules, { conntrack } = this.router;
+    const { ipv4, ipv6 } = this.#config.rules,
+      counters = this.#memory.generation.rules,
+      { conntrack } = this.router;
     return {
       conntrack: listFlows(conntrack),
       expect: listExpects(conntrack),

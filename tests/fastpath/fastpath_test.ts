@@ -336,14 +336,14 @@ Deno.test("FastPath shares paths: many flows that are treated alike have one", (
 
 Deno.test("FastPath brings rule counters up to date with the sweep when packets come in batches", () => {
   const twins = new Twins({ iptables: MASQUERADE + filter("-A FORWARD -i lan") }, true);
-  const count = () => twins.fast.memory.rules.slice(), send = () => twins.fast.send(LAN, ask());
+  const count = () => twins.fast.memory.generation.rules.slice(), send = () => twins.fast.send(LAN, ask());
   for (let i = 0; i < 3; i++) send();
   const before = count();
   for (let i = 0; i < 5; i++) send();
   assertEquals([count(), twins.taken], [before, 0]);
   for (let i = 0; i < 8; i++) twins.long.send(LAN, ask());
   twins.both((router) => router.sweep());
-  assertEquals([count(), twins.taken], [twins.long.memory.rules, 5]);
+  assertEquals([count(), twins.taken], [twins.long.memory.generation.rules, 5]);
 });
 
 Deno.test("FastPath keeps packets without a flow apart whose hashes begin alike", () => {

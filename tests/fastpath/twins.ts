@@ -92,7 +92,7 @@ class Twin {
 
   /** Everything that packets leave behind. */
   state() {
-    const { ipv4, ipv6 } = this.config.rules, counters = this.memory.rules;
+    const { ipv4, ipv6 } = this.config.rules, counters = this.memory.generation.rules;
     return {
       flows: listFlows(this.router.conntrack),
       ipv4: saveRules(ipv4, { counters }).split("\n"),

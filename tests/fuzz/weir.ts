@@ -83,7 +83,7 @@ export class WeirSide {
 
   dump(): Dump {
     const { ipv4, ipv6 } = this.#config.rules,
-      counters = this.#memory.rules,
+      counters = this.#memory.generation.rules,
       { conntrack } = this.#planes.deal();
     return {
       name: "end",

@@ -170,7 +170,7 @@ labTest(
     for (; !sender.over; reloads++) {
       await r.reload(only(reloads % 2 === 0 ? 1002 : 1001));
       // The last rule is the same in both, so its counter goes on.
-      const { rules } = r.memory;
+      const { rules } = r.memory.generation;
       judged += rules[2 * slots[0]] + rules[2 * slots[1]];
       assertEquals(rules[2 * slots[2]], 0, "a packet had the mark of one rule set and met the other");
     }
@@ -246,7 +246,7 @@ COMMIT
   assertMatch(await message(r.ask({ config: 7 })), /7 is not the address of a configuration/);
   const { memory } = r;
   assertEquals(memory.generation.at, generation, "the same rules are in force");
-  assertGreater(memory.rules[2 * 3], 0);
+  assertGreater(memory.generation.rules[2 * 3], 0);
   assertEquals(await lab.ok("lan", "ip", "address"), devices);
   assertMatch(await r.flows(), /dport=8080 .*ASSURED/);
 
@@ -268,15 +268,15 @@ COMMIT
   assertEquals(Deno.statSync(`${lab.dir}/got`).size, 8_000_000);
 
   // And what is right is done: counters of rules stay that are the same, wherever they stand.
-  const packets = r.memory.rules[2 * 3];
+  const packets = r.memory.generation.rules[2 * 3];
   const done = await lab.command(["reload", "--json", "--config", other]);
   assertEquals(JSON.parse(done.stdout).changes.chains, [
     { family: 4, table: "filter", chain: "FORWARD", added: 1, removed: 0, reordered: false, policy: null },
   ], done.stderr);
   assert(r.memory.generation.at !== generation);
-  assertEquals(r.memory.rules[2 * 3], packets);
+  assertEquals(r.memory.generation.rules[2 * 3], packets);
   await r.reload(text("-A FORWARD -i lan -p udp -j ACCEPT\n-A FORWARD -j DROP"), { zero: true });
-  assertEquals(r.memory.rules[2 * 3], 0);
+  assertEquals(r.memory.generation.rules[2 * 3], 0);
 });
 
 labTest(
@@ -465,7 +465,7 @@ labTest("interfaces, addresses, routes and MTUs come and go", ["ping"], async ()
   assertMatch(await lab.ok("dmz", "ip", "-br", "link"), /^guest /m);
   assert(!(await lab.ok("dmz", "ip", "-br", "link")).includes("dmz"));
   await ping("lan", "203.0.113.2");
-  const names = [0, 1, 2, 3, 4].map((i) => r.memory.interfaceName(i));
+  const names = [0, 1, 2, 3, 4].map((i) => r.memory.generation.interfaceName(i));
   assertEquals(names, ["", "lan", "wan", "", "guest"]);
   // A translated flow ends with the address that it has.
   const other = config(masquerade, guest).replace("198.51.100.1/24", "198.51.100.3/24");

@@ -111,7 +111,9 @@ labTest("two workers hand out no port twice, count every packet, and carry TCP w
   assertEquals(totals[TOTAL_RX_PACKETS], totals[TOTAL_TX_PACKETS] + memory.dropped, "each left or died");
   // What FORWARD accepts leaves, or finds no port.
   const { rules } = validate((await import(`file://${path}`)).default);
-  const accepted = [...saveRules(rules.ipv4, { counters: memory.rules }).matchAll(/^\[(\d+):.* ACCEPT$/gm)];
+  const accepted = [
+    ...saveRules(rules.ipv4, { counters: memory.generation.rules }).matchAll(/^\[(\d+):.* ACCEPT$/gm),
+  ];
   assertEquals(accepted.length, 2);
   const sum = accepted.reduce((total, [, packets]) => total + Number(packets), 0);
   assertEquals(sum, totals[TOTAL_TX_PACKETS] + noPort, "each counted by one rule");

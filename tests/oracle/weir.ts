@@ -167,8 +167,8 @@ class WeirRouter {
         const from = oldRules[name][table as TableName], to = this.#config.rules[name][table as TableName];
         if (from === null || to === null) continue;
         const slots = from.chains.reduce((sum, chain) => sum + chain.rules.length + 1, 0);
-        this.#memory.rules.set(
-          old.rules.subarray(2 * from.counters, 2 * (from.counters + slots)),
+        this.#memory.generation.rules.set(
+          old.generation.rules.subarray(2 * from.counters, 2 * (from.counters + slots)),
           2 * to.counters,
         );
       }
@@ -177,7 +177,7 @@ class WeirRouter {
 
   #save(family: 4 | 6): string {
     const { ipv4, ipv6 } = this.#config.rules;
-    return saveRules(family === 4 ? ipv4 : ipv6, { counters: this.#memory.rules });
+    return saveRules(family === 4 ? ipv4 : ipv6, { counters: this.#memory.generation.rules });
   }
 
   /** Names of the tables in force that a text does not name. */
