@@ -141,6 +141,26 @@ Deno.test("gather drops two ends, data behind the end, and IPv4 pieces without d
   }
 });
 
+Deno.test("gather drops such IPv6 pieces alone, as Linux: the datagram goes on waiting", () => {
+  const { defrag } = defragmenter();
+  const header = kit.udp({ ...v6, payload: 0 }).slice(0, 40);
+  type Piece = readonly [bytes: number, offset: number, more: boolean];
+  const cases: readonly (readonly [string, Piece, Piece])[] = [
+    ["two ends, the second behind the first", [16, 16, false], [16, 24, false]],
+    ["two ends, the second in front", [16, 16, false], [8, 16, false]],
+    ["data behind the end", [16, 16, false], [16, 32, true]],
+    ["an end in front of data", [16, 16, true], [8, 8, false]],
+    ["an end without data", [16, 16, true], [0, 40, false]],
+  ];
+  for (const [name, ...pieces] of cases) {
+    const pending = defrag.pending;
+    id++;
+    const all = pieces.map(([n, offset, more]) => kit.fragment(header, new Uint8Array(n), offset, more, id));
+    assertEquals(outcomes(defrag, all), ["stolen", "fragment-malformed"], name);
+    assertEquals(defrag.pending, pending + 1, name);
+  }
+});
+
 Deno.test("gather cuts an IPv4 fragment that does not end on 8 bytes, as Linux", () => {
   const { defrag } = defragmenter();
   const whole = kit.udp({ ...v4, payload: 100, id: ++id });
@@ -247,6 +267,40 @@ Deno.test("gather keeps apart what differs in address, id, protocol, zone or hoo
   assertEquals(gather(defrag, second, 0, OUTPUT), "stolen");
   assertEquals(defrag.pending, 5);
   assertEquals(gather(defrag, second), "whole");
+});
+
+Deno.test("gather keeps apart what differs in any word of the addresses", () => {
+  const { defrag } = defragmenter();
+  for (const [a, from, to] of [[v4, 12, 20], [v6, 8, 40]] as const) {
+    const [first, second] = kit.fragments(kit.udp({ ...a, payload: 100, id: ++id }), 64, id);
+    assertEquals(gather(defrag, first), "stolen");
+    for (let at = from; at < to; at += 4) {
+      const other = second.slice();
+      other[at + 3] ^= 1;
+      if (a === v4) kit.fixIpChecksum(other);
+      assertEquals(gather(defrag, other), "stolen", `byte ${at}`);
+    }
+    assertEquals(gather(defrag, second), "whole");
+  }
+});
+
+Deno.test("gather sets right what a fragment could not tell: the protocol behind its extension headers", () => {
+  const { defrag } = defragmenter();
+  const options = { header: "destination" as const, body: [1, 4, 0, 0, 0, 0] };
+  const piece = (offset: number, mf: boolean, payload: Uint8Array) =>
+    kit.ip({
+      ...v6,
+      protocol: 17,
+      extensions: [{ header: "fragment", id, offset, mf }, ...(offset === 0 ? [options] : [])],
+      payload,
+    });
+  const datagram = kit.udp({ ...v6, payload: 100, extensions: [options] }), body = datagram.subarray(48);
+  const first = piece(0, true, body.slice(0, 56)), second = piece(64, false, body.slice(56));
+  second[40] = 60; // what follows in the first fragment is destination options
+  assertEquals(gather(defrag, first), "stolen");
+  assertEquals(gather(defrag, second), "whole");
+  assertEquals([p.protocol, p.l4, p.headerChainCut], [17, 48, false]);
+  assertEquals(kit.unload(p), datagram);
 });
 
 Deno.test("gather starts over when the source has sent 64 other fragments in between", () => {
