@@ -13,8 +13,8 @@
  * The announced address must be the sender's own, unless `loose`: otherwise a server could open a hole to a third
  * host. Not read: LPRT and LPSV, commands behind another in one segment, commands split over segments.
  *
- * `strict: false` goes further than Linux. All lines of a segment that begins a line are read, up to the first
- * announcement; a line that is cut is put together (`partial_lines.ts`) where Linux drops it or does not see it; and a
+ * `strict: false` goes further than Linux. All lines of a segment are read from the first known beginning of a line in it
+ * up to the first announcement, whose beginning stays known while the conversation goes on; a line that is cut is put together (`partial_lines.ts`) where Linux drops it or does not see it; and a
  * command with wrong numbers passes where Linux drops it for ever. AUTH TLS (RFC 4217) is noticed: once the server has
  * agreed, nothing of the conversation can be read, and that is said.
  */
@@ -60,7 +60,8 @@ const FTP_EPRT = 2;
 const FTP_EPSV = 3;
 
 /**
- * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload.
+ * The NAT half: may change the expectation, registers it, and rewrites `length` bytes at `offset` of the payload. A
+ * change of length counts from sequence number `position` on.
  */
 export type NatFtp = (
   conntrack: Conntrack,
@@ -71,6 +72,7 @@ export type NatFtp = (
   offset: number,
   length: number,
   exp: number,
+  position: number,
 ) => Verdict;
 
 /** How to listen for FTP. */
@@ -120,9 +122,11 @@ const NO_MATCH = 0, MATCH = 1, PARTIAL = -1;
 // Words of CT_HELP: how many positions are remembered, a byte by direction; then two positions for each direction.
 const HELP_COUNTS = CT_HELP;
 const HELP_POSITIONS = CT_HELP + 1;
-/** Then, if not strict, how far the two have come with TLS. */
-const HELP_TLS = CT_HELP + 5;
-const TLS_ASKED = 1, TLS_BEGUN = 2;
+// If not strict, bits above these bytes: how far the two have come with TLS; that there has been an announcement, and its
+// direction. The last word then says where its line begins.
+const TLS_ASKED = 1 << 16, TLS_BEGUN = 2 << 16, TLS = TLS_ASKED | TLS_BEGUN;
+const ANNOUNCED = 1 << 18, ANNOUNCED_REPLY = 1 << 19;
+const HELP_ANNOUNCED = CT_HELP + 5;
 
 const encoder = new TextEncoder();
 /** The client's request and the server's consent (RFC 4217, 4; RFC 2228, 3). */
@@ -150,6 +154,8 @@ class FtpHelper implements ConntrackHelper {
   /** Where the numbers begin in the bytes that were read, and how long they are; valid after MATCH. */
   #offset = 0;
   #length = 0;
+  /** Where a change of them counts from: the segment's sequence number, or if not strict the line's. */
+  #position = 0;
 
   constructor(o: ConntrackFtpOptions) {
     const mistakes = new Mistakes();
@@ -179,6 +185,7 @@ class FtpHelper implements ConntrackHelper {
     const seq = tcpSeq(p), behind = (seq + p.length - from) | 0, endsLine = p.bytes[p.length - 1] === LF;
     let verdict: Verdict = ACCEPT;
     const partial = this.#partials?.get(conntrack);
+    this.#position = seq;
     if (partial !== undefined) {
       verdict = this.#lines(partial, conntrack, p, ct, ctinfo, from, seq);
     } else if (beginsLine(w, at, dir, seq)) {
@@ -228,10 +235,15 @@ class FtpHelper implements ConntrackHelper {
         at = 0;
         end = partial.joinedLength;
       }
-    } else if (!beginsLine(w, side, dir, seq)) {
-      // Of the first data of all only this is believed, as it opens nothing: clients begin with AUTH TLS.
-      if (knownLines(w, side, dir) === 0) this.#noticeTls(conntrack, ct, dir, bytes, from, end);
-      return ACCEPT;
+    } else {
+      const before = bytesBeforeLine(w, side, dir, seq, end - from);
+      if (before < 0) {
+        // Of the first data of all only this is believed, as it opens nothing: clients begin with AUTH TLS.
+        if (knownLines(w, side, dir) === 0) this.#noticeTls(conntrack, ct, dir, bytes, from, end);
+        return ACCEPT;
+      }
+      at = from + before;
+      first = (seq + before) | 0;
     }
 
     const own = tupleAt(ct, dir), family = tupleFamily(w, own), start = at;
@@ -241,20 +253,24 @@ class FtpHelper implements ConntrackHelper {
       while (behind < end && bytes[behind] !== LF) behind++;
       const whole = behind < end;
       if (whole) behind++;
-      if ((w[side + HELP_TLS] & TLS_BEGUN) === 0) this.#noticeTls(conntrack, ct, dir, bytes, at, behind);
+      if ((w[side + HELP_COUNTS] & TLS_BEGUN) === 0) this.#noticeTls(conntrack, ct, dir, bytes, at, behind);
       let s = SEARCHES[dir][0];
       let found = this.#find(bytes, at, behind, s, family);
       if (found === NO_MATCH) {
         s = SEARCHES[dir][1];
         found = this.#find(bytes, at, behind, s, family);
       }
+      const lineSeq = (first + at - start) | 0;
       if (found === MATCH) {
+        this.#position = lineSeq;
+        rememberAnnouncement(w, side, dir, lineSeq);
+        partial.whole(conntrack, ct, dir);
         // Numbers that were put together stand in no one packet; the record shows the packet that completed them.
         if (bytes !== p.bytes) this.#offset = from;
         return this.#expect(conntrack, p, ct, ctinfo, family, s.type, from);
       }
       if (found === PARTIAL && !whole) {
-        const lineSeq = (first + at - start) | 0;
+        rememberLine(w, side, dir, lineSeq);
         if (!translated) partial.remember(conntrack, ct, dir, lineSeq, bytes, at, end);
         else if (partial.hold(conntrack, p, ct, dir, lineSeq, at, from)) {
           return p.drop(Reason["helper-partial"]);
@@ -275,12 +291,14 @@ class FtpHelper implements ConntrackHelper {
     from: number,
     end: number,
   ): void {
-    const w = conntrack.flows.words, tls = conntrack.flows.side(ct) + HELP_TLS;
+    const w = conntrack.flows.words, at = conntrack.flows.side(ct) + HELP_COUNTS;
     if (dir === ORIGINAL) {
-      if (begins(bytes, from, end, AUTH_TLS[0]) || begins(bytes, from, end, AUTH_TLS[1])) w[tls] = TLS_ASKED;
-    } else if (w[tls] === TLS_ASKED && end - from >= 3) {
-      w[tls] = begins(bytes, from, end, AUTH_AGREED) ? TLS_BEGUN : 0;
-      if (w[tls] !== TLS_BEGUN) return;
+      if (!begins(bytes, from, end, AUTH_TLS[0]) && !begins(bytes, from, end, AUTH_TLS[1])) return;
+      w[at] = (w[at] & ~TLS) | TLS_ASKED;
+    } else if ((w[at] & TLS) === TLS_ASKED && end - from >= 3) {
+      w[at] &= ~TLS;
+      if (!begins(bytes, from, end, AUTH_AGREED)) return;
+      w[at] |= TLS_BEGUN;
       conntrack.countHelper(ct, HELPER_BLIND);
       conntrack.log(
         `nf_ct_ftp: helper blind from here: flow ${
@@ -386,7 +404,17 @@ class FtpHelper implements ConntrackHelper {
     }
     let verdict: Verdict = ACCEPT;
     if (this.#nat !== null && (w[ct * FLOW_WORDS + CT_STATUS] & IPS_NAT_MASK) !== 0) {
-      verdict = this.#nat(conntrack, p, ct, ctinfo, type, this.#offset - payload, this.#length, exp);
+      verdict = this.#nat(
+        conntrack,
+        p,
+        ct,
+        ctinfo,
+        type,
+        this.#offset - payload,
+        this.#length,
+        exp,
+        this.#position,
+      );
     } else if (conntrack.expectRelated(exp) !== EXPECT_OK) {
       conntrack.log("nf_ct_ftp: dropping packet: cannot add expectation");
       verdict = p.drop(Reason["helper-expect-refused"]);
@@ -416,6 +444,31 @@ function knownLines(w: Int32Array, at: number, dir: number): number {
 function beginsLine(w: Int32Array, at: number, dir: number, seq: number): boolean {
   const positions = at + HELP_POSITIONS + dir * 2, count = knownLines(w, at, dir);
   return (count > 0 && w[positions] === seq) || (count > 1 && w[positions + 1] === seq);
+}
+
+/**
+ * Remembers that an announcement's line begins at `seq`: what is sent again of it must be what it was, however much has
+ * been said since.
+ */
+function rememberAnnouncement(w: Int32Array, at: number, dir: number, seq: number): void {
+  w[at + HELP_COUNTS] = (w[at + HELP_COUNTS] & ~ANNOUNCED_REPLY) | ANNOUNCED |
+    (dir === ORIGINAL ? 0 : ANNOUNCED_REPLY);
+  w[at + HELP_ANNOUNCED] = seq;
+}
+
+/** Bytes of a segment of `length` bytes before the first known beginning of a line in it, or -1. */
+function bytesBeforeLine(w: Int32Array, at: number, dir: number, seq: number, length: number): number {
+  const positions = at + HELP_POSITIONS + dir * 2, count = knownLines(w, at, dir);
+  let least = -1;
+  if ((w[at + HELP_COUNTS] & (ANNOUNCED | ANNOUNCED_REPLY)) === (ANNOUNCED | (dir && ANNOUNCED_REPLY))) {
+    const before = (w[at + HELP_ANNOUNCED] - seq) | 0;
+    if (before >= 0 && before < length) least = before;
+  }
+  for (let i = 0; i < count; i++) {
+    const before = (w[positions + i] - seq) | 0;
+    if (before >= 0 && before < length && (least < 0 || before < least)) least = before;
+  }
+  return least;
 }
 
 /** Remembers that a line begins at `seq`; of more than two positions the later ones stay (update_nl_seq). */

@@ -237,6 +237,7 @@ class IrcHelper implements ConntrackHelper {
           this.#position,
         );
       } else if (kind === DCC_OFFER && client && !line.passive) {
+        partial.whole(conntrack, ct, ORIGINAL);
         this.#address = line.address;
         this.#port = line.port;
         if (!this.#isForged(conntrack, ct)) verdict = this.#expect(conntrack, p, ct, ctinfo);

@@ -29,6 +29,7 @@ export const natFtp: NatFtp = (
   offset: number,
   length: number,
   exp: number,
+  position: number,
 ): Verdict => {
   const w = conntrack.flows.words, e = conntrack.expects.words, at = exp * EXP_WORDS;
   const dir = ctinfoDir(ctinfo), other = tupleAt(ct, 1 - dir);
@@ -41,7 +42,7 @@ export const natFtp: NatFtp = (
     return p.drop(Reason["helper-no-port"]);
   }
   const size = format(type, tupleFamily(w, other), w, other + DST, port);
-  if (mangleTcpPacket(conntrack, p, ct, ctinfo, offset, length, text, size)) return ACCEPT;
+  if (mangleTcpPacket(conntrack, p, ct, ctinfo, offset, length, text, size, position)) return ACCEPT;
   conntrack.log("nf_ct_ftp: dropping packet: cannot mangle packet");
   conntrack.unexpectRelated(exp);
   return p.drop(Reason["helper-mangle-failed"]);

@@ -125,6 +125,12 @@ export class PartialLines {
     return false;
   }
 
+  /** A line has been read whole: its beginning, said again, is held back as often as if it came for the first time. */
+  whole(conntrack: Conntrack, ct: number, dir: number): void {
+    const line = this.#find(conntrack, ct, dir);
+    if (line >= 0) this.#words[line * WORDS + HOLDS] = 0;
+  }
+
   #find(conntrack: Conntrack, ct: number, dir: number): number {
     const w = this.#words, id = conntrack.flows.words[ct * FLOW_WORDS + CT_ID];
     for (let line = 0; line < LINES; line++) {
@@ -157,11 +163,22 @@ export class PartialLines {
       w[line * WORDS + HOLDS] = 0;
     }
     const at = line * WORDS;
+    // A part of what is known already, sent again: what goes on with the whole of it is still to come.
+    if (w[at + START] === seq && w[at + LENGTH] > length && this.#begins(line, bytes, from, length)) {
+      return line;
+    }
     if (w[at + START] !== seq || w[at + LENGTH] !== length) w[at + HOLDS] = 0;
     w[at + START] = seq;
     w[at + LENGTH] = length;
     for (let i = 0; i < length; i++) this.#bytes[line * LINE_BYTES + i] = bytes[from + i];
     return line;
+  }
+
+  /** True if a remembered beginning begins with these bytes. */
+  #begins(line: number, bytes: Uint8Array, from: number, length: number): boolean {
+    const known = this.#bytes, at = line * LINE_BYTES;
+    for (let i = 0; i < length; i++) if (known[at + i] !== bytes[from + i]) return false;
+    return true;
   }
 
   #copy(line: number, to: Uint8Array, at: number): number {

@@ -130,6 +130,39 @@ Deno.test("ftp is not confused by what is sent again: the beginning, the rest, o
   assertEquals(expectations(s.lab).length, 1);
 });
 
+Deno.test("ftp tells an announcement behind another line alike whatever of its segment is sent again", () => {
+  const before = "TYPE I\r\n", behind = "NOOP\r\n", line = "PORT 10,0,0,2,19,136\r\n";
+  const told = "PORT 203,0,113,1,19,136\r\n", whole = before + line + behind;
+  const again = (s: Control, from: number, to = whole.length) => {
+    const { iface, bytes, reason } = s.tryClient(whole.slice(from, to), s.clientSeq + from);
+    if (iface < 0) return reason;
+    const { seq, payload, errors } = kit.parse(bytes);
+    assertEquals(errors, []);
+    return [seq! - s.seenClientSeq, String.fromCharCode(...payload)];
+  };
+  const second = before.length, third = second + line.length, grown = told.length - line.length;
+  for (const cut of [second + 9, third, whole.length]) {
+    const s = translated();
+    assertEquals(again(s, 0, cut), [
+      0,
+      before + (cut < third ? "" : told) + (cut < whole.length ? "" : behind),
+    ]);
+    assertEquals(again(s, second), [second, told + behind], `from the second line, after ${cut} bytes`);
+    assertEquals(again(s, third), [third + grown, behind]);
+    assertEquals(again(s, 0), [0, before + told + behind]);
+    assertEquals(again(s, 0, second), [0, before]);
+    assertEquals(again(s, second, third), [second, told]);
+    assertEquals(expectations(s.lab), [`src=${S} dst=${M} sport=0 dport=5000`]);
+  }
+});
+
+Deno.test("ftp keeps what it holds back when a part of it is sent again", () => {
+  const line = "PORT 10,0,0,2,19,136\r\n", s = translated(), seq = s.clientSeq;
+  assertEquals(inParts(s, line.slice(0, 12), [4, 8]), Array(3).fill("helper-partial"));
+  assertEquals(result(s.tryClient(line.slice(0, 4), seq)), "helper-partial");
+  assertEquals(result(s.tryClient(line.slice(12), seq + 12)), "PORT 203,0,113,1,19,136\r\n");
+});
+
 Deno.test("ftp holds a beginning back three times, then it passes as it is", () => {
   const s = translated();
   const said = Array.from({ length: 5 }, () => result(s.tryClient("P")));
