@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { libc, openTun, type Tun } from "deno_tun";
+import { libc, openTun, type Tun, VNET_HDR_SIZE } from "deno_tun";
 import { KernelListener } from "./listener.ts";
 import { memoryFile } from "./memfd.ts";
 import { inNewNetns } from "./netns.ts";
@@ -84,7 +84,9 @@ export function kernelAvailable(): boolean {
 /** A running scenario, for tests that decide from step to step. */
 export class KernelRouter {
   readonly #tuns = new Map<string, Tun>();
-  readonly #buffer = new Uint8Array(65536);
+  readonly #buffer = new Uint8Array(VNET_HDR_SIZE + 65536);
+  /** Bytes in front of each packet. */
+  readonly #front: number;
   readonly emitted: Emitted[] = [];
   readonly dumps: Dump[] = [];
   readonly #families: readonly string[];
@@ -93,11 +95,12 @@ export class KernelRouter {
 
   /** Sets the namespace up; must be called in a new one. */
   constructor(scenario: Scenario) {
-    const names = Object.keys(scenario.interfaces);
+    const names = Object.keys(scenario.interfaces), offload = scenario.offload === true;
+    this.#front = offload ? VNET_HDR_SIZE : 0;
     const setup: string[] = ["link set lo up"];
     for (const name of names) {
       const { addresses, mtu = 1500 } = scenario.interfaces[name];
-      this.#tuns.set(name, openTun({ name, vnetHdr: false }));
+      this.#tuns.set(name, openTun({ name, vnetHdr: offload }));
       setSysctls({ [`net.ipv6.conf.${name}.addr_gen_mode`]: 1 });
       // Without IFF_MULTICAST the router joins no groups, so it sends no MLD reports that would count in OUTPUT.
       setup.push(`link set ${name} multicast off mtu ${mtu} up`);
@@ -166,11 +169,14 @@ export class KernelRouter {
   }
 
   /** A packet arrives at an interface; what it causes is added to `emitted`. */
-  packet(iface: string, bytes: Uint8Array, step: number): void {
+  packet(iface: string, bytes: Uint8Array, step: number, vnet?: Uint8Array): void {
     const tun = this.#tuns.get(iface);
     if (tun === undefined) throw new Error(`no interface ${iface}`);
+    const whole = new Uint8Array(this.#front + bytes.length);
+    if (vnet !== undefined) whole.set(vnet);
+    whole.set(bytes, this.#front);
     // An errno is an answer too: TUN refuses what is no IP packet.
-    tun.write(new Uint8Array(bytes));
+    tun.write(whole);
     this.#drain(step);
   }
 
@@ -183,8 +189,9 @@ export class KernelRouter {
   #drain(step: number): void {
     for (const [iface, tun] of this.#tuns) {
       for (let n; (n = tun.read(this.#buffer)) > 0;) {
-        const bytes = this.#buffer.slice(0, n);
-        if (!isNoise(bytes)) this.emitted.push({ iface, bytes, step });
+        const front = this.#front, bytes = this.#buffer.slice(front, n);
+        const vnet = front === 0 ? {} : { vnet: this.#buffer.slice(0, front) };
+        if (!isNoise(bytes)) this.emitted.push({ iface, bytes, step, ...vnet });
       }
     }
   }
@@ -250,6 +257,7 @@ export function askKernel(scenario: Scenario): Answer {
               step.iface,
               typeof step.bytes === "function" ? step.bytes(router.emitted) : step.bytes,
               i,
+              step.vnet,
             );
           case "wait":
             return router.wait(step.milliseconds, i);

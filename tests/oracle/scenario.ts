@@ -19,6 +19,8 @@ export interface Interface {
 export interface Emitted {
   iface: string;
   bytes: Uint8Array;
+  /** What stood in front of it, where devices offload: struct virtio_net_hdr. */
+  vnet?: Uint8Array;
   /** Index of the step that caused it. */
   step: number;
 }
@@ -26,7 +28,13 @@ export interface Emitted {
 /** One thing that happens. */
 export type Step =
   /** A packet arrives. */
-  | { do: "packet"; iface: string; bytes: Uint8Array | ((seen: readonly Emitted[]) => Uint8Array) }
+  | {
+    do: "packet";
+    iface: string;
+    bytes: Uint8Array | ((seen: readonly Emitted[]) => Uint8Array);
+    /** What stands in front of it, where devices offload; zeros when left out. */
+    vnet?: Uint8Array;
+  }
   /** Time passes: really for the kernel, virtually for Weir. */
   | { do: "wait"; milliseconds: number }
   /** Rules are replaced, as by iptables-restore. */
@@ -52,6 +60,8 @@ export interface Scenario {
   ipset?: string;
   /** Arguments of each `conntrack -E` that listens from before the first rule to the end. */
   listeners?: readonly (readonly string[])[];
+  /** Devices have a virtio-net header in front of each packet, and take whatever can be offloaded. */
+  offload?: boolean;
   steps: readonly Step[];
 }
 

@@ -15,7 +15,8 @@ import { EventReader } from "../../src/conntrack/events.ts";
 import { Listener } from "./weir_listener.ts";
 import * as helpers from "../../src/helpers/mod.ts";
 import { Memory } from "../../src/memory.ts";
-import type { Packet } from "../../src/packet/packet.ts";
+import { readVnetHeader, writeVnetHeader } from "../../src/dataplane/vnet.ts";
+import { type Packet, VNET_HDR_LENGTH } from "../../src/packet/packet.ts";
 import { geometryOf } from "../../src/geometry.ts";
 import type { NamedSet } from "../../src/sets/mod.ts";
 import type { TableName } from "../../src/tables/extension.ts";
@@ -143,6 +144,7 @@ class WeirRouter {
           iface: this.#names[iface - 1],
           bytes: p.bytes.slice(0, p.length),
           step: this.#step,
+          ...this.#front(p),
         }),
       log: () => {},
     };
@@ -186,16 +188,28 @@ class WeirRouter {
     return [...blocks(this.#save(family)).keys()].filter((table) => !named.has(table));
   }
 
+  /** The header that a device would get in front of a packet. */
+  #front(p: Packet): { vnet?: Uint8Array } {
+    if (this.#scenario.offload !== true) return {};
+    writeVnetHeader(p);
+    return { vnet: p.raw.slice(0, VNET_HDR_LENGTH) };
+  }
+
   /** What happens from now on belongs to this step. */
   begin(step: number): void {
     this.#step = step;
   }
 
-  packet(iface: string, bytes: Uint8Array): void {
+  packet(iface: string, bytes: Uint8Array, vnet?: Uint8Array): void {
     this.wait(PACE);
     const router = this.#planes.deal(), p = router.packet, index = this.#names.indexOf(iface) + 1;
     p.bytes.set(bytes);
     p.reset(index, bytes.length);
+    if (vnet !== undefined) {
+      p.raw.set(vnet);
+      // As the data plane does it, but for counting.
+      if (!readVnetHeader(p, VNET_HDR_LENGTH + bytes.length)) return;
+    }
     router.receive(p, index);
   }
 
@@ -260,6 +274,7 @@ export function askWeir(scenario: Scenario, planes = 1): Answer {
         return router.packet(
           step.iface,
           typeof step.bytes === "function" ? step.bytes(router.emitted) : step.bytes,
+          step.vnet,
         );
       case "wait":
         return router.wait(step.milliseconds);
