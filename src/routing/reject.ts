@@ -21,8 +21,8 @@ export class Reject {
 
   /** Makes the reset that answers `p` in `out`; false if there is none to send. */
   tcpReset(out: Packet, p: Packet): boolean {
-    // What conntrack found out is forgotten when a packet is forwarded (skb_forward_csum).
-    const verified = p.checksumVerified && p.hook === INPUT;
+    // What conntrack found out is forgotten when a packet is forwarded (skb_forward_csum); what its device said is not.
+    const verified = p.partialChecksum || p.checksumValid || p.checksumVerified && p.hook === INPUT;
     return (verified || headerSumOk(p)) && this.#resets.reject(out, p);
   }
 

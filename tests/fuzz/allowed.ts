@@ -78,8 +78,9 @@ export class Judge {
       this.#own.add(`${f.protocol} ${addressAt(sent, f, f.src).join(".")} ${read16(sent, f.sport)}`);
     }
     if (kernel.length === 1 && weir.length === 1 && kernel[0].iface === weir[0].iface) {
-      return equal(kernel[0].bytes, weir[0].bytes) ||
-          this.#same(sent, sentToWeir, kernel[0].bytes, weir[0].bytes)
+      return kernel[0].burst === weir[0].burst &&
+          (equal(kernel[0].bytes, weir[0].bytes) ||
+            this.#same(sent, sentToWeir, kernel[0].bytes, weir[0].bytes))
         ? null
         : [kernel[0], weir[0]];
     }
@@ -88,6 +89,7 @@ export class Judge {
       const i = left.findIndex((w) => w.iface === k.iface);
       if (i < 0) return [k, undefined];
       const [w] = left.splice(i, 1);
+      if (k.burst !== w.burst) return [k, w];
       if (!equal(k.bytes, w.bytes) && !this.#same(sent, sentToWeir, k.bytes, w.bytes)) return [k, w];
       if (kernel[n].iface !== weir[n]?.iface) this.#allow("order");
     }

@@ -49,6 +49,11 @@ Deno.test("allowed: every byte that changes, every packet that is missing, added
   differ(query(), [bytes], [bytes, bytes]);
   differ(query(), [bytes], [["lan", bytes]]);
   differ(query(), [bytes, out({ id: 78 })], [out({ id: 78 }), bytes]);
+  const burst = (...sizes: number[]) => sizes.map((burst): Sent => ({ iface: "wan", bytes, burst }));
+  assertEquals(judge.packets(query(), burst(1448), burst(1448)), null);
+  for (const [kernel, weir] of [[[1448], [0]], [[0], [1448]], [[1448, 0], [1448, 500]]]) {
+    assert(judge.packets(query(), burst(...kernel), burst(...weir)) !== null, `${kernel} taken for ${weir}`);
+  }
 });
 
 Deno.test("allowed random port: one to one, in the same class, not what came in, checksums right", () => {

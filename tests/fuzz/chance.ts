@@ -9,7 +9,8 @@ import { Xoshiro } from "../../src/clock.ts";
 export class Chance {
   readonly #random: Xoshiro;
 
-  constructor(seed: number) {
+  /** `long`: what is said may be longer than any link takes, as where devices offload. */
+  constructor(seed: number, readonly long: boolean = false) {
     this.#random = new Xoshiro(seed | 0);
   }
 
@@ -52,7 +53,7 @@ export class Chance {
   }
 
   /** Another source, whose decisions do not shift when this one is asked more or less often afterwards. */
-  fork(): Chance {
-    return new Chance(this.word());
+  fork(long: boolean = this.long): Chance {
+    return new Chance(this.word(), long);
   }
 }

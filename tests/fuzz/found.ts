@@ -30,8 +30,9 @@ export function writePlan(plan: Plan, difference?: Difference): string {
 
 /** The plan of a text. */
 export function readPlan(text: string): Plan {
-  const { mtu, sysctl, iptables, ip6tables, steps } = JSON.parse(text);
+  const { mtu, sysctl, iptables, ip6tables, steps, offload } = JSON.parse(text);
   return {
+    ...(offload === undefined ? {} : { offload }),
     mtu,
     sysctl,
     iptables: iptables.join("\n"),

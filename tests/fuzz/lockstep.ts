@@ -7,13 +7,14 @@ import { ConfigError } from "../../src/config/validate.ts";
 import { show } from "../kit/show.ts";
 import { inNewNetns } from "../oracle/netns.ts";
 import { KernelRouter } from "../oracle/kernel.ts";
+import { handOver } from "../oracle/offload.ts";
 import type { Scenario } from "../oracle/scenario.ts";
 import { Judge } from "./allowed.ts";
 import { interfaces, ROUTES } from "./net.ts";
 import type { Plan } from "./plan.ts";
 import type { Sent } from "./sent.ts";
-import { Hosts } from "./steps.ts";
-import { WeirSide } from "./weir.ts";
+import { Hosts, type Step } from "./steps.ts";
+import { finished, WeirSide } from "./weir.ts";
 
 /** Where they part. */
 export interface Difference {
@@ -40,6 +41,7 @@ export function scenarioOf(plan: Plan): Scenario {
     iptables: plan.iptables,
     ip6tables: plan.ip6tables,
     sysctl: plan.sysctl,
+    ...(plan.offload ? { offload: true } : {}),
     steps: [],
   };
 }
@@ -76,14 +78,15 @@ export function run(plan: Plan, seed: number, trace?: (line: string) => void): R
         const k = hosts.kernel.send(step), w = hosts.weir.send(step);
         if (k.bytes.length === 0) continue;
         kernel.emitted.length = 0;
-        kernel.packet(k.iface, k.bytes, i);
+        const kd = handed(plan, step, k.bytes), wd = handed(plan, step, w.bytes);
+        kernel.packet(k.iface, kd.bytes, i, kd.vnet);
         const now = performance.now() - begin;
-        const a: Sent[] = kernel.emitted.map(({ iface, bytes }) => ({
-          iface,
-          bytes: bytes as Uint8Array<ArrayBuffer>,
-        }));
+        const a: Sent[] = kernel.emitted.map((e) => {
+          const bytes = e.bytes as Uint8Array<ArrayBuffer>;
+          return { iface: e.iface, ...(e.vnet === undefined ? { bytes } : finished(bytes, e.vnet)) };
+        });
         weir.guide.watch(k.bytes, a);
-        const b = weir.packet(w.iface, w.bytes, wall + now);
+        const b = weir.packet(w.iface, wd.bytes, wall + now, wd.vnet);
         if (trace) {
           trace(`${i} talk ${step.talk}.${step.from} in ${k.iface}: ${show(k.bytes)}`);
           for (const s of a) trace(`    out ${s.iface}: ${show(s.bytes)}`);
@@ -107,6 +110,18 @@ export function run(plan: Plan, seed: number, trace?: (line: string) => void): R
     }
   });
 }
+
+/** A packet as the device hands it over, and what stands in front of it where devices offload. */
+export function handed(
+  plan: Plan,
+  step: Step,
+  bytes: Uint8Array<ArrayBuffer>,
+): { bytes: Uint8Array; vnet?: Uint8Array } {
+  if (!plan.offload) return { bytes };
+  return (step.burst === undefined ? null : handOver(bytes, step.burst)) ?? { bytes, vnet: NOTHING };
+}
+
+const NOTHING = new Uint8Array(10);
 
 function tableKind(report: readonly string[]): string {
   return report.filter((l) => !l.startsWith(" ")).map((l) => l.replace(/:$/, "")).join(" + ");

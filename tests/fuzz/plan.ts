@@ -17,6 +17,8 @@ export interface Plan {
   ip6tables: string;
   sysctl: Record<string, number>;
   steps: Step[];
+  /** Devices offload: they leave checksums unfinished, and hand over several segments as one. */
+  offload?: boolean;
   /** IPv4 rules that only Linux gets: a lie, to test those who look for differences. */
   onlyLinux?: string;
 }
@@ -29,6 +31,8 @@ export interface PlanOptions {
   only?: string;
   /** Without mutations. */
   valid?: boolean;
+  /** Devices offload; of every fourth plan unless it is said. */
+  offload?: boolean;
 }
 
 /** Knobs that both sides get: without them the kernel would say no more than so many errors in a second. */
@@ -37,7 +41,8 @@ const ALWAYS = { "net.ipv4.icmp_msgs_per_sec": 1000000, "net.ipv4.icmp_msgs_burs
 /** Makes a plan. The same options make the same plan. */
 export function makePlan(o: PlanOptions): Plan {
   const c = new Chance(o.seed);
-  const rules = c.fork(), knobs = c.fork(), talks = c.fork(), order = c.fork();
+  const rules = c.fork(), knobs = c.fork(), offload = o.offload ?? c.is(0.25);
+  const talks = c.fork(offload), order = c.fork(), devices = c.fork();
   const iptables = makeRules(rules.fork(), 4), ip6tables = makeRules(rules.fork(), 6);
   const sysctl: Record<string, number> = { ...ALWAYS };
   const flip = (name: string, value: number, p = 0.1) => {
@@ -78,5 +83,12 @@ export function makePlan(o: PlanOptions): Plan {
     steps.push(...running[i].splice(0, order.between(1, 6)));
     if (running[i].length === 0) running.splice(i, 1);
   }
-  return { mtu, iptables, ip6tables, sysctl, steps };
+  if (!offload) return { mtu, iptables, ip6tables, sysctl, steps };
+  // A copy each: what is said twice is one step.
+  const handed = steps.map((step): Step =>
+    devices.is(0.9)
+      ? { ...step, burst: devices.weighted([[3, 0], [3, 1448], [2, devices.between(8, 600)]]) }
+      : step
+  );
+  return { mtu, iptables, ip6tables, sysctl, steps: handed, offload: true };
 }

@@ -2,7 +2,7 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import { ConfigError } from "../../src/config/validate.ts";
 import { Chance } from "./chance.ts";
-import { scenarioOf } from "./lockstep.ts";
+import { handed, scenarioOf } from "./lockstep.ts";
 import { makePlan } from "./plan.ts";
 import { Hosts } from "./steps.ts";
 import { WeirSide } from "./weir.ts";
@@ -32,8 +32,9 @@ Deno.test("fuzz: three data planes and one alone end alike", () => {
       const { iface, bytes } = hosts.send(step);
       if (bytes.length === 0) continue;
       now += chance.is(0.01) ? PAUSE : PACE;
-      const sent = alone.packet(iface, bytes, now);
-      assertEquals(together.packet(iface, bytes, now), sent, `seed ${seed}, step ${i}`);
+      const packet = handed(plan, step, bytes);
+      const sent = alone.packet(iface, packet.bytes, now, packet.vnet);
+      assertEquals(together.packet(iface, packet.bytes, now, packet.vnet), sent, `seed ${seed}, step ${i}`);
       for (const s of sent) hosts.receive(step, bytes, s.iface, s.bytes);
       packets++;
     }

@@ -169,7 +169,7 @@ function extension(c: Chance, family: Family): string {
       () =>
         `-m addrtype ${not(c)}--${c.pick(["src", "dst"])}-type ${c.pick(["LOCAL", "UNICAST", "MULTICAST"])}`,
     ],
-    [1, () => `-m helper ${not(c)}--helper ${c.is(0.9) ? "ftp" : '""'}`],
+    [1, () => `-m helper ${not(c)}--helper ${c.pick(["ftp", "ftp", "ftp", "irc", "tftp", "amanda", '""'])}`],
     [0.3, () => `-m comment --comment ${c.pick(["word", '"two words"'])}`],
   ])();
 }
@@ -208,6 +208,9 @@ class Maker {
   }
 }
 
+/** Ports that are not the helpers' own. */
+const FURTHER = [["irc", "tcp", 6668], ["tftp", "udp", 6969], ["amanda", "udp", 10081]] as const;
+
 function rawTable(c: Chance, family: Family): string {
   const m = new Maker("raw");
   m.chain("PREROUTING");
@@ -234,6 +237,11 @@ function rawTable(c: Chance, family: Family): string {
   if (c.is(0.7)) m.add("PREROUTING", "-p udp -m udp --dport 69 -j CT --helper tftp");
   if (c.is(0.7)) m.add("PREROUTING", "-p udp -m udp --dport 10080 -j CT --helper amanda");
   if (family === 4 && c.is(0.7)) m.add("PREROUTING", "-p tcp -m tcp --dport 6667 -j CT --helper irc");
+  for (const [helper, protocol, port] of FURTHER) {
+    if ((family === 4 || helper !== "irc") && c.is(0.2)) {
+      m.add("PREROUTING", `-p ${protocol} -m ${protocol} --dport ${port} -j CT --helper ${helper}`);
+    }
+  }
   if (c.is(0.6)) behindTemplates(m, c.fork(), family);
   if (c.is(LONG)) m.lengthen(c.fork(), family);
   return m.text();

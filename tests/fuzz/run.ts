@@ -27,6 +27,8 @@ const HELP = `Random rules and conversations through Linux and Weir, side by sid
   --only KIND      only conversations of this kind: tcp, ftp, udp, echo, sctp, rare, fragment, stray,
                    tftp, irc, amanda
   --valid          no mutations
+  --offload        in all of them devices leave checksums unfinished and hand over several segments as one
+                   (in every fourth otherwise); --no-offload: in none
   --no-fastpath    every packet goes the long way (weir.fastpath = 0)
   --no-shrink      do not make failing cases small
   --keep-going N   stop after N differences (10)
@@ -96,11 +98,16 @@ function report(plan: Plan, seed: number, difference: Difference, file: string):
   print(`kept in ${file}\n`);
 }
 
+/** What was said of offloads, if anything. */
+function offloadAsked(args: readonly string[]): boolean | undefined {
+  return args.includes("--offload") ? true : args.includes("--no-offload") ? false : undefined;
+}
+
 function main(args: readonly string[]): number {
   const o = parseArgs([...args], {
     string: ["seed", "scenarios", "packets", "only", "out", "replay", "keep-going"],
-    boolean: ["help", "valid", "shrink", "trace", "fastpath"],
-    negatable: ["shrink", "fastpath"],
+    boolean: ["help", "valid", "shrink", "trace", "fastpath", "offload"],
+    negatable: ["shrink", "fastpath", "offload"],
     default: {
       seed: "1",
       scenarios: "20",
@@ -113,9 +120,9 @@ function main(args: readonly string[]): number {
   if (o.help) return print(HELP), 0;
   if (!kernelAvailable()) return print("fuzz needs root, TUN devices, iptables and conntrack"), 1;
   if (!o.fastpath) KNOBS["weir.fastpath"] = 0;
-  const seed = Number(o.seed);
+  const seed = Number(o.seed), offload = offloadAsked(args);
   if (o.replay !== undefined || o.trace) {
-    const options = { seed, packets: Number(o.packets), only: o.only, valid: o.valid };
+    const options = { seed, packets: Number(o.packets), only: o.only, valid: o.valid, offload };
     const plan = o.replay === undefined ? makePlan(options) : readPlan(Deno.readTextFileSync(o.replay));
     const { difference } = run(plan, seed, print);
     print(difference === null ? "no difference" : difference.report.join("\n"));
@@ -125,7 +132,14 @@ function main(args: readonly string[]): number {
   let left = Number(o["keep-going"]);
   const begin = performance.now();
   const summary = series(
-    { seed, scenarios: Number(o.scenarios), packets: Number(o.packets), only: o.only, valid: o.valid },
+    {
+      seed,
+      scenarios: Number(o.scenarios),
+      packets: Number(o.packets),
+      only: o.only,
+      valid: o.valid,
+      offload,
+    },
     (plan, at, difference) => {
       print(`── seed ${at}: ${difference.kind}`);
       const small = o.shrink ? shrink(plan, difference, at) : { plan, difference };

@@ -10,6 +10,8 @@ import { addressAt, type Field } from "./wire.ts";
 export interface Sent {
   iface: string;
   bytes: Uint8Array<ArrayBuffer>;
+  /** What it is, where devices offload: bytes of each of its segments, 0 for a packet that is one. */
+  burst?: number;
 }
 
 /** Where somebody says that it listens. */

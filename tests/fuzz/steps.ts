@@ -27,6 +27,8 @@ export interface Step {
   dial?: number;
   /** Which end of that conversation this host is. */
   told?: End;
+  /** Where devices offload: the segments that a longer packet stands for; 0 for a packet that is one. Absent: none of it. */
+  burst?: number;
   /** The packet is an ICMP error of this end (or of a router near it) about the last packet that it saw. */
   about?: About;
 }

@@ -8,8 +8,11 @@ import { saveRules } from "../../src/config/iptables_save.ts";
 import { validate, type ValidConfig } from "../../src/config/validate.ts";
 import { listExpects, listFlows } from "../../src/conntrack/format.ts";
 import { amanda, ftp, irc, tftp } from "../../src/helpers/mod.ts";
+import { readVnetHeader, writeVnetHeader } from "../../src/dataplane/vnet.ts";
 import { Memory } from "../../src/memory.ts";
+import { VNET_HDR_LENGTH } from "../../src/packet/packet.ts";
 import { geometryOf } from "../../src/geometry.ts";
+import { finish, readFront } from "../oracle/offload.ts";
 import { Planes } from "../oracle/planes.ts";
 import { type Dump, type Scenario, SCENARIO_SYSCTLS } from "../oracle/scenario.ts";
 import { Guide } from "./guide.ts";
@@ -62,14 +65,21 @@ export class WeirSide {
       clock: this.#clock,
       random: this.guide,
       memory: this.#memory,
-      emit: (iface, p) =>
-        this.#out.push({ iface: this.#names[iface - 1], bytes: p.bytes.slice(0, p.length) }),
+      emit: (iface, p) => {
+        const bytes = p.bytes.slice(0, p.length);
+        if (scenario.offload !== true) return void this.#out.push({ iface: this.#names[iface - 1], bytes });
+        writeVnetHeader(p);
+        this.#out.push({
+          iface: this.#names[iface - 1],
+          ...finished(bytes, p.raw.slice(0, VNET_HDR_LENGTH)),
+        });
+      },
       log: () => {},
     }, planes);
   }
 
   /** A packet arrives so many milliseconds after the beginning of 1970. */
-  packet(iface: string, bytes: Uint8Array, milliseconds: number): Sent[] {
+  packet(iface: string, bytes: Uint8Array, milliseconds: number, vnet?: Uint8Array): Sent[] {
     this.#clock.wall = milliseconds / 1000;
     this.#clock.now = Math.floor(milliseconds) | 0;
     this.#out = [];
@@ -77,6 +87,10 @@ export class WeirSide {
     this.#planes.first.sweep();
     p.bytes.set(bytes);
     p.reset(index, bytes.length);
+    if (vnet !== undefined) {
+      p.raw.set(vnet);
+      if (!readVnetHeader(p, VNET_HDR_LENGTH + bytes.length)) throw new Error("a header that nobody writes");
+    }
     router.receive(p, index);
     return this.#out.filter((s) => !isNoise(s.bytes));
   }
@@ -93,6 +107,12 @@ export class WeirSide {
       ip6tables: saveRules(ipv6, { counters }),
     };
   }
+}
+
+/** A packet that a device with offloads got, as far as one may ask of it. */
+export function finished(bytes: Uint8Array<ArrayBuffer>, vnet: Uint8Array): Omit<Sent, "iface"> {
+  const { type, size } = readFront(vnet);
+  return { bytes: finish(bytes, vnet), burst: type === 0 ? 0 : size };
 }
 
 /** What the kernel's side leaves out as well: multicast of neighbour discovery. */

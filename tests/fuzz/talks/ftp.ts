@@ -8,7 +8,7 @@ import type { Chance } from "../chance.ts";
 import { addressBytes } from "../../kit/packets.ts";
 import { type Family, HOSTS } from "../net.ts";
 import type { End, Step } from "../steps.ts";
-import { ends, type Side } from "./talk.ts";
+import { atLength, ends, type Side } from "./talk.ts";
 import { Tcp } from "./tcp.ts";
 
 const six = (address: string, port: number) => `${address.replaceAll(".", ",")},${port >> 8},${port & 255}`;
@@ -39,6 +39,7 @@ function announcement(
       }],
       [0.3, () => `port ${six(family === 4 ? address : "192.0.2.2", port)}\r\n`],
       [0.2, () => `LPRT 6,16,32,1\r\n`],
+      [0.2, () => `EPSV ${c.pick(["ALL", "1", "2", ""])}\r\n`],
     ])()
     : c.weighted<() => string>([
       [
@@ -62,6 +63,8 @@ function announcement(
       return line.slice(0, at) + String.fromCharCode(c.between(0, 255)) + line.slice(at + 1);
     }],
     [1, () => line + line],
+    [1, () => line + announcement(c, family, from, address, port + 1, false)],
+    [1, () => c.pick(from === 0 ? CHATTER : REPLIES) + line],
     [1, () => line.toLowerCase()],
     [1, () => " ".repeat(c.pick([1, 60, 250])) + line],
   ])();
@@ -113,7 +116,7 @@ export function ftpTalk(c: Chance, number: number, family: Family): Step[] {
       const cut = c.between(1, line.length - 1);
       t.data(from, line.slice(0, cut));
       t.data(from, line.slice(cut));
-    } else t.data(from, line);
+    } else t.data(from, atLength(c, line));
     if (c.is(0.1)) t.complain((1 - from) as End);
     if (c.is(0.85) && data < number + 6) {
       t.steps.push(...dataConnection(c, family, number, data++, sides, from, port));

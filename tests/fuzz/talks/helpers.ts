@@ -8,7 +8,7 @@ import { addressBytes, udp } from "../../kit/packets.ts";
 import type { Chance } from "../chance.ts";
 import type { Family } from "../net.ts";
 import type { End, Step } from "../steps.ts";
-import { ends, Talk } from "./talk.ts";
+import { atLength, ends, Talk } from "./talk.ts";
 import { Tcp } from "./tcp.ts";
 
 /** Breaks a text somewhere, now and then. */
@@ -24,13 +24,24 @@ function broken(c: Chance, text: string): string {
   ])();
 }
 
+/** A block, its acknowledgement, options agreed upon (RFC 2347), an error. */
+const SAID = ["\0\x03\0\x01data", "\0\x04\0\x01", "\0\x06blksize\x001428\0", "\0\x05\0\x01none\0"];
+
 /** A file is asked for or brought; its blocks come from a port of their own. */
 export function tftpTalk(c: Chance, number: number, family: Family): Step[] {
-  const sides = ends(c, family, 69), t = new Talk(c, number, family, sides);
+  const sides = ends(c, family, c.weighted([[5, 69], [1, 6969]])), t = new Talk(c, number, family, sides);
   const ask = () =>
     t.send(
       0,
-      udp({ ...t.head(0), payload: broken(c, `\0${c.pick(["\x01", "\x02", "\x01", "\x03"])}file\0octet\0`) }),
+      udp({
+        ...t.head(0),
+        payload: broken(
+          c,
+          `\0${c.pick(["\x01", "\x02", "\x01", "\x03"])}file\0octet\0${
+            c.pick(["", "blksize\x001428\0tsize\x000\0"])
+          }`,
+        ),
+      }),
     );
   ask();
   if (c.is(0.2)) ask();
@@ -38,7 +49,7 @@ export function tftpTalk(c: Chance, number: number, family: Family): Step[] {
   const data = new Talk(c, number + 1, family, [caller, sides[0]]);
   for (let n = c.between(1, 5); n > 0; n--) {
     const from: End = c.is(0.6) ? 0 : 1;
-    data.send(from, udp({ ...data.head(from), payload: c.is(0.5) ? "\0\x03\0\x01data" : "\0\x04\0\x01" }));
+    data.send(from, udp({ ...data.head(from), payload: c.pick(SAID) }));
     if (c.is(0.1)) data.complain((1 - from) as End);
     if (c.is(0.1)) ask();
   }
@@ -48,7 +59,7 @@ export function tftpTalk(c: Chance, number: number, family: Family): Step[] {
 
 /** A chat in which files are offered, and fetched by whoever is at the server's end. */
 export function ircTalk(c: Chance, number: number, _family: Family): Step[] {
-  const sides = ends(c, 4, 6667), t = new Tcp(c, number, 4, sides);
+  const sides = ends(c, 4, c.weighted([[5, 6667], [1, 6668]])), t = new Tcp(c, number, 4, sides);
   t.open();
   t.data(0, "NICK me\r\n");
   t.data(1, ":server 001 me :welcome\r\n");
@@ -59,7 +70,7 @@ export function ircTalk(c: Chance, number: number, _family: Family): Step[] {
     const verb = c.pick(["SEND", "CHAT", "MOVE", "TSEND", "SCHAT", "RESUME", "send"]);
     t.data(
       c.is(0.9) ? 0 : 1,
-      broken(c, `PRIVMSG you :\x01DCC ${verb} file.bin ${word} ${port} 1000\x01\r\n`),
+      atLength(c, broken(c, `PRIVMSG you :\x01DCC ${verb} file.bin ${word} ${port} 1000\x01\r\n`)),
     );
     if (c.is(0.7) && data < number + 6) {
       const call = new Tcp(c, data++, 4, [{ ...sides[1], port: c.between(20000, 30000) }, {
@@ -79,7 +90,7 @@ export function ircTalk(c: Chance, number: number, _family: Family): Step[] {
 
 /** A backup server asks, and connects to the ports of the answer. */
 export function amandaTalk(c: Chance, number: number, family: Family): Step[] {
-  const sides = ends(c, family, 10080), t = new Talk(c, number, family, sides);
+  const sides = ends(c, family, c.weighted([[5, 10080], [1, 10081]])), t = new Talk(c, number, family, sides);
   t.send(0, udp({ ...t.head(0), payload: "Amanda 2.4 REQ HANDLE 1 SEQ 1\nSERVICE sendbackup\n" }));
   // Not the same ones over and over: what is drawn instead may differ in length, and the end of the line with it.
   const ports = Array.from({ length: 4 }, () => c.between(1024, 65535));
@@ -93,7 +104,15 @@ export function amandaTalk(c: Chance, number: number, family: Family): Step[] {
       1,
       udp({
         ...t.head(1),
-        payload: broken(c, `Amanda 2.4 REP HANDLE 1 SEQ 1\nCONNECT ${words.join(" ")}\nOPTIONS\n`),
+        payload: atLength(
+          c,
+          broken(
+            c,
+            `Amanda 2.4 REP HANDLE 1 SEQ 1\n${
+              c.weighted([[4, ""], [1, "CONNECT \n"], [1, `CONNECT ${words.toReversed().join(" ")}\n`]])
+            }CONNECT ${words.join(" ")}\nOPTIONS\n`,
+          ),
+        ),
         ...none,
       }),
     );

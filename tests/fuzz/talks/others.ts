@@ -21,6 +21,7 @@ import type { End, Step } from "../steps.ts";
 import { ends, Talk } from "./talk.ts";
 
 const LENGTHS = [0, 1, 8, 30, 100, 512, 1400];
+const LONG_LENGTHS = [...LENGTHS, 2000, 9000, 30000];
 
 /** Questions and answers. */
 export function udpTalk(c: Chance, number: number, family: Family): Step[] {
@@ -31,7 +32,12 @@ export function udpTalk(c: Chance, number: number, family: Family): Step[] {
     const none = make === udp && family === 4 && c.is(0.1);
     t.send(
       from,
-      make({ ...t.head(from), payload: c.pick(LENGTHS), ...(none ? { checksum: 0 } : {}), df: c.is(0.7) }),
+      make({
+        ...t.head(from),
+        payload: c.pick(c.long ? LONG_LENGTHS : LENGTHS),
+        ...(none ? { checksum: 0 } : {}),
+        df: c.is(0.7),
+      }),
     );
     if (c.is(0.12)) t.complain((1 - from) as End);
   }

@@ -115,6 +115,13 @@ export function clientPort(c: Chance): number {
   ])();
 }
 
+/** A text, and what its sender has to say beside it: with it, it may be a burst. */
+export function atLength(c: Chance, text: string): string {
+  if (!c.long || !c.is(0.3)) return text;
+  const more = c.pick(["x", "x\r\n", "NOOP\r\n"]);
+  return text + more.repeat(Math.floor(c.pick([1500, 5000, 30000, 64000]) / more.length));
+}
+
 /** Two ends: mostly from inside to outside, also to the router and to its public addresses. */
 export function ends(c: Chance, family: Family, service?: number): [Side, Side] {
   const hosts = HOSTS[family], own = OWN[family];

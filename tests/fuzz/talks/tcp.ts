@@ -156,7 +156,7 @@ export class Tcp extends Talk {
   }
 }
 
-const SIZES = [0, 1, 5, 20, 100, 536, 1000, 1400];
+const SIZES = [0, 1, 5, 20, 100, 536, 1000, 1400], LONG_SIZES = [...SIZES, 1449, 2896, 10000, 60000];
 
 /** Opens, talks, closes; sometimes comes again between the same ports. */
 export function tcpTalk(c: Chance, number: number, family: Family, sides = ends(c, family)): Step[] {
@@ -183,7 +183,7 @@ export function tcpTalk(c: Chance, number: number, family: Family, sides = ends(
     ])();
     for (let n = c.weighted([[2, 0], [5, c.below(6)], [1, c.below(25)]]); n > 0; n--) {
       c.weighted<() => void>([
-        [10, () => t.data(c.pick([0, 1]), c.pick(SIZES))],
+        [10, () => t.data(c.pick([0, 1]), c.pick(c.long ? LONG_SIZES : SIZES))],
         [1, () => t.segment(c.pick([0, 1]), "A", "", { win: 0 })],
         [1, () => { // keep-alive
           const from = c.pick([0, 1] as const);
