@@ -13,10 +13,11 @@
  * The announced address must be the sender's own, unless `loose`: otherwise a server could open a hole to a third
  * host. Not read: LPRT and LPSV, commands behind another in one segment, commands split over segments.
  *
- * `strict: false` goes further than Linux. All lines of a segment are read from the first known beginning of a line in it
- * up to the first announcement, whose beginning stays known while the conversation goes on; a line that is cut is put together (`partial_lines.ts`) where Linux drops it or does not see it; and a
- * command with wrong numbers passes where Linux drops it for ever. AUTH TLS (RFC 4217) is noticed: once the server has
- * agreed, nothing of the conversation can be read, and that is said.
+ * `strict: false` goes further than Linux. All lines of a segment are read from the first known beginning of a line in
+ * it up to the first announcement, whose beginning stays known while the conversation goes on; a line that is cut is put
+ * together (`partial_lines.ts`) where Linux drops it or does not see it; and a command with wrong numbers passes where
+ * Linux drops it for ever. AUTH TLS (RFC 4217) is noticed: once the server has agreed, nothing of the conversation can
+ * be read, and that is said.
  */
 import type { Conntrack } from "../conntrack/core.ts";
 import type { Expector } from "../conntrack/expector.ts";
