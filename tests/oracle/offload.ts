@@ -56,7 +56,8 @@ export function handOver(whole: Uint8Array, size = 0): Handed | null {
   const bytes = whole.slice(), headers = s.l4 + (s.protocol === UDP ? 8 : (bytes[s.l4 + 12] >> 4) * 4);
   const payload = bytes.length - headers;
   if (s.protocol === UDP && size > 0) size = Math.max(size, Math.ceil(payload / UDP_MAX_SEGMENTS));
-  if (payload <= size) size = 0;
+  // Behind extension headers Linux takes the first of them for the transport header, and measures segments wrongly.
+  if (payload <= size || s.extensions.length > 0) size = 0;
   const pseudo = pseudoHeader(addressBytes(s.src), addressBytes(s.dst), s.protocol, bytes.length - s.l4);
   new DataView(bytes.buffer).setUint16(at, ~checksum(pseudo) & 0xffff);
   const type = size === 0 ? 0 : s.protocol === UDP ? GSO_UDP_L4 : s.family === 4 ? GSO_TCPV4 : GSO_TCPV6;
