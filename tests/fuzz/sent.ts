@@ -25,10 +25,11 @@ export function announced(bytes: Uint8Array, f: Field): Announcement | null {
   if (f.protocol !== 6 || f.later || f.l4 + 20 > bytes.length) return null;
   const from = f.l4 + (bytes[f.l4 + 12] >> 4) * 4, first = bytes[from] | 0x20;
   // P or E, or a digit.
-  if (from + 6 > bytes.length || from + 400 < bytes.length) return null;
+  if (from + 6 > bytes.length) return null;
   if (first !== 0x70 && first !== 0x65 && first !== 0x32) return null;
   let line = "";
-  for (let i = from; i < bytes.length; i++) line += String.fromCharCode(bytes[i]);
+  // An announcement stands at the head, however much follows it.
+  for (let i = from; i < Math.min(bytes.length, from + 400); i++) line += String.fromCharCode(bytes[i]);
   // deno-lint-ignore no-control-regex
   const dcc = /^PRIVMSG [^:]*:\x01DCC \w+ \S+ (\d+) (\d+)/.exec(line);
   if (dcc !== null) {
