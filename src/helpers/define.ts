@@ -11,7 +11,8 @@
  * packet's sender, where the other side sees it. Where the flow is translated and there is a NAT half, that writes the
  * announcing bytes anew; all of a packet's are replaced at once. If anything fails, nothing of it stays.
  *
- * Limits: announcements speak of ports of the packet's sender, and payloads are read packet by packet.
+ * Limits: announcements speak of ports of the packet's sender, and payloads are read packet by packet. What one packet
+ * may ask and announce is bounded (`payload.ts`).
  */
 import type { Conntrack } from "../conntrack/core.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
@@ -126,8 +127,8 @@ class DefinedHelper implements ConntrackHelper {
     const maxExpected = numberOf(mistakes, "maxExpected", d.maxExpected, 1, 255, 1);
     // Clocks here count milliseconds in 32 bits.
     const timeout = numberOf(mistakes, "timeout", d.timeout, 1, 2_000_000, 300);
-    if (typeof d.find !== "function") mistakes.add("find", "is not a function");
-    if (d.nat !== undefined && typeof d.nat !== "function") mistakes.add("nat", "is not a function");
+    plainFunction(mistakes, "find", d.find);
+    if (d.nat !== undefined) plainFunction(mistakes, "nat", d.nat);
     this.mistakes = mistakes.list;
     this.name = String(name);
     this.protocol = protocol === "tcp" ? TCP : UDP;
@@ -186,7 +187,7 @@ class DefinedHelper implements ConntrackHelper {
       if (nat === null) continue;
       if (first < 0) first = written = a.start;
       out.copy(p.bytes, from + written, from + a.start);
-      nat(out, granted(family, w, other + DST, port));
+      nat(out, granted(family, w, other + DST, port), a, this.#payload);
       written = a.end;
     }
     let verdict: Verdict = ACCEPT;
@@ -268,6 +269,14 @@ class DefinedHelper implements ConntrackHelper {
       conntrack.expectPut(exp);
     }
     exps.length = 0;
+  }
+}
+
+/** A packet does not wait: what comes back later would speak of another one. */
+function plainFunction(mistakes: Mistakes, option: string, value: unknown): void {
+  if (typeof value !== "function") mistakes.add(option, "is not a function");
+  else if (Object.prototype.toString.call(value) !== "[object Function]") {
+    mistakes.add(option, "is async or a generator; it has to be done with the packet when it returns");
   }
 }
 

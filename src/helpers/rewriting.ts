@@ -16,7 +16,8 @@ import {
 import { PORTS } from "../conntrack/tuple.ts";
 import { EXPECT_FOLLOW_MASTER } from "../nat/helper.ts";
 import type { Family } from "../netfilter.ts";
-import { formatAddress } from "../packet/address.ts";
+import { formatAddress, parseAddress } from "../packet/address.ts";
+import type { Announcement, Payload } from "./payload.ts";
 
 /** What the other side must be told. */
 export interface Granted {
@@ -27,8 +28,11 @@ export interface Granted {
   readonly family: Family;
 }
 
-/** The NAT half of a helper: writes what stands between `start` and `end` of an announcement anew. */
-export type NatHalf = (out: Writer, granted: Granted) => void;
+/**
+ * The NAT half of a helper: writes what stands between `start` and `end` of an announcement anew. Where more stands
+ * there than the address and the port, it finds the rest in the payload, which is as it was.
+ */
+export type NatHalf = (out: Writer, granted: Granted, announced: Announcement, payload: Payload) => void;
 
 /** Most bytes that one packet's replacement may have. */
 const ROOM = 4096;
@@ -62,6 +66,15 @@ export class Writer {
   /** Appends a number as two bytes, the higher first. */
   uint16(value: number): this {
     return this.byte(value >>> 8 & 0xff).byte(value & 0xff);
+  }
+
+  /** Appends an address as the 4 or 16 bytes that it has in packets. */
+  address(text: string): this {
+    const address = parseAddress(text);
+    if (address === null) throw new TypeError(`${text} is not an address`);
+    const { family, words } = address;
+    for (let i = 0; i < (family === 4 ? 4 : 16); i++) this.byte(words[i >> 2] >>> (24 - (i & 3) * 8) & 0xff);
+    return this;
   }
 
   /** Appends bytes of another place. */

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { EXP_STATE, EXP_WORDS } from "../../src/conntrack/expect.ts";
 import {
   type Announcement,
@@ -8,6 +8,7 @@ import {
 } from "../../src/helpers/mod.ts";
 import { HelperLab } from "../../src/helpers/testing.ts";
 import { validate } from "../../src/config/validate.ts";
+import { Writer } from "../../src/helpers/rewriting.ts";
 import { assertMistake } from "./mistakes.ts";
 
 /** Announces `port` for each ` LISTEN port` in a line. */
@@ -149,6 +150,91 @@ Deno.test("defineHelper contains mistakes of the definition, and nothing of them
   }
 });
 
+const ENDLESS: Record<string, HelperDefinition["find"]> = {
+  "reads on behind the end": (p) => {
+    for (let at = 0; p.at(at) !== 0x0a;) at++;
+  },
+  "finds the same place again and again": (p) => {
+    for (let at = p.find("L"); at >= 0;) at = p.find("L", at);
+  },
+  "looks for what is not there": (p) => {
+    while (p.find("nothing") < 0);
+  },
+  "waits for a number": (p) => {
+    while (p.number(0) < 0);
+  },
+  "waits for another packet": (p) => {
+    while (p.recall(0) === 0 && !p.startsWith("x") && p.uint16(0) !== 1 && p.uint32(0) !== 1) p.text(99);
+  },
+  "waits for an address": (p) => {
+    while (p.address(0, 6) === "");
+  },
+  "announces without end": (p) => {
+    for (;;) p.announce({ port: 0, start: 0, end: 0 });
+  },
+};
+
+for (const [what, find] of Object.entries(ENDLESS)) {
+  Deno.test(`a helper that ${what} is stopped and contained`, () => {
+    const l = lab({ find, name: "odd" }), talk = l.connect({ port: 7000 });
+    assertEquals(talk.client("LISTEN 80"), "LISTEN 80");
+    assertEquals([l.counts().failed, records(l), l.log.length], [1, 0, 1]);
+    assertMatch(
+      l.log[0],
+      /^nf_ct_odd: helper failed, accepting packet; .* RangeError: it \w+ (at )?more than \d+ /,
+    );
+    assertEquals(talk.client("LISTEN 80"), "LISTEN 80");
+    assertEquals(l.counts().failed, 1);
+  });
+}
+
+Deno.test("a helper may look at each byte of the longest packet many times", () => {
+  let last = 0;
+  const l = lab({
+    find(p) {
+      for (let times = 0; times < 50; times++) {
+        for (let at = 0; at < p.length; at++) last = p.at(at);
+      }
+    },
+  });
+  l.connect({ port: 7000 }).client("x".repeat(65000) + "y");
+  assertEquals([l.counts().failed, last], [0, 0x79]);
+});
+
+Deno.test("a NAT half knows what it writes anew, and writes addresses of either family as bytes", () => {
+  // A mark, then the port, two bytes of somebody's, and the address.
+  for (const family of [4, 6] as const) {
+    const l = new HelperLab({
+      helpers: [hello({
+        protocol: "udp",
+        find(p) {
+          const address = p.address(4, family), port = p.uint16(0);
+          if (p.address(5, family) !== "") throw new Error("it is longer than it is");
+          p.announce({ protocol: "tcp", port, address, start: 0, end: p.length });
+        },
+        nat: (out, { port, address }, { start, end }, p) =>
+          void out.uint16(port).text(p.text(start + 2, start + 4)).address(address).text(p.text(end, end)),
+      })],
+      nat: "source",
+      family,
+    });
+    const message = (address: string) =>
+      Uint8Array.of(
+        0x13,
+        0x88,
+        0xff,
+        0x21,
+        ...new Writer().address(address).bytes.slice(0, family === 4 ? 4 : 16),
+      );
+    const said = l.connect({ port: 7000, protocol: "udp" }).client(message(l.inside));
+    assertEquals(Uint8Array.from(said, (c) => c.charCodeAt(0)), message(l.router));
+    assertEquals(l.dial({ from: l.outside, to: l.router, port: 5000 })?.related, true);
+    assertEquals(l.log, []);
+  }
+  assertEquals(new Writer().address("2001:db8::7").bytes.slice(0, 3), Uint8Array.of(0x20, 0x01, 0x0d));
+  assertThrows(() => new Writer().address("10.0.0"), TypeError, "10.0.0 is not an address");
+});
+
 Deno.test("defineHelper drops what the definition drops, and what it cannot expect or rewrite", () => {
   const l = lab({ find: (payload) => payload.drop("not whole") });
   assertEquals(l.connect({ port: 7000 }).tryClient("x"), null);
@@ -221,6 +307,9 @@ Deno.test("defineHelper refuses definitions that make no sense", () => {
       { families: [] },
       { families: [5] },
       { find: undefined },
+      { find: async () => {} },
+      { find: function* () {} },
+      { nat: async () => {} },
       { nat: {} },
       { ports: 7000 },
       { onFailure: "pass" },
