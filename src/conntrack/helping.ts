@@ -4,7 +4,8 @@
  * A helper is somebody's program on other people's bytes. One that throws, answers what is no verdict, leaves a packet
  * of impossible length or asks for expectation after expectation is contained: its flow loses it together with the
  * expectations that it made, a counter and a log line say so, and the packet goes the way that the helper declared
- * (`onFailure`). The router and all other flows go on. Only packets of flows with a helper pay for that.
+ * (`onFailure`). The router and all other flows go on. Only packets of flows with a helper pay for that. One that never
+ * comes back stops its data plane; the roster says whose packet it had, for the control plane (`control/stuck.ts`).
  *
  * Limits (`HelperLimits`) hold for any helper. One that asks `expectAllowed` can let the packet pass when it may not
  * open anything; of one that does not ask, `expectRelated` refuses the expectation.
@@ -163,6 +164,7 @@ export abstract class HelperHost extends Expector {
     this.#packet = p;
     this.#left = MOST_PER_PACKET;
     let verdict: Verdict = ACCEPT, wrong = "";
+    this.#roster.setReading(index, ct);
     try {
       verdict = helper.help(this, p, ct, p.ctinfo);
       if (verdict !== ACCEPT && verdict !== DROP) {
@@ -171,6 +173,7 @@ export abstract class HelperHost extends Expector {
     } catch (error) {
       wrong = describe(error);
     }
+    this.#roster.setReading(index, -1);
     this.#packet = null;
     const possible = p.length >= p.l4 && p.length <= MAX_PACKET && p.ct === ct;
     if (wrong === "" && possible) {

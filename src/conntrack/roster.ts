@@ -15,9 +15,9 @@ export const HELPER_COUNTS = ["opened", "refused", "failed", "blind"] as const;
 /** Expectations made; refused by the helper's limits; failures contained; flows whose payload it can no longer read. */
 export const HELPER_OPENED = 0, HELPER_REFUSED = 1, HELPER_FAILED = 2, HELPER_BLIND = 3;
 
-/** An entry: FLAG_* bits, protocol, families, how many ports, the name's 16 bytes, the ports. */
+/** An entry: FLAG_* bits, protocol, families, how many ports, the name's 16 bytes, the ports, what it reads. */
 const ENTRY_WORDS = 32;
-const FLAGS = 0, PROTOCOL = 1, FAMILIES = 2, PORT_COUNT = 3, NAME = 4, PORTS = 8;
+const FLAGS = 0, PROTOCOL = 1, FAMILIES = 2, PORT_COUNT = 3, NAME = 4, PORTS = 8, READING = 24;
 const NAME_BYTES = 16, MOST_PORTS = 16;
 const FLAG_LISTED = 1, FLAG_LOADED = 2, FLAG_AUTO = 4, FLAG_RECORDS = 8;
 const COUNTS = (MOST_HELPERS * ENTRY_WORDS) * 4;
@@ -115,6 +115,16 @@ export class HelperRoster {
   setLoaded(index: number, loaded: boolean): void {
     const at = index * ENTRY_WORDS + FLAGS;
     this.#words[at] = loaded ? this.#words[at] | FLAG_LOADED : this.#words[at] & ~FLAG_LOADED;
+  }
+
+  /** A helper begins to read a packet of a flow, or has read it: −1. */
+  setReading(index: number, ct: number): void {
+    this.#words[index * ENTRY_WORDS + READING] = ct + 1;
+  }
+
+  /** The flow of which a helper reads a packet at this moment, −1 when it reads none. */
+  reading(index: number): number {
+    return this.#words[index * ENTRY_WORDS + READING] - 1;
   }
 
   /** True if both list the same helper at an index. */

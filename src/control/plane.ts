@@ -23,6 +23,7 @@ import {
 } from "../memory.ts";
 import { CommandError } from "./socket.ts";
 import type { Status } from "./status.ts";
+import { whyStuck } from "./stuck.ts";
 
 /** Milliseconds that a worker has to stop. */
 const STOP_TIME = 700;
@@ -336,7 +337,7 @@ class PlaneWorker {
     this.#still = beat === this.#beat ? this.#still + milliseconds : 0;
     this.#beat = beat;
     if (this.#still < STUCK_TIME) return;
-    this.failure ??= `the data plane died: it has not moved for ${STUCK_TIME / 1000} s`;
+    this.failure ??= `the data plane died: it has not moved for ${STUCK_TIME / 1000} s${whyStuck(memory)}`;
     this.dead.resolve();
   }
 

@@ -170,8 +170,8 @@ class DefinedHelper implements ConntrackHelper {
     this.#made.length = 0;
     let first = -1, written = 0;
     for (const a of list) {
-      this.#check(a, written);
-      const exps = this.#exps, ready = this.#prepare(conntrack, ct, dir, a, from);
+      this.#check(a);
+      const exps = this.#exps, ready = this.#prepare(conntrack, ct, dir, a, from, written);
       if (ready === NOTHING) continue;
       const port = ready === NO_ROOM
         ? 0
@@ -200,8 +200,8 @@ class DefinedHelper implements ConntrackHelper {
   }
 
   /** Announcements are a program's: one that makes no sense is its mistake, not the packet's. */
-  #check(a: Announcement, written: number): void {
-    const { port, ports = 1, start, end } = a;
+  #check(a: Announcement): void {
+    const { port, ports = 1 } = a;
     if (!Number.isInteger(ports) || ports < 1 || ports > MOST_PORTS) {
       throw new RangeError(`ports ${ports} is not from 1 to ${MOST_PORTS}`);
     }
@@ -209,16 +209,18 @@ class DefinedHelper implements ConntrackHelper {
       throw new RangeError(`ports ${ports} is more than maxExpected, which counts ports`);
     }
     if (typeof port !== "number") throw new TypeError(`port ${String(port)} is not a number`);
-    if (!(start >= written && end >= start && end <= this.#payload.length)) {
-      throw new RangeError(
-        `bytes ${start} to ${end} do not lie in the payload, one announcement behind the other`,
-      );
-    }
   }
 
   /** Fills `#exps`, if this announces something that may be opened. */
-  #prepare(conntrack: Conntrack, ct: number, dir: number, a: Announcement, from: number): number {
-    const { port, ports = 1 } = a, exps = this.#exps;
+  #prepare(
+    conntrack: Conntrack,
+    ct: number,
+    dir: number,
+    a: Announcement,
+    from: number,
+    written: number,
+  ): number {
+    const { port, ports = 1, start, end } = a, exps = this.#exps;
     exps.length = 0;
     if (!Number.isInteger(port) || port < 1 || port + ports > 0x10000) return NOTHING;
     const w = conntrack.flows.words, own = tupleAt(ct, dir), other = tupleAt(ct, 1 - dir);
@@ -227,6 +229,12 @@ class DefinedHelper implements ConntrackHelper {
       const named = parseAddress(a.address);
       if (named === null || named.family !== family) return NOTHING;
       for (let i = 0; i < 4; i++) if (named.words[i] !== w[own + SRC + i]) return NOTHING;
+    }
+    // Not before: what is cut off reads as no port and no address, and is no mistake.
+    if (!(start >= written && end >= start && end <= this.#payload.length)) {
+      throw new RangeError(
+        `bytes ${start} to ${end} do not lie in the payload, one announcement behind the other`,
+      );
     }
     const protocol = a.protocol === undefined ? this.protocol : a.protocol === "tcp" ? TCP : UDP;
     const source = a.from === "anybody" ? null : w;
@@ -238,7 +246,7 @@ class DefinedHelper implements ConntrackHelper {
       }
       exps.push(exp);
       conntrack.expectInit(exp, 0, family, source, other + SRC, w, other + DST, protocol, -1, port + i);
-      if (!conntrack.expectAllowed(exp, from + a.start, from + a.end)) {
+      if (!conntrack.expectAllowed(exp, from + start, from + end)) {
         this.#release(conntrack, exps, false);
         return NOTHING;
       }

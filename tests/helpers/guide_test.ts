@@ -1,6 +1,7 @@
 /** The guide in src/helpers/README.md, tried out from its own text; and the example that goes with it. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import config, { parcel } from "../../examples/own_helper.ts";
+import type { ConntrackHelper } from "../../mod.ts";
 import { validate } from "../../src/config/validate.ts";
 import { HelperLab } from "../../src/helpers/testing.ts";
 import { read, ROOT } from "../tree.ts";
@@ -13,7 +14,7 @@ function filesOf(guide: string): Map<string, string> {
 
 Deno.test("the guide's own files make a helper that passes the guide's own test", async () => {
   const files = filesOf(read("src/helpers/README.md"));
-  assertEquals([...files.keys()], ["conntrack_rtsp.ts", "nat_rtsp.ts", "rtsp_test.ts"]);
+  assertEquals([...files.keys()].slice(0, 3), ["conntrack_rtsp.ts", "nat_rtsp.ts", "rtsp_test.ts"]);
   const folder = await Deno.makeTempDir({ prefix: "weir-guide-" });
   try {
     for (const [name, text] of files) await Deno.writeTextFile(`${folder}/${name}`, text);
@@ -29,6 +30,53 @@ Deno.test("the guide's own files make a helper that passes the guide's own test"
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+/** What one of the guide's files exports. */
+async function exported(name: string): Promise<ConntrackHelper> {
+  const text = filesOf(read("src/helpers/README.md")).get(`${name}.ts`)!;
+  const path = await Deno.makeTempFile({ prefix: "weir-guide-", suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(path, text);
+    return (await import(`file://${path}`))[name];
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+Deno.test("the guide's helper for datagrams reads and writes bytes, and anybody may call", async () => {
+  const beacon = await exported("beacon");
+  const message = (
+    ...address: number[]
+  ) => [0x42, 0x43, 0x4e, 0x31, 1, 0, 0x13, 0x88, ...address, 0x6d, 0x65, 0xff];
+  for (const [nat, seen] of [["none", [10, 0, 0, 2]], ["source", [203, 0, 113, 1]]] as const) {
+    const lab = new HelperLab({ helpers: [beacon], nat }),
+      talk = lab.connect({ port: 7701, protocol: "udp" });
+    const say = (bytes: number[]) => Array.from(talk.client(Uint8Array.from(bytes)), (c) => c.charCodeAt(0));
+    assertEquals(say(message(10, 0, 0, 2)), message(...seen));
+    assertEquals(lab.expectations(), [`tcp anybody → ${seen.join(".")}:5000`]);
+    assertEquals(lab.dial({ from: "192.0.2.9", to: seen.join("."), port: 5000 })?.to, "10.0.0.2:5000");
+    // Another's address, another type, and a message that is cut.
+    const odd = message(10, 0, 0, 2);
+    odd[4] = 2;
+    for (const bytes of [message(10, 0, 0, 9), odd, message(10, 0, 0, 2).slice(0, 11)]) {
+      assertEquals(say(bytes), bytes);
+    }
+    assertEquals([lab.expectations(), lab.counts().failed], [[], 0]);
+  }
+});
+
+Deno.test("the guide's helper whose address and port stand apart leaves what stands between", async () => {
+  const source = await exported("source");
+  const answer = (address: string) =>
+    `RTSP/1.0 200 OK\r\nTransport: RTP/AVP;source=${address};ssrc=1C2D;server_port=6256;mode=play\r\n\r\n`;
+  const lab = new HelperLab({ helpers: [source], nat: "destination" }), talk = lab.connect({ port: 554 });
+  talk.client("SETUP rtsp://x/1 RTSP/1.0\r\n\r\n");
+  assertEquals(talk.server(answer(lab.inside)), answer(lab.router));
+  assertEquals(talk.server(answer("10.0.0.9")), answer("10.0.0.9"));
+  talk.client("PLAY rtsp://x/1 RTSP/1.0\r\n\r\n");
+  const lost = lab.dial({ protocol: "udp", from: lab.outside, to: lab.router, port: 6256 });
+  assertEquals(lost, { related: true, from: "198.51.100.7:50000", to: "10.0.0.2:6256" });
 });
 
 Deno.test("examples/own_helper.ts has no mistakes, and its helper gets deliveries through NAT", () => {
