@@ -90,7 +90,7 @@ class Validator {
     if (problems.list.length > 0) throw new ConfigError(problems.list);
     for (const family of [4, 6] as const) {
       warnOfUntracked(read[family], helpers, this.#warnings);
-      warnOfNever(read[family], this.#warnings);
+      warnOfNever(read[family], helpers, this.#warnings);
     }
     const { sets: rules, slots } = assignCounters(read);
     return {
@@ -445,7 +445,13 @@ class Validator {
     this.#list(input, "helpers", "helpers such as ftp()").forEach((value, i) => {
       const path = child("helpers", i);
       if (typeof value === "function") {
-        this.#problem(path, `is the function itself; call it: ${value.name || "ftp"}()`);
+        const half = /^nat([A-Z][a-z]+)/.exec(value.name)?.[1];
+        this.#problem(
+          path,
+          half === undefined
+            ? `is the function itself; call it: ${value.name || "ftp"}()`
+            : `is a NAT half; its conntrack half takes it: conntrack${half}({ nat: nat${half} })`,
+        );
         return;
       }
       const whole = isObject(value) && typeof value.help === "function" && typeof value.name === "string" &&

@@ -80,7 +80,8 @@ export class Conditions {
     const asked = name === undefined ? names : [name];
     const parts = asked.map((name) => option(rule, { extension, options }, name, context));
     const { value, invert } = options[asked[0]] ?? { value: undefined, invert: false };
-    const found = extension.never?.(options) ??
+    const helpers = this.#conntrack.helpers.flatMap((helper) => helper.name === "" ? [] : [helper.name]);
+    const found = extension.never?.(options, helpers) ??
       foundInstead(extension.name, asked[0], p, this.#conntrack, value, invert);
     return `${parts.join(" ") || extension.name}: ${found}`;
   }

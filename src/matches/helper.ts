@@ -6,6 +6,11 @@ import type { Packet } from "../packet/packet.ts";
 import { defineMatch, type Match, type MatchExtension } from "../tables/extension.ts";
 import { text } from "../tables/kinds.ts";
 
+/** The kernel compares as far as the helper's own name goes, so "ftp-2121" fits the helper "ftp", too. */
+function isMeant(helper: string, name: string): boolean {
+  return name === "" || name.startsWith(helper);
+}
+
 class HelperMatch implements Match {
   readonly pure = true;
   readonly judges = "flow";
@@ -16,10 +21,9 @@ class HelperMatch implements Match {
 
   constructor(conntrack: Conntrack, name: string, invert: boolean) {
     this.#conntrack = conntrack;
-    // The kernel compares as far as the helper's own name goes, so "ftp-2121" fits the helper "ftp", too.
     this.#fits = Uint8Array.from([
       0,
-      ...conntrack.helpers.map((helper) => name === "" || name.startsWith(helper.name) ? 1 : 0),
+      ...conntrack.helpers.map((helper) => isMeant(helper.name, name) ? 1 : 0),
     ]);
     this.#invert = invert;
   }
@@ -39,5 +43,12 @@ export const helper: MatchExtension = defineMatch<{ helper: string }>({
   tracks: true,
   options: { helper: { flag: "helper", kind: text(0, 29), negatable: true } },
   required: ["helper"],
+  never: (o, helpers) => {
+    const { value, invert } = o.helper!;
+    if (invert || helpers.some((helper) => isMeant(helper, value))) return null;
+    return `no helper ${value === "" ? "" : `"${value}" `}is listed in \`helpers\`${
+      helpers.length === 0 ? "" : ` (listed: ${helpers.join(", ")})`
+    }`;
+  },
   create: (o, c) => new HelperMatch(c.services.conntrack, o.helper!.value, o.helper!.invert),
 });

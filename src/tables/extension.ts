@@ -204,7 +204,7 @@ export interface Extension<O = Record<string, unknown>> {
   /** What the options mean together: throws `OptionError`, or returns them in the form that is kept and printed. */
   finish?(o: Options<O>, c: CheckContext): Options<O>;
   /** Why no packet of a TUN device can ever fit, where that is so; null where some can. */
-  never?(o: Options<O>): string | null;
+  never?(o: Options<O>, helpers: readonly string[]): string | null;
   /** The options as iptables-save prints them, a blank before each; when absent each is printed by its kind. */
   save?(o: Options<O>, c: ReadContext): string;
 }

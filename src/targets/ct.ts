@@ -150,6 +150,29 @@ function zones(o: Options<CtOptions>): Pick<CtTemplate, "zoneOriginal" | "zoneRe
 }
 
 /** Zone, helper, timeouts and events of the flow to come, or no flow at all. */
+/** The helpers that Weir has, for messages. */
+export const SHIPPED_HELPERS = ["ftp", "irc", "tftp", "amanda", "sane", "talk"];
+
+/** What to do about a helper that is not listed. */
+function unknownHelper(name: string, c: CheckContext): string {
+  const listed = c.helpers.map((helper) => helper.name).join(", ");
+  const base = name.replace(/-\d+$/, "").toLowerCase(), shipped = SHIPPED_HELPERS.includes(base);
+  // Where there is no list, as for `weir import`, all of Linux's that Weir has are known.
+  if (c.timeouts === null || !shipped) {
+    return `Weir has no helper ${show(name)}, only ${
+      c.timeouts === null ? listed : SHIPPED_HELPERS.join(", ")
+    }; leave the rule out, or make one with defineHelper${
+      c.timeouts === null || listed === "" ? "" : ` and list it (listed: ${listed})`
+    }`;
+  }
+  const advice = base === name
+    ? `add ${name}() to \`helpers\``
+    : base === name.toLowerCase()
+    ? `did you mean ${show(base)}?`
+    : `it is ${base}() on another port: give that more \`ports\``;
+  return `helper ${show(name)} is not listed; ${advice}${listed === "" ? "" : ` (listed: ${listed})`}`;
+}
+
 export const CT: TargetExtension = defineTarget<CtOptions>({
   name: "CT",
   tables: ["raw"],
@@ -175,25 +198,17 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
       }
       const named = c.helpers.filter((helper) => helper.name === name);
       if (named.length === 0) {
-        const known = c.helpers.map((helper) => helper.name).join(", ");
-        // Where there is no list, as for `weir import`, all shipped ones are known.
-        if (c.timeouts === null) {
-          throw new OptionError(
-            `Weir has no helper ${
-              show(name)
-            }, only ${known}; leave the rule out, or make one with defineHelper`,
-          );
-        }
-        throw new OptionError(
-          `helper ${show(name)} is not listed; add it to \`helpers\`${
-            known === "" ? "" : ` (listed: ${known})`
-          }`,
-        );
+        throw new OptionError(unknownHelper(name, c));
       }
       if (!named.some((helper) => helper.protocol === c.protocol && helper.families.includes(c.family))) {
         const other = named.find((helper) => helper.protocol === c.protocol)?.families[0];
-        const advice = other === undefined ? "" : `; put the rule under tables.ipv${other}`;
-        throw new OptionError(`helper ${show(name)} does not read this protocol in IPv${c.family}${advice}`);
+        const wanted = named.map(({ protocol }) => protocolName(protocol)).join(" or ");
+        throw new OptionError(
+          `helper ${show(name)} does not read ` +
+            (other === undefined
+              ? `${protocolName(c.protocol)}, but ${wanted}`
+              : `this protocol in IPv${c.family}; put the rule under tables.ipv${other}`),
+        );
       }
     }
     // iptables-save does not print zone 0, which is the zone of everything.

@@ -4,9 +4,11 @@
  */
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { ConfigError, validate } from "../../src/config/validate.ts";
-import { perPort } from "../../src/conntrack/helper.ts";
-import { amanda, conntrackFtp, ftp, irc, sane, talk, tftp } from "../../src/helpers/mod.ts";
+import { type ConntrackHelper, perPort } from "../../src/conntrack/helper.ts";
+import { amanda, conntrackFtp, ftp, irc, natFtp, natTftp, sane, talk, tftp } from "../../src/helpers/mod.ts";
+import * as shipped from "../../src/helpers/mod.ts";
 import { RELATED } from "../../src/netfilter.ts";
+import { SHIPPED_HELPERS } from "../../src/targets/ct.ts";
 import { Lab } from "../nat/lab.ts";
 import { Control, expectations } from "./control.ts";
 
@@ -59,6 +61,40 @@ Deno.test("-j CT --helper takes each of the names, and no other", () => {
   assertEquals(mistakes("ftp"), "");
   assertEquals(mistakes("ftp-2121"), "");
   assertStringIncludes(mistakes("ftp-990"), 'helper "ftp-990" is not listed');
+});
+
+Deno.test("a helper that is not listed is one that Weir has, or one that it has not", () => {
+  const made = Object.entries(shipped).filter(([name]) => /^[a-z]+$/.test(name)).map(([name, make]) => {
+    const helper = (make as () => ConntrackHelper)();
+    assertEquals(helper.name, name);
+    return name;
+  });
+  assertEquals(SHIPPED_HELPERS.toSorted(), made.sort());
+});
+
+Deno.test("a rule that asks for a helper which is not listed never fits, and a check says so", () => {
+  const warnings = (helper: string, helpers = [ftp({ ports: [21, 2121] })]) =>
+    validate({
+      interfaces,
+      helpers,
+      tables: { filter: { FORWARD: [{ helper, jump: "ACCEPT" }] } },
+    }).warnings.map(({ path, message }) => `${path} ${message}`);
+  const place = "tables.filter.FORWARD[0] never fits: ";
+  assertEquals(warnings("sip"), [`${place}no helper "sip" is listed in \`helpers\` (listed: ftp, ftp-2121)`]);
+  assertEquals(warnings("sip", []), [`${place}no helper "sip" is listed in \`helpers\``]);
+  assertEquals(warnings("", []), [`${place}no helper is listed in \`helpers\``]);
+  for (const fits of ["ftp", "ftp-2121", "ftp-990", "", "! sip"]) assertEquals(warnings(fits), [], fits);
+});
+
+Deno.test("a NAT half in the list of helpers is told where it belongs", () => {
+  for (const half of [natFtp, natTftp]) {
+    const mistake = half === natFtp ? "conntrackFtp({ nat: natFtp })" : "conntrackTftp({ nat: natTftp })";
+    const error = assertThrows(() => validate({ interfaces, helpers: [half as never] }), ConfigError);
+    assertEquals(error.problems, [{
+      path: "helpers[0]",
+      message: `is a NAT half; its conntrack half takes it: ${mistake}`,
+    }]);
+  }
 });
 
 Deno.test("a helper whose name another one has on some port is listed twice", () => {

@@ -123,9 +123,20 @@ specify("NOTRACK and CT", [
   raw({ jump: "CT", helper: "ftp" }, { refused: [".jump", "needs the protocol"] }),
   raw({ protocol: "! tcp", jump: "CT", helper: "ftp" }, { refused: [".jump", "needs the protocol"] }),
   raw({ protocol: "tcp", jump: "CT", helper: "irc" }, {
-    refused: [".jump", "is not listed; add it to `helpers` (listed: ftp)"],
+    refused: [".jump", "is not listed; add irc() to `helpers` (listed: ftp)"],
   }),
-  raw({ protocol: "udp", jump: "CT", helper: "ftp" }, { refused: [".jump", "does not read this protocol"] }),
+  ...Object.entries({
+    sip:
+      'Weir has no helper "sip", only ftp, irc, tftp, amanda, sane, talk; leave the rule out, or make one ' +
+      "with defineHelper and list it (listed: ftp)",
+    pptp: 'Weir has no helper "pptp", only ',
+    FTP: 'helper "FTP" is not listed; did you mean "ftp"? (listed: ftp)',
+    "ftp-2121":
+      'helper "ftp-2121" is not listed; it is ftp() on another port: give that more `ports` (listed: ftp)',
+  }).map(([helper, message]) =>
+    raw({ protocol: "tcp", jump: "CT", helper }, { refused: [".jump", message] })
+  ),
+  raw({ protocol: "udp", jump: "CT", helper: "ftp" }, { refused: [".jump", "does not read udp, but tcp"] }),
   raw({ jump: "CT", ctevents: ["born"] }, { refused: [".ctevents", "is not one of new"] }),
   raw({ jump: "CT", timeout: { established: 5 } }, { refused: [".timeout", "needs a protocol"] }),
   raw({ protocol: "udp", jump: "CT", timeout: { established: 5 } }, {
