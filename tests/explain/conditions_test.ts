@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { RuleConfig } from "../../src/config/types.ts";
 import { validate } from "../../src/config/validate.ts";
 import { type AskedRule, Explainer, parsePacket } from "../../src/explain/mod.ts";
+import { ftp } from "../../src/helpers/mod.ts";
 import { foundInstead } from "../../src/explain/found.ts";
 import { MATCHES } from "../../src/matches/mod.ts";
 import { Packet } from "../../src/packet/packet.ts";
@@ -26,6 +27,7 @@ function asked(o: { text?: string; object?: RuleConfig }, packet: string): Asked
     }],
     sets: { blocked: { type: "hash:net", entries: ["198.51.100.0/24"] } },
     sysctl: { "net.netfilter.nf_conntrack_max": 64 },
+    helpers: [ftp({ autoAssign: false })],
     ...o.object === undefined ? {} : { tables: { filter: { FORWARD: [o.object] } } },
     ...o.text === undefined ? {} : {
       [packet.includes("2001:") ? "ip6tables" : "iptables"]:
@@ -75,6 +77,7 @@ const TEXT: readonly (readonly [string, string, string])[] = [
   ["-m connmark --mark 0x1", TCP, "--mark 0x1: it is 0x0"],
   ["-m connlabel --label 3", TCP, '--label "3": its flow says otherwise'],
   ["-m helper --helper ftp", TCP, "--helper ftp: no helper has announced its flow"],
+  ["-m helper --helper sip", TCP, '--helper sip: no helper "sip" is listed in `helpers` (listed: ftp)'],
   ["-m mark --mark 0x1/0xff", TCP, "--mark 0x1/0xff: it is 0x0"],
   ["-m mark ! --mark 0x7", `${TCP} mark 7`, "! --mark 0x7: it is 0x7"],
   ["-m ttl --ttl-lt 5", TCP, "--ttl-lt 5: it is 8"],
