@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { FULL_PATH, fullPage, keptResults, readmeWith } from "./bench/pages.ts";
 import { SCENARIOS } from "./bench/scenarios/mod.ts";
+import { allCommands } from "../src/cli/mod.ts";
 import { files, read, ROOT } from "./tree.ts";
 
 const PAGES = files().filter((path) => path.endsWith(".md"));
@@ -22,6 +23,51 @@ Deno.test("docs: every link to a file of the tree leads there", () => {
     }
   }
   assertEquals(broken, []);
+});
+
+/** What a link calls a heading, as GitHub does it. */
+function anchorsOf(page: string): string[] {
+  const text = read(page).replaceAll(/^```[\s\S]*?^```/gm, "");
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading.toLowerCase().replaceAll(/[^\p{L}\p{N}\- _]/gu, "").replaceAll(" ", "-")
+  );
+}
+
+Deno.test("docs: every link to a heading leads to one", () => {
+  const broken: string[] = [];
+  for (const page of PAGES) {
+    for (const [, target, anchor] of read(page).matchAll(/\]\(([^)#\s]*)#([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      const path = new URL(target || page.split("/").at(-1)!, `file://${ROOT}${page}`).pathname;
+      if (!anchorsOf(path.slice(ROOT.length)).includes(anchor)) broken.push(`${page}: ${target}#${anchor}`);
+    }
+  }
+  assertEquals(broken, []);
+});
+
+Deno.test("docs: every weir command that a page names exists, with its options", async () => {
+  const commands = new Map((await allCommands()).map((command) => [command.name, command]));
+  const unknown: string[] = [];
+  let named = 0;
+  for (const page of [...PAGES, "examples/weir@.service"]) {
+    for (
+      const [, name, words] of read(page).matchAll(
+        /(?:`|\$ |^)(?:deno run -A mod\.ts|weir) (\w+)([^`\n#|]*)/gm,
+      )
+    ) {
+      named++;
+      const command = commands.get(name), help = `${command?.usage} ${command?.help}`;
+      if (command === undefined) unknown.push(`${page}: weir ${name}`);
+      for (const [, option] of words.matchAll(/ (--?[a-zA-Z][\w-]*)/g)) {
+        // `-L` of two that are written -L|-E.
+        if (!new RegExp(`(?<![\\w-])${option}(?![\\w-])`).test(help)) {
+          unknown.push(`${page}: weir ${name} ${option}`);
+        }
+      }
+    }
+  }
+  assertEquals(unknown, []);
+  assert(named > 30, `only ${named} commands`);
 });
 
 Deno.test("docs: every task that a page or a script names exists", () => {

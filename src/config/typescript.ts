@@ -12,7 +12,7 @@
  * @module
  */
 import type { ConntrackHelper } from "../conntrack/helper.ts";
-import { amanda, ftp, irc, sane, tftp } from "../helpers/mod.ts";
+import { amanda, ftp, irc, sane, talk, tftp } from "../helpers/mod.ts";
 import { DROP, type Family, TCP, UDP } from "../netfilter.ts";
 import type { ChainSpec, RuleSet, TableSpec } from "../tables/entry.ts";
 import { TABLE_NAMES } from "../tables/extension.ts";
@@ -45,6 +45,7 @@ const FACTORIES: Readonly<Record<string, (o: { autoAssign: boolean }) => Conntra
   tftp,
   amanda,
   sane,
+  talk,
 };
 
 /** One family's rules, and where they came from. */

@@ -157,13 +157,12 @@ export const SHIPPED_HELPERS = ["ftp", "irc", "tftp", "amanda", "sane", "talk"];
 function unknownHelper(name: string, c: CheckContext): string {
   const listed = c.helpers.map((helper) => helper.name).join(", ");
   const base = name.replace(/-\d+$/, "").toLowerCase(), shipped = SHIPPED_HELPERS.includes(base);
-  // Where there is no list, as for `weir import`, all of Linux's that Weir has are known.
+  // For `weir import` there is no list yet.
   if (c.timeouts === null || !shipped) {
-    return `Weir has no helper ${show(name)}, only ${
-      c.timeouts === null ? listed : SHIPPED_HELPERS.join(", ")
-    }; leave the rule out, or make one with defineHelper${
-      c.timeouts === null || listed === "" ? "" : ` and list it (listed: ${listed})`
-    }`;
+    return `Weir has no helper ${show(name)}, only ${SHIPPED_HELPERS.join(", ")}; leave the rule out, or ` +
+      `make one with defineHelper${
+        c.timeouts === null || listed === "" ? "" : ` and list it (listed: ${listed})`
+      }`;
   }
   const advice = base === name
     ? `add ${name}() to \`helpers\``
