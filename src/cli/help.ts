@@ -14,7 +14,8 @@ export function overview(commands: readonly Command[], width = Infinity): string
     "",
     wrapped(
       "",
-      "weir COMMAND --help says more, with an example. Exit codes: 0 done, 1 refused, 2 wrong usage.",
+      "weir COMMAND --help says more, with an example; weir --version which Weir it is. Exit codes: 0 done, " +
+        "1 refused, 2 wrong usage.",
       width,
     ),
   ].join("\n");

@@ -44,6 +44,11 @@ export async function main(args: readonly string[]): Promise<number> {
     return 2;
   }
   if (name === "help" || name === "--help" || name === "-h") return help(rest[0]);
+  if (name === "--version" || name === "-V") {
+    const { version } = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
+    print(`weir ${version} (deno ${Deno.version.deno})`);
+    return 0;
+  }
   const command = await commandOf(name);
   if (command === null) return unknown(name);
   const end = rest.indexOf("--");

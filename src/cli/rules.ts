@@ -54,7 +54,8 @@ Example:
       throw new Usage(`--table ${options.table}: one of ${TABLE_NAMES.join(", ")}`);
     }
     const [word] = words,
-      isConfig = word !== undefined && isFile(word),
+      // What can only be a file is told to be missing by who looks for it.
+      isConfig = word !== undefined && (isFile(word) || /\.[mc]?[jt]s$|\//.test(word)),
       name = isConfig ? undefined : word ?? options.name;
     if (options.zero && isConfig) throw new Usage("--zero is for a running router");
     const counted = isConfig ? await ofConfig(word) : ofRunning(name);

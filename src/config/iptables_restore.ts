@@ -73,6 +73,14 @@ export function splitWords(line: string, from = 0): Word[] {
   return words;
 }
 
+/** What is wrong with a line that no table has. */
+function outsideOfTables(line: string): string {
+  const said = JSON.stringify(line.slice(0, 40));
+  return /(^|[\s/;])ip6?tables(-legacy|-nft)?\s+-/.test(line)
+    ? `${said} is a command for a shell; run the script, and take what iptables-save prints then`
+    : `${said} stands outside of a table; begin one with *filter`;
+}
+
 class Restorer {
   readonly #label: string;
   readonly #c: RestoreContext;
@@ -93,12 +101,14 @@ class Restorer {
   }
 
   read(text: string): RuleSet {
-    let skipping = false;
+    // Lines without a table are one mistake, however many they are.
+    let skipping = false, outside = false;
     for (const line of text.split(/\r?\n/)) {
       this.#line++;
       if (line === "" || line[0] === "#") continue;
       if (line[0] === "*" && this.#table === null) {
         skipping = !this.#begin(line);
+        outside = false;
       } else if (line === "COMMIT" && (this.#table !== null || skipping)) {
         if (this.#table !== null) this.#commit(this.#table);
         this.#table = null;
@@ -108,10 +118,8 @@ class Restorer {
           this.#problem("table security belongs to SELinux, which Weir has not; leave its rules out", 1);
         }
       } else if (this.#table === null) {
-        this.#problem(
-          `${JSON.stringify(line.slice(0, 40))} stands outside of a table; begin one with *filter`,
-          1,
-        );
+        if (!outside) this.#problem(outsideOfTables(line), 1);
+        outside = true;
       } else {
         this.#attempt(() => line[0] === ":" ? this.#chainLine(line) : this.#command(line));
       }

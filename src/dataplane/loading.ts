@@ -42,6 +42,7 @@ function reason(error: unknown, url: URL): string {
   const own = place(error, url);
   const syntax = /^(?:The module's source code could not be parsed: |SyntaxError: )/.exec(error.message);
   if (syntax) {
+    if (isSavedText(url)) return "it is iptables-save text; weir import makes a configuration of it";
     const message = error.message.slice(syntax[0].length).replaceAll(`${url.href}:`, "line ");
     return `syntax error: ${message.trimEnd()}`;
   }
@@ -49,6 +50,15 @@ function reason(error: unknown, url: URL): string {
     return `it imports what is not there: ${error.message}`;
   }
   return `it threw ${error.name} while it was loaded${own}: ${error.message}`;
+}
+
+/** True for a file that iptables-save has printed. */
+function isSavedText(url: URL): boolean {
+  try {
+    return /^\*\w+\r?\n[:#-]/m.test(Deno.readTextFileSync(url));
+  } catch {
+    return false;
+  }
 }
 
 /** " (line 3)" if the error was thrown in the module itself. */

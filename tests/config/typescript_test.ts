@@ -241,5 +241,5 @@ Deno.test("typescript: a comment says which helpers the rules seem to need, and 
 Deno.test("typescript: a rule for a helper that Weir has not is refused as such", () => {
   const text = "*raw\n-A PREROUTING -p tcp --dport 1723 -j CT --helper pptp\nCOMMIT\n";
   const error = assertThrows(() => importRules({ name: "rules.v4", text }, null), ConfigError);
-  assertStringIncludes(error.message, 'Weir has no helper "pptp", only ftp, irc, tftp, amanda, sane;');
+  assertStringIncludes(error.message, 'Weir has no helper "pptp", only ftp, irc, tftp, amanda, sane, talk;');
 });
