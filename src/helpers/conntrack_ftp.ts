@@ -22,7 +22,7 @@
 import type { Conntrack } from "../conntrack/core.ts";
 import type { Expector } from "../conntrack/expector.ts";
 import { EXPECT_OK } from "../conntrack/expect.ts";
-import { CT_HELP, CT_ID, CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
+import { CT_HELP, CT_STATUS, FLOW_WORDS, IPS_NAT_MASK, tupleAt } from "../conntrack/flow.ts";
 import type {
   ConntrackHelper,
   ExpectPolicy,
@@ -31,6 +31,7 @@ import type {
   OnFailure,
 } from "../conntrack/helper.ts";
 import { HELPER_BLIND } from "../conntrack/helping.ts";
+import { tupleText } from "../conntrack/pinholes.ts";
 import { DST, SRC, tupleFamily } from "../conntrack/tuple.ts";
 import {
   ACCEPT,
@@ -302,9 +303,8 @@ class FtpHelper implements ConntrackHelper {
       w[at] |= TLS_BEGUN;
       conntrack.countHelper(ct, HELPER_BLIND);
       conntrack.log(
-        `nf_ct_ftp: helper blind from here: flow ${
-          w[ct * FLOW_WORDS + CT_ID] >>> 0
-        } goes on in TLS (AUTH TLS)`,
+        `nf_ct_ftp: helper blind from here: flow ${tupleText(w, tupleAt(ct, ORIGINAL), false)} ` +
+          "goes on in TLS (AUTH TLS)",
       );
     }
   }

@@ -146,7 +146,7 @@ labTest(
       assertMatch(stderr, /^> AUTH (TLS|SSL)/m);
       assertMatch(stderr, /^< 230 /m, "the server is spoken with");
       assertEquals(code === 0, false, "and nobody could read which data connection to let in");
-      const said = /nf_ct_ftp: helper blind from here: flow \d+ goes on in TLS/g;
+      const said = /nf_ct_ftp: helper blind from here: flow tcp [^ ]+ → [^ ]+:21 goes on in TLS/g;
       await weir.waitFor(said);
       assertEquals(weir.text.match(said)?.length, 1);
       assertEquals(await blind(), before + 1);
