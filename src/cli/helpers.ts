@@ -7,7 +7,7 @@ import { HELPER_COUNTS, type HelperEntry } from "../conntrack/roster.ts";
 import { ask, CommandError, socketPath } from "../control/socket.ts";
 import { stateDirectory, statePath } from "../control/state_file.ts";
 import { type Command, Refused, unknownOption, Usage } from "./command.ts";
-import { columns, print } from "./output.ts";
+import { columns, print, screen } from "./output.ts";
 import { openRunning, tablesOf } from "./running.ts";
 
 export const helpers: Command = {
@@ -86,7 +86,7 @@ export function listHelpers(name?: string, directory = stateDirectory()): Listed
 
 function table(list: readonly ListedHelper[]): string {
   if (list.length === 0) return "no helper is listed";
-  const head = ["HELPER", "SERVES", "GIVEN BY", "LOADED", "FLOWS", "EXPECTATIONS", ...HELPER_COUNTS];
+  const head = ["HELPER", "SERVES", "GIVEN BY", "LOADED", "FLOWS", "EXPECTED", ...HELPER_COUNTS];
   return columns(
     head.map((title) => title.toUpperCase()),
     list.map((h) => [
@@ -98,6 +98,7 @@ function table(list: readonly ListedHelper[]): string {
       h.expectations,
       ...HELPER_COUNTS.map((what) => h[what]),
     ]),
+    screen().width,
   );
 }
 

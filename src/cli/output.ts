@@ -24,13 +24,21 @@ function write(to: typeof Deno.stdout | typeof Deno.stderr, text: string): boole
   return true;
 }
 
-/** Rows under each other, each column as wide as its widest entry; numbers stand to the right. */
-export function columns(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+/**
+ * Rows under each other, each column as wide as its widest entry; numbers stand to the right. Two blanks are between
+ * them, or one where two make the rows wider than `width`.
+ */
+export function columns(
+  head: readonly string[],
+  rows: readonly (readonly (string | number)[])[],
+  width = Infinity,
+): string {
   const numeric = head.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === "number"));
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => String(row[i]).length)));
+  const wide = widths.reduce((sum, each) => sum + each + 2, -2) > width, between = wide ? " " : "  ";
   return [head, ...rows].map((row) =>
     row.map((cell, i) => numeric[i] ? String(cell).padStart(widths[i]) : String(cell).padEnd(widths[i]))
-      .join("  ").trimEnd()
+      .join(between).trimEnd()
   ).join("\n");
 }
 

@@ -43,8 +43,14 @@ export class Mistakes {
 export function limitsOf(mistakes: Mistakes, o: HelperPolicy, own: readonly string[]): HelperLimits | null {
   for (const [option, value] of Object.entries(o)) {
     if (!SHARED.includes(option) && !own.includes(option)) {
-      const known = [...own.filter((other) => !HALVES.includes(other)), ...SHARED].join(", ");
-      mistakes.add(option, `is not an option of this helper; there are ${known}`);
+      const known = [...own.filter((other) => !HALVES.includes(other)), ...SHARED];
+      const meant = known.find((other) => plain(other) === plain(option));
+      mistakes.add(
+        option,
+        meant === undefined
+          ? `is not an option of this helper; there are ${known.join(", ")}`
+          : `is not an option of this helper; did you mean ${meant}?`,
+      );
     } else if (FLAGS.includes(option) && value !== undefined && typeof value !== "boolean") {
       mistakes.add(option, `${show(value)} is not true or false`);
     }
@@ -55,6 +61,11 @@ export function limitsOf(mistakes: Mistakes, o: HelperPolicy, own: readonly stri
   const unlimited = minPort === undefined && expectationsPerMinute === undefined;
   if (unlimited && !samePeer && !refuseBrowsers && !record) return null;
   return Object.freeze({ minPort, expectationsPerMinute, samePeer, refuseBrowsers, record });
+}
+
+/** A name without what people get wrong: `max_dcc_channels` as the kernel's modules have it, one port and several. */
+function plain(option: string): string {
+  return option.replaceAll(/[_-]/g, "").toLowerCase().replace(/s$/, "");
 }
 
 /** What becomes of a packet in which the helper fails. */

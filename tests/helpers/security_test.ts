@@ -156,10 +156,18 @@ Deno.test("a helper refuses options that it does not have, and flags that are ne
   for (const make of [ftp, irc, tftp, amanda, sane, talk, own]) {
     assertEquals(make({} as never).mistakes, []);
     // A limit with a wrong name would limit nothing, and nobody would know.
-    assertMistake(make({ minport: 1024 } as never), "minport", "is not an option of this helper; there are");
+    assertMistake(make({ minimum: 1024 } as never), "minimum", "is not an option of this helper; there are");
+    // Nor who writes it as modprobe.conf does.
+    for (
+      const [wrong, right] of [["minport", "minPort"], ["min_port", "minPort"], ["auto_assign", "autoAssign"]]
+    ) {
+      assertMistake(make({ [wrong]: 1 } as never), wrong, `of this helper; did you mean ${right}?`);
+    }
     assertMistake(make({ autoAssign: "no" } as never), "autoAssign", '"no" is not true or false');
     assertEquals(make({ minPort: undefined, autoAssign: false } as never).mistakes, []);
   }
+  assertMistake(irc({ max_dcc_channels: 4 } as never), "max_dcc_channels", "did you mean maxDccChannels?");
+  assertMistake(ftp({ port: 21 } as never), "port", "did you mean ports?");
   assertMistake(ftp({ strict: 0 } as never), "strict", "0 is not true or false");
   assertMistake(tftp({ strict: false } as never), "strict", "is not an option of this helper");
   assertMistake(amanda({ ports: [1] } as never), "ports", "is not an option of this helper");
