@@ -77,6 +77,8 @@ const MINUTE = 60_000;
 
 /** Expectations that a helper may ask for on one packet; Amanda, which asks for most, needs four. */
 const MOST_PER_PACKET = 32;
+/** Where Weir's own code is. */
+const OWN_CODE = new URL("../", import.meta.url).href;
 /** EXP_ANNOUNCED of an expectation whose helper does not say which bytes announce it. */
 const NO_BYTES = 1;
 
@@ -443,14 +445,26 @@ function sameAddress(a: Int32Array, at: number, b: Int32Array, bt: number): bool
   return a[at] === b[bt] && a[at + 1] === b[bt + 1] && a[at + 2] === b[bt + 2] && a[at + 3] === b[bt + 3];
 }
 
-/** What was thrown, in one line: it may carry a peer's bytes. */
+/** What was thrown, in one line: it may carry a peer's bytes. And where, in a helper that is not Weir's. */
 function describe(error: unknown): string {
-  let text = "it threw something strange";
+  let text = "it threw something strange", place = "";
   try {
     text = error instanceof Error ? `${error.name}: ${error.message}` : `it threw ${String(error)}`;
+    if (error instanceof Error) place = placeOf(error);
   } catch {
     // Not even its text can be had.
   }
   // deno-lint-ignore no-control-regex
-  return text.replace(/[\x00-\x1f\x7f]+/g, " ").slice(0, 200);
+  const [what, where] = [text, place].map((part) => part.replace(/[\x00-\x1f\x7f]+/g, " ").slice(0, 200));
+  return what + where;
+}
+
+/** The innermost place outside of Weir that an error comes from: ` (conntrack_rtsp.ts:12)`, or "". */
+function placeOf(error: Error): string {
+  // The stack begins with the message, which may look like a place.
+  const frames = error.stack?.replace(error.message, "") ?? "";
+  for (const [, url, line] of frames.matchAll(/(\w+:\/\/\S+?):(\d+):\d+\)?$/gm)) {
+    if (!url.startsWith(OWN_CODE)) return ` (${url.slice(url.lastIndexOf("/") + 1)}:${line})`;
+  }
+  return "";
 }

@@ -188,6 +188,29 @@ for (const [what, find] of Object.entries(ENDLESS)) {
   });
 }
 
+Deno.test("a helper that fails is told with the place in its own file, if it is in its own file", () => {
+  const line = (error: Error) => /define_test\.ts:(\d+):/.exec(error.stack!)![1];
+  let here = "";
+  const l = lab({
+    find(p) {
+      if (p.length > 1) return p.announce({ port: 5000, start: 9, end: 8 });
+      here = line(new Error()), p.remember(9, 1);
+    },
+  });
+  l.connect({ port: 7000 }).client("x");
+  l.connect({ port: 7000 }).client("long");
+  const forged = lab({
+    find: () => {
+      throw new Error("\n    at file:///forged.ts:1:1\n");
+    },
+  });
+  forged.connect({ port: 7000 }).client("x");
+  assertMatch(forged.log[0], / Error: {6}at file:\/\/\/forged\.ts:1:1 {2}\(define_test\.ts:\d+\)$/);
+  const [own, ours] = l.log.map((line) => line.slice(line.indexOf("RangeError")));
+  assertEquals(own, `RangeError: a flow has the numbers 0 to 5, not 9 (define_test.ts:${here})`);
+  assertMatch(ours, /^RangeError: bytes 9 to 8 do not lie in the payload, /);
+});
+
 Deno.test("a helper may look at each byte of the longest packet many times", () => {
   let last = 0;
   const l = lab({
