@@ -1,6 +1,7 @@
 /**
  * Rule sets that exempt from tracking what a helper is asked to read. Linux takes them without a word: an UNTRACKED
- * packet has no flow, so the helper sees nothing, and what the protocol announces is refused.
+ * packet has no flow, so the helper sees nothing, and what the protocol announces is refused. And helpers that wait for
+ * rules to be asked at all.
  *
  * Only what is plain is said: a NOTRACK rule that names a port of the helper, or one without any condition but the
  * protocol. A rule before it that accepts the port, or gives it to a helper, makes it harmless.
@@ -45,6 +46,31 @@ export function warnOfUntracked(set: RuleSet, helpers: readonly ConntrackHelper[
         }
       }
     }
+  }
+}
+
+/** Helpers as one entry of the configuration lists them: where, and under which names. */
+export interface ListedHelpers {
+  readonly path: string;
+  readonly autoAssign: boolean;
+  readonly names: readonly string[];
+}
+
+/** Adds a warning for each entry that waits for rules which are not there: nothing is served. */
+export function warnOfUngiven(
+  sets: readonly RuleSet[],
+  listed: readonly ListedHelpers[],
+  warnings: Problems,
+): void {
+  const rules = sets.flatMap((set) => set.raw?.chains ?? []).flatMap((chain) => chain.rules);
+  for (const { path, autoAssign, names } of listed) {
+    if (autoAssign || names.some((name) => rules.some((rule) => gives(rule, name)))) continue;
+    warnings.add(
+      path,
+      `serves no flow: with autoAssign: false it is for rules in raw, jump: "CT", helper: "${
+        names[0]
+      }", and none says so`,
+    );
   }
 }
 

@@ -21,7 +21,7 @@ import { readTimeouts } from "./timeouts.ts";
 import { readSets } from "./sets.ts";
 import type { RouterConfig } from "./types.ts";
 import { warnOfNever } from "./never.ts";
-import { warnOfUntracked } from "./untracked.ts";
+import { type ListedHelpers, warnOfUngiven, warnOfUntracked } from "./untracked.ts";
 import type { ValidConfig, ValidHost, ValidInterface, ValidPeer } from "./valid.ts";
 
 export { ConfigError, type Problem };
@@ -65,6 +65,7 @@ class Validator {
   /** Weir's own addresses by text, and where each stands. */
   readonly #addresses = new Map<string, string>();
   readonly #devices = new Map<string, string>();
+  readonly #listed: ListedHelpers[] = [];
 
   validate(config: unknown): ValidConfig {
     const problems = this.#problems;
@@ -92,6 +93,7 @@ class Validator {
       warnOfUntracked(read[family], helpers, this.#warnings);
       warnOfNever(read[family], helpers, this.#warnings);
     }
+    warnOfUngiven([read[4], read[6]], this.#listed, this.#warnings);
     const { sets: rules, slots } = assignCounters(read);
     return {
       interfaces,
@@ -482,6 +484,11 @@ class Validator {
         }
         ports.set(key, path);
       }
+      this.#listed.push({
+        path,
+        autoAssign: helper.autoAssign,
+        names: registered.map(({ name }) => name),
+      });
       good.push(...registered);
     });
     if (good.length > MOST_HELPERS) {

@@ -5,9 +5,10 @@ import { conntrackFtp, ftp, irc, tftp } from "../../src/helpers/mod.ts";
 const interfaces = { lan: { addresses: ["192.0.2.1/24"] }, wan: { addresses: ["198.51.100.1/24"] } };
 const config = (o: object) => validate({ interfaces, ...o });
 const warned = (PREROUTING: object[], helpers: object[] = [ftp()]) =>
-  config({ helpers, tables: { raw: { PREROUTING } } }).warnings.map(({ path, message }) =>
-    `${path}: ${message.match(/helper "(.*)" is to read \((.*)\)/)?.slice(1).join(" ")}`
-  );
+  config({ helpers, tables: { raw: { PREROUTING } } }).warnings.flatMap(({ path, message }) => {
+    const what = /helper "(.*)" is to read \((.*)\)/.exec(message)?.slice(1).join(" ");
+    return what === undefined ? [] : [`${path}: ${what}`];
+  });
 
 Deno.test("validate warns of a rule that makes UNTRACKED what a helper is to read", () => {
   const { warnings } = config({
@@ -78,4 +79,22 @@ Deno.test("validate warns of rules in iptables text by their line, and only in f
   const paths = (o: object) => config({ helpers: [irc()], ...o }).warnings.map(({ path }) => path);
   assertEquals(paths({ iptables: text }).map((path) => path.slice(0, 10)), ["iptables:2"]);
   assertEquals(paths({ ip6tables: text }), []);
+});
+
+Deno.test("validate warns of a helper that waits for rules which are not there", () => {
+  const give = (helper: string) => ({ protocol: "tcp", dport: 2121, jump: "CT", helper });
+  const ungiven = (rules: object[], family: "ipv4" | "ipv6" = "ipv4") =>
+    config({
+      helpers: [tftp(), ftp({ autoAssign: false, ports: [21, 2121] })],
+      tables: { [family]: { raw: { OUTPUT: rules } } },
+    }).warnings;
+  assertEquals(ungiven([]), [{
+    path: "helpers[1]",
+    message:
+      'serves no flow: with autoAssign: false it is for rules in raw, jump: "CT", helper: "ftp", and none says so',
+  }]);
+  assertEquals(ungiven([{ protocol: "tcp", helper: "ftp" }]).length, 1); // a match
+  for (const name of ["ftp", "ftp-2121"]) {
+    for (const family of ["ipv4", "ipv6"] as const) assertEquals(ungiven([give(name)], family), []);
+  }
 });
