@@ -55,7 +55,8 @@ function reason(error: unknown, url: URL): string {
 /** True for a file that iptables-save has printed. */
 function isSavedText(url: URL): boolean {
   try {
-    return /^\*\w+\r?\n[:#-]/m.test(Deno.readTextFileSync(url));
+    // Not only somewhere in it: a configuration may hold such text.
+    return /^(?:#.*|\s)*\*\w+\r?\n[:#-]/.test(Deno.readTextFileSync(url));
   } catch {
     return false;
   }

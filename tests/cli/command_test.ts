@@ -58,6 +58,8 @@ Deno.test("a file of the wrong kind is told what it is, and where it belongs", a
   for (const [args, stderr] of told) {
     assertEquals(await weir(args, folder.path), { code: 1, stdout: "", stderr });
   }
+  folder.write("holds.ts", "export default {\n  iptables: `\n*nat\n-A OUTPUT -j ACCEPT\nCOMMIT\n`,\n}}\n");
+  assertMatch((await weir(["check", "holds.ts"], folder.path)).stderr, /^weir: holds\.ts: syntax error: /);
 });
 
 for (const { name, usage } of COMMANDS) {
