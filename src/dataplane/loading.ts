@@ -56,7 +56,7 @@ function reason(error: unknown, url: URL): string {
 function isSavedText(url: URL): boolean {
   try {
     // Not only somewhere in it: a configuration may hold such text.
-    return /^(?:#.*|\s)*\*\w+\r?\n[:#-]/.test(Deno.readTextFileSync(url));
+    return /^(?:#.*\r?\n|\s)*\*\w+\r?\n[:#-]/.test(Deno.readTextFileSync(url));
   } catch {
     return false;
   }
