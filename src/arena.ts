@@ -16,7 +16,10 @@ export interface Arena {
    * there goes on with what it has here.
    */
   named(name: string): Arena;
-  /** The same for what is large: it goes on only if somebody has set the word `changed`, else it begins anew. */
+  /**
+   * The same for what is large: it goes on only if somebody has set the word `changed`, else it begins anew. 1 is all of
+   * it; more are so many bytes at the beginning of each piece, and the others are zero.
+   */
   lazy(name: string): Arena;
   /** What `lazy` has said, else absent. */
   readonly changed?: Int32Array;

@@ -168,6 +168,8 @@ function simplified(name: string, options: AnyOptions, c: ReadContext): Given {
       return hashlimitBuckets(given);
     case "recent":
       return recentList(given);
+    case "connlimit":
+      return connections(given, c);
     case "LOG":
       if (given.logLevel?.value === 4) delete given.logLevel;
       return given;
@@ -205,6 +207,12 @@ function hashlimitBuckets(given: Given): Given {
   if (given.hashlimitHtableExpire.value === hashlimitExpire(period)) {
     delete given.hashlimitHtableExpire;
   }
+  return given;
+}
+
+/** Without the mask of a whole address and the source, which are meant anyway. */
+function connections({ connlimitSaddr: _, ...given }: Given, c: ReadContext): Given {
+  if (given.connlimitMask.value === (c.family === 4 ? 32 : 128)) delete given.connlimitMask;
   return given;
 }
 

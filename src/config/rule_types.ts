@@ -205,6 +205,19 @@ export interface RuleConfig {
   limitIfaceIn?: true;
   /** The same with the outgoing interface. */
   limitIfaceOut?: true;
+  /**
+   * More connections than that at once from the packet's address, its own one among them. Closed ones do not count. Rules
+   * that ask for `syn` as well cost packets of established flows nothing.
+   */
+  connlimitAbove?: Negatable<number>;
+  /** At most so many. */
+  connlimitUpto?: Negatable<number>;
+  /** Prefix length of the addresses that count as one. */
+  connlimitMask?: number;
+  /** The source address, which is meant anyway. */
+  connlimitSaddr?: true;
+  /** The destination address: connections to it. */
+  connlimitDaddr?: true;
   /** At most so many matches for each value of what `hashlimitMode` names: `"5/second"`. */
   hashlimitUpto?: Negatable<string>;
   /** What is more than that. */

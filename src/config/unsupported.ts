@@ -13,7 +13,6 @@ const MATCHES: Readonly<Record<string, string>> = {
   cgroup: "Weir does not know which program a packet belongs to",
   cluster: "",
   connbytes: "",
-  connlimit: "",
   cpu: "workers: 2 spreads packets by itself",
   dccp: "",
   devgroup: "name the interfaces, or a pattern such as eth+",
@@ -22,8 +21,6 @@ const MATCHES: Readonly<Record<string, string>> = {
   esp: "",
   eui64: "TUN devices have no Ethernet addresses",
   frag: FUNCTION,
-  hashlimit:
-    "limit has one bucket for all packets; a set with a timeout (-j SET --add-set) remembers senders",
   hbh: FUNCTION,
   ipv6header: FUNCTION,
   ipvs: "Weir has no virtual servers",

@@ -77,7 +77,10 @@ export interface Piece {
   /** Where it stands in this process. */
   readonly address: number;
   readonly bytes: number;
-  /** Where the word stands that is 0 until it is changed; 0: it is always taken for changed. */
+  /**
+   * Where the word stands that is 0 until it is changed, then 1, or so many bytes as are used at the beginning of the
+   * piece; 0: it is always taken for changed.
+   */
   readonly changed: number;
 }
 
@@ -171,12 +174,19 @@ export function copyPieces(before: readonly Piece[], now: readonly Piece[]): voi
   for (const [name, pieces] of Map.groupBy(now, (piece) => piece.name)) {
     const there = from.get(name) ?? [];
     if (there.length !== pieces.length || pieces.some(({ bytes }, i) => bytes !== there[i].bytes)) continue;
-    const { changed } = there[0];
-    if (changed !== 0 && new Int32Array(MappedFile.view(BigInt(changed), 4))[0] === 0) continue;
+    const { changed } = there[0], used = changed === 0 ? 1 : wordAt(changed)[0];
+    if (used === 0) continue;
     // And it is so for the next one.
-    if (pieces[0].changed !== 0) new Int32Array(MappedFile.view(BigInt(pieces[0].changed), 4))[0] = 1;
-    pieces.forEach((piece, i) => bytesOf(piece).set(bytesOf(there[i])));
+    if (pieces[0].changed !== 0) wordAt(pieces[0].changed)[0] = used;
+    pieces.forEach((piece, i) => {
+      const bytes = bytesOf(there[i]);
+      bytesOf(piece).set(used === 1 ? bytes : bytes.subarray(0, used));
+    });
   }
+}
+
+function wordAt(address: number): Int32Array {
+  return new Int32Array(MappedFile.view(BigInt(address), 4));
 }
 
 function bytesOf({ address, bytes }: Piece): Uint8Array {

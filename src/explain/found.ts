@@ -173,6 +173,7 @@ const FOUND: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
     dstType: (p) => `${destinationText(p, false)} is not`,
   },
   set: { matchSet: set },
+  connlimit: { connlimitUpto: () => "there are more", connlimitAbove: () => "there are not so many" },
   limit: { limit: () => "that many have been" },
   hashlimit: { hashlimitUpto: () => "that many have been", hashlimitAbove: () => "fewer have been" },
   recent: { recentSet: () => "it is put there", rcheck: inList, update: inList, remove: inList },

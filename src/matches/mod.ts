@@ -7,6 +7,7 @@ import type { MatchExtension } from "../tables/extension.ts";
 import { addrtype } from "./addrtype.ts";
 import { comment } from "./comment.ts";
 import { connlabel } from "./connlabel.ts";
+import { connlimit } from "./connlimit.ts";
 import { connmark } from "./connmark.ts";
 import { conntrack } from "./conntrack.ts";
 import { custom } from "./custom.ts";
@@ -45,6 +46,7 @@ export const MATCHES: readonly MatchExtension[] = [
   addrtype,
   comment,
   connlabel,
+  connlimit,
   connmark,
   conntrack,
   custom,

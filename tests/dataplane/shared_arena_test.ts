@@ -43,6 +43,21 @@ test("SharedArena.lazy: what nobody has changed begins anew, and what was change
   for (const share of shares) share.close();
 });
 
+test("SharedArena.lazy: of what grows from its beginning only so much goes on as is used", () => {
+  const shares = [1, 2, 3].map(() => new Share());
+  const made = shares.map((share) => {
+    const all = new SharedArena(share, true), arena = all.lazy("a");
+    return { all, arena, piece: arena.int32(4) };
+  });
+  const [first, second, third] = made;
+  first.piece.fill(7);
+  first.arena.changed![0] = 8;
+  copyPieces(first.all.pieces, second.all.pieces);
+  copyPieces(second.all.pieces, third.all.pieces);
+  assertEquals([...second.piece, ...third.piece], [7, 7, 0, 0, 7, 7, 0, 0]);
+  for (const share of shares) share.close();
+});
+
 test("SharedArena.layout tells whether two ask for the same, and nobody finds what is not there", () => {
   const share = new Share(), first = new SharedArena(share, true);
   first.int32(3);

@@ -174,6 +174,24 @@ test("takeOver: addresses that recent has seen and buckets of hashlimit stay, if
   assertEquals(sent(5), [true, true, true, true, false]);
 });
 
+test("takeOver: the connections that a rule has counted stay counted, as long as the rule is the same", () => {
+  const rule = (limit: number, first = "") => ({
+    iptables: ["*filter", first, `-A FORWARD -m connlimit --connlimit-above ${limit} -j DROP`, "COMMIT", ""]
+      .filter((line) => line !== "" || first !== "").join("\n"),
+  });
+  using weir = new Changing(rule(2));
+  const sent = (from: number, n: number) =>
+    Array.from({ length: n }, (_, i) => weir.send(LAN, ask(from + i)));
+  assertEquals(sent(4000, 2), [true, true]);
+  weir.change(rule(2, "-A FORWARD -s 203.0.113.9 -j DROP"));
+  weir.clock.now += 100;
+  assertEquals(sent(4010, 2), [false, false]);
+  // Another rule begins anew.
+  weir.change(rule(3));
+  weir.clock.now += 100;
+  assertEquals(sent(4020, 4), [true, true, true, false]);
+});
+
 test("takeOver: flows and their translations stay, and are judged by the new rules at once", () => {
   const source = (toSource: string, policy: "ACCEPT" | "DROP" = "ACCEPT") => ({
     tables: {

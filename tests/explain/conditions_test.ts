@@ -194,6 +194,9 @@ const SILENT = [
     "Dstmask",
   ]
     .map((option) => `hashlimit${option}`),
+  "connlimitMask",
+  "connlimitSaddr",
+  "connlimitDaddr",
   "seconds",
   "reap",
   "hitcount",

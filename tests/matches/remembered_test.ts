@@ -45,6 +45,32 @@ const hashlimit: Spec[] = [
 ];
 specify("hashlimit", hashlimit);
 
+const connlimit: Spec[] = [
+  {
+    rule: { protocol: "tcp", syn: true, connlimitAbove: 10, jump: "DROP" },
+    save: "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m connlimit --connlimit-above 10 " +
+      "--connlimit-mask 32 --connlimit-saddr -j DROP",
+    save6: "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m connlimit --connlimit-above 10 " +
+      "--connlimit-mask 128 --connlimit-saddr -j DROP",
+  },
+  {
+    rule: { source: "192.0.2.0/24", connlimitAbove: { not: 3 }, connlimitMask: 24, connlimitDaddr: true },
+    save: "-s 192.0.2.0/24 -m connlimit --connlimit-upto 3 --connlimit-mask 24 --connlimit-daddr",
+  },
+  { rule: { connlimitMask: 24 }, refused: [".connlimitMask", "needs connlimitUpto or connlimitAbove"] },
+  { rule: { connlimitUpto: 1, connlimitAbove: 2 }, refused: [".connlimitUpto", "exclude each other"] },
+  { rule: { connlimitUpto: -1 }, refused: [".connlimitUpto", "from 0 to 4294967295"] },
+  {
+    rule: { source: "192.0.2.1", connlimitUpto: 1, connlimitMask: 64 },
+    refused: [".connlimitUpto", "more than IPv4 has"],
+  },
+  {
+    rule: { connlimitUpto: 1, connlimitSaddr: true, connlimitDaddr: true },
+    refused: [".connlimitUpto", "exclude each other"],
+  },
+];
+specify("connlimit", connlimit);
+
 const string: Spec[] = [
   { rule: { string: 'say "x"' }, save: '-m string --string "say \\"x\\"" --algo bm' },
   { rule: { string: { not: "ü" } }, save: '-m string ! --hex-string "|c3bc|" --algo bm' },
