@@ -19,10 +19,10 @@ It is done as a whole or not at all: a mistake anywhere is told with its place, 
 is another. Packets go by the old configuration or by the new one, never by a mixture, and none is lost on the way.
 
 Connections stay, with their translations, helpers, marks and labels. Counters stay for rules that stand in the same
-chain with the same text, and so does what \`limit\`, \`recent\`, \`hashlimit\`, \`connlimit\` and their like remember; members
-stay in a set that has the same text. A helper that is not listed any more lets go of its flows, and flows masqueraded behind an interface or
-address that is gone end, as in Linux. Timeouts hold from a flow's next packet on. The numbers of workers, of flows
-and of expectations need a new start.
+chain with the same text, and so does what \`limit\`, \`recent\`, \`hashlimit\`, \`connlimit\`, \`quota\` and their like
+remember; members stay in a set that has the same text. A helper that is not listed any more lets go of its flows, and
+flows masqueraded behind an interface or address that is gone end, as in Linux. Timeouts hold from a flow's next packet
+on. The numbers of workers, of flows and of expectations need a new start.
 
   --config FILE   takes this configuration instead of the one that the router was started with
   --check         only says what would change

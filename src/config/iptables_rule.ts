@@ -670,7 +670,7 @@ export function finishRule(
     try {
       checkPlace(extension, place, IPTABLES);
       const { helpers, timeouts, sets } = c, known = { helpers, timeouts, sets };
-      return finishOptions(extension, options, { ...place, matches, ...known }, IPTABLES);
+      return finishOptions(extension, options, { ...place, matches, ...known, cut: true }, IPTABLES);
     } catch (error) {
       if (!(error instanceof OptionError)) throw error;
       c.problems.add(at(column), error.message);

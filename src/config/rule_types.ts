@@ -218,6 +218,16 @@ export interface RuleConfig {
   connlimitSaddr?: true;
   /** The destination address: connections to it. */
   connlimitDaddr?: true;
+  /**
+   * What the flow has carried, this packet included: at least so much (`1000000`, `"1000000:"`), or between two numbers
+   * (`"1000:2000"`). Needs `connbytesMode` and `connbytesDir`. Flows are counted then, as with nf_conntrack_acct.
+   */
+  connbytes?: Negatable<number | string>;
+  /** In packets, in bytes, or in bytes of the average packet. */
+  connbytesMode?: "packets" | "bytes" | "avgpkt";
+  connbytesDir?: "original" | "reply" | "both";
+  /** Packets, until their lengths together come to more than so many bytes; then none any more. */
+  quota?: Negatable<number | string>;
   /** At most so many matches for each value of what `hashlimitMode` names: `"5/second"`. */
   hashlimitUpto?: Negatable<string>;
   /** What is more than that. */

@@ -312,3 +312,12 @@ export function rulesTrack(set: RuleSet): boolean {
     )
   );
 }
+
+/** Whether some rule needs the packets and bytes of flows. */
+export function rulesCount(set: RuleSet): boolean {
+  return TABLE_NAMES.some((name) =>
+    set[name]?.chains.some((chain) =>
+      chain.rules.some((rule) => rule.matches.some(({ extension }) => extension.counts))
+    )
+  );
+}

@@ -16,7 +16,7 @@ import { show } from "../tables/kinds.ts";
 import { child, ConfigError, isObject, type Problem, Problems, suggest } from "./problems.ts";
 import { restoreRules } from "./iptables_restore.ts";
 import { type Profile, PROFILES } from "./profile.ts";
-import { assignCounters, readTables, type RulesContext, rulesTrack } from "./rules.ts";
+import { assignCounters, readTables, type RulesContext, rulesCount, rulesTrack } from "./rules.ts";
 import { readTimeouts } from "./timeouts.ts";
 import { readSets } from "./sets.ts";
 import type { RouterConfig } from "./types.ts";
@@ -59,6 +59,8 @@ export function validate(config: RouterConfig): ValidConfig {
   return new Validator().validate(config);
 }
 
+const ACCT = "net.netfilter.nf_conntrack_acct";
+
 class Validator {
   readonly #problems = new Problems();
   readonly #warnings = new Problems();
@@ -95,6 +97,7 @@ class Validator {
     }
     warnOfUngiven([read[4], read[6]], this.#listed, this.#warnings);
     const { sets: rules, slots } = assignCounters(read);
+    const counts = rulesCount(read[4]) || rulesCount(read[6]);
     return {
       interfaces,
       host,
@@ -103,7 +106,7 @@ class Validator {
       timeouts,
       sets,
       workers,
-      sysctl,
+      sysctl: counts ? this.#counting(sysctl, config.sysctl) : sysctl,
       rules: { ipv4: rules[4], ipv6: rules[6] },
       tracking: {
         ipv4: rulesTrack(rules[4]) ||
@@ -114,6 +117,14 @@ class Validator {
       counters: slots,
       warnings: this.#warnings.list,
     };
+  }
+
+  /** Rules that ask for what flows have carried have it counted, as in Linux. */
+  #counting(sysctl: Sysctl, written: unknown): Sysctl {
+    if (isObject(written) && written[ACCT] === 0) {
+      this.#warnings.add(child("sysctl", ACCT), "is 1 all the same: rules with connbytes need it");
+    }
+    return sysctl.with(ACCT, 1);
   }
 
   #problem(path: string, message: string): void {

@@ -16,6 +16,7 @@ import {
   FLOW_WORDS,
   IPS_ASSURED,
   IPS_CONFIRMED,
+  IPS_COUNTED,
   IPS_DST_NAT,
   IPS_EXPECTED,
   IPS_MASTER_HELPER_MASK,
@@ -117,6 +118,14 @@ const set: Found = (p, _c, value, invert) => {
   return `${source ? sourceText(p, false) : destinationText(p, false)} is ${invert ? "" : "not "}in it`;
 };
 
+/** Of a flow that is counted. */
+const amount = ofFlow(({ flows }, ct) => {
+  if ((flows.words[ct * FLOW_WORDS + CT_STATUS] & IPS_COUNTED) === 0) return "nobody has counted its flow";
+  const f = flows.floats, at = flows.counters(ct);
+  return `its flow has ${f[at]} packets, ${f[at + 1]} bytes in original direction, ` +
+    `${f[at + 2]} packets, ${f[at + 3]} bytes in reply`;
+});
+
 const inList: Found = (_p, _c, _v, invert) =>
   invert ? "its address is in the list" : "its address is not in the list, or not so often and so lately";
 const inside: Found = (_p, _c, _v, invert) => invert ? "it is there" : "it is not there";
@@ -174,6 +183,8 @@ const FOUND: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
   },
   set: { matchSet: set },
   connlimit: { connlimitUpto: () => "there are more", connlimitAbove: () => "there are not so many" },
+  connbytes: { connbytes: amount },
+  quota: { quota: (_p, _c, _v, invert) => invert ? "it is not used up" : "it is used up" },
   limit: { limit: () => "that many have been" },
   hashlimit: { hashlimitUpto: () => "that many have been", hashlimitAbove: () => "fewer have been" },
   recent: { recentSet: () => "it is put there", rcheck: inList, update: inList, remove: inList },

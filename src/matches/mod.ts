@@ -6,6 +6,7 @@
 import type { MatchExtension } from "../tables/extension.ts";
 import { addrtype } from "./addrtype.ts";
 import { comment } from "./comment.ts";
+import { connbytes } from "./connbytes.ts";
 import { connlabel } from "./connlabel.ts";
 import { connlimit } from "./connlimit.ts";
 import { connmark } from "./connmark.ts";
@@ -26,6 +27,7 @@ import { multiport } from "./multiport.ts";
 import { physdev } from "./physdev.ts";
 import { pkttype } from "./pkttype.ts";
 import { policy } from "./policy.ts";
+import { quota } from "./quota.ts";
 import { recent } from "./recent.ts";
 import { rpfilter } from "./rpfilter.ts";
 import { rt } from "./rt.ts";
@@ -45,6 +47,7 @@ import { udp } from "./udp.ts";
 export const MATCHES: readonly MatchExtension[] = [
   addrtype,
   comment,
+  connbytes,
   connlabel,
   connlimit,
   connmark,
@@ -65,6 +68,7 @@ export const MATCHES: readonly MatchExtension[] = [
   physdev,
   pkttype,
   policy,
+  quota,
   recent,
   rpfilter,
   rt,

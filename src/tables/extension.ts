@@ -201,6 +201,8 @@ export interface Extension<O = Record<string, unknown>> {
   readonly required?: readonly (keyof O & string)[];
   /** Its use switches connection tracking on for the family; always, or with these options. */
   readonly tracks?: boolean | ((o: Options<O>) => boolean);
+  /** Its use has packets and bytes of flows counted (nf_conntrack_acct). */
+  readonly counts?: true;
   /** What the options mean together: throws `OptionError`, or returns them in the form that is kept and printed. */
   finish?(o: Options<O>, c: CheckContext): Options<O>;
   /** Why no packet of a TUN device can ever fit, where that is so; null where some can. */

@@ -94,6 +94,19 @@ export function uint(min: number, max: number, print: (n: number) => string = St
   };
 }
 
+/** The largest number of 64 bits. */
+export const MAX_64 = 2n ** 64n - 1n;
+
+/** A whole number of 64 bits given as a number, a bigint or text; null when it is none. */
+export function wideNumber(input: unknown): bigint | null {
+  if (typeof input === "number" && Number.isSafeInteger(input) || typeof input === "bigint") {
+    const number = BigInt(input);
+    return number >= 0n && number <= MAX_64 ? number : null;
+  }
+  if (typeof input !== "string" || parseNumber(input) === null) return null;
+  return wideNumber(BigInt(input.replace("+", "").replace(/^0(?=\d)/, "0o")));
+}
+
 /** 32 bits, kept as int32. */
 export const word32: Kind<number> = {
   words: 1,

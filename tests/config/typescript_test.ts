@@ -208,7 +208,7 @@ Deno.test("typescript: a module cannot be run before its addresses are filled in
 Deno.test("typescript: all that is not supported is refused at once, in both texts", () => {
   const v4 = {
     name: "rules.v4",
-    text: "*filter\n-A INPUT -m quota --quota 5\n-A INPUT -j NFQUEUE\nCOMMIT\n",
+    text: "*filter\n-A INPUT -m rateest --rateest x\n-A INPUT -j NFQUEUE\nCOMMIT\n",
   };
   const v6 = { name: "rules.v6", text: "*filter\n-A INPUT -m hbh --hbh-len 16 -j DROP\nCOMMIT\n" };
   try {

@@ -588,3 +588,19 @@ Deno.test("validate: mistakes in options of helpers stand among all others, each
     "helpers[2].onFailure",
   ]);
 });
+
+Deno.test("validate has flows counted where rules ask for connbytes, and says so to whoever has switched it off", () => {
+  const acct = "net.netfilter.nf_conntrack_acct",
+    match = "-m connbytes --connbytes 1: --connbytes-mode bytes";
+  const config = (iptables: string, ip6tables: string, sysctl = {}) =>
+    validate({ interfaces: { lan: {} }, iptables, ip6tables, sysctl });
+  const text = `*filter\n-A FORWARD ${match} --connbytes-dir both\nCOMMIT\n`;
+  assertEquals(config("", "").sysctl.get(acct), 0);
+  for (const made of [config(text, ""), config("", text), config(text, text, { [acct]: 1 })]) {
+    assertEquals([made.sysctl.get(acct), made.warnings], [1, []]);
+  }
+  const { sysctl, warnings } = config("", text, { [acct]: 0 });
+  assertEquals([sysctl.get(acct), warnings], [1, [
+    { path: `sysctl["${acct}"]`, message: "is 1 all the same: rules with connbytes need it" },
+  ]]);
+});

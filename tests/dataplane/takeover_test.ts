@@ -174,6 +174,27 @@ test("takeOver: addresses that recent has seen and buckets of hashlimit stay, if
   assertEquals(sent(5), [true, true, true, true, false]);
 });
 
+test("takeOver: what a quota has left stays with its rule", () => {
+  const rule = (quota: number, first = "") => ({
+    iptables: [
+      "*filter",
+      first,
+      `-A FORWARD -m quota --quota ${quota} -j ACCEPT`,
+      "-A FORWARD -j DROP",
+      "COMMIT",
+      "",
+    ]
+      .filter((line) => line !== "" || first !== "").join("\n"),
+  });
+  // Packets of 38 bytes.
+  using weir = new Changing(rule(100));
+  assertEquals(weir.send(LAN, ask()), true);
+  weir.change(rule(100, "-A FORWARD -s 203.0.113.9 -j DROP"));
+  assertEquals([1, 2, 3].map(() => weir.send(LAN, ask())), [true, false, false]);
+  weir.change(rule(101));
+  assertEquals([1, 2, 3].map(() => weir.send(LAN, ask())), [true, true, false]);
+});
+
 test("takeOver: the connections that a rule has counted stay counted, as long as the rule is the same", () => {
   const rule = (limit: number, first = "") => ({
     iptables: ["*filter", first, `-A FORWARD -m connlimit --connlimit-above ${limit} -j DROP`, "COMMIT", ""]

@@ -195,6 +195,8 @@ const SILENT = [
   ]
     .map((option) => `hashlimit${option}`),
   "connlimitMask",
+  "connbytesMode",
+  "connbytesDir",
   "connlimitSaddr",
   "connlimitDaddr",
   "seconds",

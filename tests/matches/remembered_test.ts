@@ -71,6 +71,39 @@ const connlimit: Spec[] = [
 ];
 specify("connlimit", connlimit);
 
+const amounts = { connbytesMode: "bytes", connbytesDir: "both" } as const;
+const connbytes: Spec[] = [
+  {
+    rule: { connbytes: 1000, ...amounts },
+    save: "-m connbytes --connbytes 1000 --connbytes-mode bytes --connbytes-dir both",
+  },
+  {
+    rule: { connbytes: "! :18446744073709551614", connbytesMode: "avgpkt", connbytesDir: "reply" },
+    save: "-m connbytes ! --connbytes 0:18446744073709551614 --connbytes-mode avgpkt --connbytes-dir reply",
+  },
+  { rule: { connbytes: 1000 }, refused: [".connbytes", "needs a mode"] },
+  { rule: { ...amounts }, refused: [".connbytesMode", "needs connbytes"] },
+  { rule: { connbytes: "5:4", ...amounts }, refused: [".connbytes", "ends before it begins"] },
+  { rule: { connbytes: "5:x", ...amounts }, refused: [".connbytes", "at least so many"] },
+  { rule: { connbytes: "18446744073709551616", ...amounts }, refused: [".connbytes", "at least so many"] },
+  { rule: { connbytes: "! 7:7", ...amounts }, refused: [".connbytes", "Linux cannot negate"] },
+  {
+    rule: { connbytes: 1, connbytesMode: "kilobytes" as "bytes", connbytesDir: "both" },
+    refused: [".connbytesMode", "packets, bytes, avgpkt"],
+  },
+];
+specify("connbytes", connbytes);
+
+const quota: Spec[] = [
+  { rule: { quota: 1000 }, save: "-m quota --quota 1000" },
+  { rule: { quota: "! 0x10" }, save: "-m quota ! --quota 16" },
+  { rule: { quota: "18446744073709551615" }, save: "-m quota --quota 18446744073709551615" },
+  { rule: { quota: -1 }, refused: [".quota", "whole number of bytes"] },
+  { rule: { quota: 0.5 }, refused: [".quota", "whole number of bytes"] },
+  { rule: { quota: "1kb" }, refused: [".quota", "whole number of bytes"] },
+];
+specify("quota", quota);
+
 const string: Spec[] = [
   { rule: { string: 'say "x"' }, save: '-m string --string "say \\"x\\"" --algo bm' },
   { rule: { string: { not: "ü" } }, save: '-m string ! --hex-string "|c3bc|" --algo bm' },

@@ -48,6 +48,17 @@ function apart(...steps: (Step | Step[])[]): Step[] {
   return steps.flatMap((step) => [step, wait(9)].flat());
 }
 
+const carried = ["packets", "bytes", "avgpkt"].flatMap((mode) =>
+  ["original", "reply", "both"].flatMap((dir) =>
+    ["0:", "1:", "2", ":3", "29:300", "! 29:58", "! 41:", "60:18446744073709551615", "! 2:2"].map((range) => {
+      const [not, value] = range.startsWith("!") ? ["! ", range.slice(2)] : ["", range];
+      return `-A FORWARD -m connbytes ${not}--connbytes ${value} --connbytes-mode ${mode} --connbytes-dir ${dir}`;
+    })
+  )
+).concat(
+  "-A FORWARD -p udp -m udp --dport 99 -m connbytes --connbytes 1: --connbytes-mode packets --connbytes-dir both -j DROP",
+);
+
 const closing = [
   up("FA", 1, { seq: 1001 }),
   down("FA", 1, { seq: 5001, ack: 1002 }),
@@ -55,6 +66,46 @@ const closing = [
 ];
 
 const scenarios: Readonly<Record<string, Pick<Scenario, "iptables" | "ip6tables" | "steps">>> = {
+  "connbytes: what a flow has carried, either way": {
+    iptables: raw("-A PREROUTING -m connbytes --connbytes 0: --connbytes-mode packets --connbytes-dir both") +
+      filter(...carried),
+    ip6tables: filter(...carried),
+    steps: [
+      ...open(1),
+      up("A", 1, { seq: 1001 }),
+      ...open(1, C6),
+      down("A", 1, { seq: 5001, ack: 1001 }),
+      ...[1, 1, 2, 1, 1].map((port) => datagram(port, 53)),
+      packet("wan", udp({ src: S, dst: C, sport: 53, dport: 1, payload: 300 })),
+      datagram(1, 53),
+      datagram(1, 99),
+      packet("lan", tcp({ src: C, dst: S, sport: 5, dport: 5, flags: "R" })),
+    ],
+  },
+  "quota: bytes, to the last": (() => {
+    const rules = [
+      "--quota 0",
+      "! --quota 0",
+      "--quota 28",
+      "--quota 29",
+      "! --quota 58",
+      "--quota 100",
+      "--quota 150",
+      "--quota 4294967296",
+      "--quota 18446744073709551615",
+    ].map((o) => `-A FORWARD -m quota ${o}`);
+    return {
+      iptables: filter(...rules),
+      ip6tables: filter(...rules),
+      steps: [
+        datagram(1, 1),
+        datagram(1, 1, C6),
+        packet("lan", udp({ src: C, dst: S, sport: 1, dport: 1, payload: 50 })),
+        ...[1, 2, 3, 4].flatMap((port) => [datagram(port, 1), datagram(port, 1, C6)]),
+        packet("lan", udp({ src: C, dst: S, sport: 1, dport: 1, payload: 0 })),
+      ],
+    };
+  })(),
   "connlimit: connections that begin, go on, and end": {
     iptables: filter(
       ...above([0, 1, 2, 3, 4], "FORWARD -i lan"),
