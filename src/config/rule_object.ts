@@ -129,7 +129,9 @@ function sayValue(key: string, value: unknown, kind: Kind<unknown>, c: ReadConte
   if (typeof value === "string") return value;
   // Quotes that are iptables' are not in the value.
   if (key === "string") return new TextDecoder().decode(value as Uint8Array);
-  const text = key === "hexString" ? kind.print(value, c).slice(1, -1) : kind.print(value, c);
+  const text = key === "hexString" || key === "u32"
+    ? kind.print(value, c).slice(1, -1)
+    : kind.print(value, c);
   if (typeof value === "number" && text === `"${value}"`) return value;
   if (LISTS.includes(key)) {
     const list = text.split(",").map(numberIfPlain);

@@ -197,6 +197,13 @@ export interface RuleConfig {
   dscp?: Negatable<number | string>;
   /** DSCP by class: `"EF"`, `"AF11"`, `"CS1"`. */
   dscpClass?: Negatable<string>;
+  /** Explicit congestion notification in the IP header: the lower two bits of TOS byte or traffic class, 0 to 3. */
+  ecnIpEct?: Negatable<number>;
+  /** TCP's bits for it. Need `protocol: "tcp"`. */
+  ecnTcpEce?: Negatable<boolean>;
+  ecnTcpCwr?: Negatable<boolean>;
+  /** Words of the packet, as iptables' u32 reads them: `"6&0xff=1 && 0>>22&0x3c@0>>24=0:3,8"`. */
+  u32?: Negatable<string>;
   /** Sort of the address in Weir's routing: `"LOCAL"`, `"UNICAST"`, `"BROADCAST"`, `"MULTICAST"`; one or several. */
   srcType?: Negatable<string | readonly string[]>;
   /** The same of the destination. */
@@ -407,6 +414,12 @@ export interface RuleConfig {
   setDscp?: number | string;
   /** DSCP: by class. */
   setDscpClass?: string;
+  /** ECN: takes both bits out of TCP's header. Needs `protocol: "tcp"`. */
+  ecnTcpRemove?: true;
+  /** ECN: TCP's bits, and those of the IP header, to a value. */
+  setTcpEce?: 0 | 1;
+  setTcpCwr?: 0 | 1;
+  setIpEct?: number;
   /** TOS: value, or `"value/mask"`, or a name. */
   setTos?: string | number;
   /** TOS: keep only these bits. */

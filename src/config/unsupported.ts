@@ -16,7 +16,6 @@ const MATCHES: Readonly<Record<string, string>> = {
   dccp: "",
   devgroup: "name the interfaces, or a pattern such as eth+",
   dst: FUNCTION,
-  ecn: FUNCTION,
   esp: "",
   eui64: "TUN devices have no Ethernet addresses",
   frag: FUNCTION,
@@ -31,7 +30,6 @@ const MATCHES: Readonly<Record<string, string>> = {
   rateest: "",
   realm: "routes of Weir have no realms; ask for the destination",
   socket: "Weir does not see the sockets of programs",
-  u32: FUNCTION,
   unclean: "",
 };
 
@@ -40,7 +38,6 @@ const TARGETS: Readonly<Record<string, string>> = {
   AUDIT: "LOG writes a line",
   CLUSTERIP: "",
   CONNSECMARK: "Weir has no SELinux",
-  ECN: "",
   FLOWOFFLOAD: "established flows go Weir's fast path anyway; leave the rule out",
   FULLCONENAT: 'MASQUERADE with profile: "rfc" does that',
   HMARK: "",

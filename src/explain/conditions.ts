@@ -16,7 +16,7 @@ import { destinationText, sourceText } from "./ends.ts";
 import { foundInstead } from "./found.ts";
 
 /** Matches that are several conditions, each of which can be asked for itself without doing anything. */
-const SEVERAL: readonly string[] = ["tcp", "udp", "sctp", "conntrack", "iprange", "addrtype"];
+const SEVERAL: readonly string[] = ["tcp", "udp", "sctp", "conntrack", "iprange", "addrtype", "ecn"];
 /** FIN,SYN,RST,ACK of which SYN: what `--syn` stands for. */
 const SYN_ONLY = "FIN,SYN,RST,ACK SYN";
 

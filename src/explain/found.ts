@@ -70,6 +70,9 @@ const flags: Found = (p) =>
     ? "the header is cut"
     : `they are ${flagNames(tcpFlags(p))}`;
 
+const bit: Found = (p, _c, _v, invert) =>
+  p.length - p.l4 < TCP_HEADER ? "the header is cut" : invert ? "it is set" : "it is not set";
+
 const hops: Found = (p) => `it is ${p.family === 4 ? ttl(p) : hopLimit(p)}`;
 const service = (p: Packet) => p.family === 4 ? tos(p) : trafficClass(p);
 
@@ -172,6 +175,7 @@ const FOUND: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
   hl: { hlEq: hops, hlLt: hops, hlGt: hops },
   length: { length: (p) => `it is ${p.length}` },
   dscp: { dscp: (p) => `it is ${hex(service(p) >> 2, 2)}` },
+  ecn: { ecnTcpEce: bit, ecnTcpCwr: bit, ecnIpEct: (p) => `it is ${service(p) & 3}` },
   tos: { tos: (p) => `it is ${hex(service(p), 2)}` },
   iprange: {
     srcRange: (p) => `it is ${sourceText(p, false)}`,
@@ -188,6 +192,7 @@ const FOUND: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
   limit: { limit: () => "that many have been" },
   hashlimit: { hashlimitUpto: () => "that many have been", hashlimitAbove: () => "fewer have been" },
   recent: { recentSet: () => "it is put there", rcheck: inList, update: inList, remove: inList },
+  u32: { u32: (_p, _c, _v, invert) => invert ? "it holds" : "it does not hold" },
   string: { string: inside, hexString: inside },
   tcpmss: {
     mss: (p) => announcedMss(p) < 0 ? "none is announced" : `it is ${announcedMss(p)}`,

@@ -13,6 +13,7 @@ import { connmark } from "./connmark.ts";
 import { conntrack } from "./conntrack.ts";
 import { custom } from "./custom.ts";
 import { dscp } from "./dscp.ts";
+import { ecn } from "./ecn.ts";
 import { hashlimit } from "./hashlimit.ts";
 import { helper } from "./helper.ts";
 import { hl } from "./hl.ts";
@@ -41,6 +42,7 @@ import { tcpmss } from "./tcpmss.ts";
 import { time } from "./time.ts";
 import { tos } from "./tos.ts";
 import { ttl } from "./ttl.ts";
+import { u32 } from "./u32.ts";
 import { udp } from "./udp.ts";
 
 /** Every match that Weir knows. */
@@ -54,6 +56,7 @@ export const MATCHES: readonly MatchExtension[] = [
   conntrack,
   custom,
   dscp,
+  ecn,
   hashlimit,
   helper,
   hl,
@@ -82,5 +85,6 @@ export const MATCHES: readonly MatchExtension[] = [
   time,
   tos,
   ttl,
+  u32,
   udp,
 ];

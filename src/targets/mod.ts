@@ -11,6 +11,7 @@ import { CT } from "./ct.ts";
 import { DNAT } from "./dnat.ts";
 import { DNPT } from "./dnpt.ts";
 import { DSCP } from "./dscp.ts";
+import { ECN } from "./ecn.ts";
 import { HL } from "./hl.ts";
 import { LOG } from "./log.ts";
 import { MARK } from "./mark.ts";
@@ -36,6 +37,7 @@ export const TARGETS: readonly TargetExtension[] = [
   DNAT,
   DNPT,
   DSCP,
+  ECN,
   HL,
   LOG,
   MARK,

@@ -107,7 +107,7 @@ const REFUSED: readonly (readonly [line: string, column: number, message: RegExp
     14,
     /^iptables has match "owner", Weir has not; .*program/,
   ],
-  ["-A FORWARD -m u32 --u32 0>>22&0x3C@4=0x29 -j DROP", 15, /^iptables has match "u32".*match: \(p\)/],
+  ["-A FORWARD -m bpf --bytecode 1,6 0 0 0 -j DROP", 15, /^iptables has match "bpf".*match: \(p\)/],
   ["-A FORWARD -m rateest --rateest x -j DROP", 15, /^iptables has match "rateest", Weir has not$/],
   ["-A FORWARD -j QUEUE", 15, /^iptables has target "QUEUE", Weir has not; nothing queues/],
   ["-A FORWARD -j TEE --gateway 192.0.2.9", 15, /^iptables has target "TEE", Weir has not$/],

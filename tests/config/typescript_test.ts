@@ -65,6 +65,7 @@ const TEXT_ONLY = [
   "-m length --length 9:1",
   "-p udp -m udp --dport 9:1",
   "-m rpfilter",
+  '-m u32 --u32 "0x0=0x3:0x1"',
   "-m comment --comment one -m comment --comment two",
 ];
 
@@ -108,6 +109,24 @@ const SAID: readonly (readonly [rule: string, object: string, table?: string, ch
     "! -s 192.0.2.0/24 -d 198.51.100.1/32 ! -i lan",
     '{ inInterface: "! lan", source: "! 192.0.2.0/24", destination: "198.51.100.1" }',
   ],
+  [
+    "-p tcp -m tcp --syn -m connlimit --connlimit-above 20 --connlimit-mask 32 -j DROP",
+    '{ protocol: "tcp", syn: true, connlimitAbove: 20, jump: "DROP" }',
+  ],
+  [
+    "-m connlimit ! --connlimit-above 3 --connlimit-mask 24 --connlimit-daddr",
+    "{ connlimitUpto: 3, connlimitMask: 24, connlimitDaddr: true }",
+  ],
+  [
+    "-m connbytes ! --connbytes 1000:2000 --connbytes-dir both --connbytes-mode bytes",
+    '{ connbytes: "! 1000:2000", connbytesDir: "both", connbytesMode: "bytes" }',
+  ],
+  ["-m quota --quota 1000000 -j ACCEPT", '{ quota: 1000000, jump: "ACCEPT" }'],
+  [
+    "-p tcp -m ecn --ecn-tcp-cwr ! --ecn-ip-ect 2",
+    '{ protocol: "tcp", ecnTcpCwr: true, ecnIpEct: { not: 2 } }',
+  ],
+  ['-m u32 --u32 "6&0xFF=1&&0>>28=4"', '{ u32: "0x6&0xff=0x1&&0x0>>0x1c=0x4" }'],
   ["! -p tcp ! -f", '{ protocol: "! tcp", fragment: false }'],
   ["-p icmp -m icmp --icmp-type 8", '{ protocol: "icmp", icmpType: "echo-request" }'],
   ["-p icmp -m icmp --icmp-type 3/1", '{ protocol: "icmp", icmpType: "host-unreachable" }'],

@@ -96,6 +96,40 @@ const tos: Spec[] = [
   { rule: { dscp: 64 }, refused: [".dscp", "from 0 to 63"] },
   { rule: { dscpClass: "AF14" }, refused: [".dscpClass", "AF11 to AF43"] },
 ];
+const seg = (flags: string, more = {}) => tcp({ ...A, sport: 1, dport: 2, flags, ...more });
+const ecn: Spec[] = [
+  {
+    rule: { ecnIpEct: 2 },
+    save: "-m ecn --ecn-ip-ect 2",
+    fits: [d({ tos: 2 }), d6({ tos: 0xba })],
+    not: [d(), d({ tos: 3 })],
+  },
+  {
+    rule: { protocol: "tcp", ecnTcpCwr: true, ecnTcpEce: false, ecnIpEct: { not: 0 } },
+    save: "-p tcp -m ecn ! --ecn-tcp-ece --ecn-tcp-cwr ! --ecn-ip-ect 0",
+    fits: [seg("SC", { tos: 1 })],
+    not: [seg("SCE", { tos: 1 }), seg("S", { tos: 1 }), seg("SC")],
+  },
+  { rule: { ecnTcpEce: true }, refused: [".ecnTcpEce", "needs the protocol tcp"] },
+  { rule: { ecnIpEct: 4 }, refused: [".ecnIpEct", "from 0 to 3"] },
+];
+const u32: Spec[] = [
+  {
+    rule: { destination: "203.0.113.0/24", u32: "6 & 0xff = 1 && 0>>22&0x3C@0>>24=010:0x10 , 3" },
+    save: '-d 203.0.113.0/24 -m u32 --u32 "0x6&0xff=0x1&&0x0>>0x16&0x3c@0x0>>0x18=0x8:0x10,0x3"',
+  },
+  { rule: { u32: "! 0>>28=4" }, save: '-m u32 ! --u32 "0x0>>0x1c=0x4"', fits: [d6()], not: [d()] },
+  { rule: { u32: "0=3:1" }, refused: [".u32", "letter 6: a range ends before it begins"] },
+  { rule: { u32: "0>>32=1" }, refused: [".u32", "a shift is 31 at most"] },
+  { rule: { u32: "0&&1=2" }, refused: [".u32", "letter 3: a number of 32 bits"] },
+  { rule: { u32: "0=1 2" }, refused: [".u32", 'letter 5: a "," or "&&"'] },
+  { rule: { u32: "0 1=2" }, refused: [".u32", "letter 3: an operator"] },
+  { rule: { u32: "0=1&&" }, refused: [".u32", "letter 6: a number of 32 bits"] },
+  { rule: { u32: "0=0x100000000" }, refused: [".u32", "letter 3: a number of 32 bits"] },
+  { rule: { u32: Array(11).fill("0=1").join("&&") }, refused: [".u32", "more than 10 tests"] },
+  { rule: { u32: `0=${Array(11).fill("1")}` }, refused: [".u32", "more than 10 values"] },
+  { rule: { u32: `${Array(11).fill("1").join("&")}=1` }, refused: [".u32", "more than 10 numbers"] },
+];
 const comment: Spec[] = [
   {
     rule: { comment: "plain-word", jump: "ACCEPT" },
@@ -150,7 +184,7 @@ const addrtype: Spec[] = [
   { rule: { dstType: "NEAR" }, refused: [".dstType", '"NEAR" is not one of'] },
 ];
 
-for (const [name, specs] of Object.entries({ mark, length, ttl, tos, comment, addrtype })) {
+for (const [name, specs] of Object.entries({ mark, length, ttl, tos, ecn, u32, comment, addrtype })) {
   specify(name, specs);
 }
 

@@ -1,4 +1,4 @@
-/** Targets that change the packet: MARK, CONNMARK, TTL, HL, TOS, DSCP, TCPMSS. */
+/** Targets that change the packet: MARK, CONNMARK, TTL, HL, TOS, DSCP, ECN, TCPMSS. */
 import { assertEquals } from "@std/assert";
 import { CT_MARK } from "../../src/conntrack/flow.ts";
 import type { RuleConfig } from "../../src/config/types.ts";
@@ -11,6 +11,27 @@ const A = { src: "10.0.0.2", dst: "203.0.113.9" }, A6 = { src: "2001:db8:1::2", 
 const packet = udp({ ...A, sport: 1, dport: 2 }), packet6 = udp({ ...A6, sport: 1, dport: 2 });
 
 const mangle = (rule: RuleConfig, more: Partial<Spec> = {}): Spec => ({ rule, table: "mangle", ...more });
+
+specify("ECN", [
+  mangle({ source: "10.0.0.0/8", protocol: "tcp", jump: "ECN", ecnTcpRemove: true }, {
+    save: "-s 10.0.0.0/8 -p tcp -j ECN --ecn-tcp-remove",
+  }),
+  mangle({ protocol: "tcp", jump: "ECN", setTcpEce: 1, setIpEct: 0, source: "10.0.0.2" }, {
+    save: "-s 10.0.0.2/32 -p tcp -j ECN --ecn-tcp-ece 1 --ecn-ip-ect 0",
+  }),
+  mangle({ source: "10.0.0.2", jump: "ECN", ecnTcpRemove: true }, {
+    refused: [".jump", "needs the protocol"],
+  }),
+  mangle({ source: "10.0.0.2", jump: "ECN" }, { refused: [".jump", "ECN needs ecnTcpRemove"] }),
+  mangle({ source: "10.0.0.2", jump: "ECN", setIpEct: 4 }, { refused: [".setIpEct", "from 0 to 3"] }),
+  mangle({ source: "10.0.0.2", protocol: "tcp", jump: "ECN", ecnTcpRemove: true, setIpEct: 1 }, {
+    refused: [".jump", "write another rule"],
+  }),
+  {
+    rule: { source: "10.0.0.2", protocol: "tcp", jump: "ECN", ecnTcpRemove: true },
+    refused: [".jump", "mangle"],
+  },
+]);
 
 specify("MARK", [
   { rule: { jump: "MARK", setMark: 1 }, save: "-j MARK --set-xmark 0x1/0xffffffff" },

@@ -1,0 +1,119 @@
+/** Matches and targets about single headers and bytes, asked of Linux and of Weir: each rule counts what it fits. */
+import { fragments, icmpEcho, ip, tcp, udp } from "../kit/packets.ts";
+import { assertAlike } from "./ask.ts";
+import { C, C6, filter, mangle, NET6, S, S6 } from "./cases/case.ts";
+import { kernelAvailable } from "./kernel.ts";
+import { packet, type Scenario, type Step } from "./scenario.ts";
+
+const ends = (six: boolean) => six ? { src: C6, dst: S6 } : { src: C, dst: S };
+const both = [false, true];
+
+/** A segment with this byte of flags and this traffic class. */
+function segment(six: boolean, flags: number, tos: number, payload: string | number = 0): Step {
+  const bytes = tcp({ ...ends(six), sport: 1, dport: 80, flags: "A", seq: 1, ack: 1, tos, payload });
+  const l4 = six ? 40 : 20, old = bytes[l4 + 13];
+  bytes[l4 + 13] = flags;
+  const view = new DataView(bytes.buffer);
+  let sum = (~view.getUint16(l4 + 16) & 0xffff) + (~old & 0xffff) + flags;
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  view.setUint16(l4 + 16, ~sum);
+  return packet("lan", bytes);
+}
+
+const scenarios: Readonly<Record<string, Pick<Scenario, "iptables" | "ip6tables" | "steps">>> = {
+  "ecn: both headers, whole and in pieces": (() => {
+    const rules = [
+      ...[0, 1, 2, 3].flatMap((ect) => [`--ecn-ip-ect ${ect}`, `! --ecn-ip-ect ${ect}`]),
+    ].map((o) => `-A FORWARD -m ecn ${o}`).concat(
+      ["", "! "].flatMap((e) =>
+        ["", "! "].map((c) => `-A FORWARD -p tcp -m ecn ${e}--ecn-tcp-ece ${c}--ecn-tcp-cwr --ecn-ip-ect 2`)
+      ),
+      ["--ecn-tcp-ece", "! --ecn-tcp-ece", "--ecn-tcp-cwr", "! --ecn-tcp-cwr --ecn-ip-ect 0"].map((o) =>
+        `-A FORWARD -p tcp -m ecn ${o}`
+      ),
+    );
+    const large = (six: boolean) =>
+      fragments(
+        tcp({ ...ends(six), sport: 1, dport: 80, flags: "A", seq: 1, payload: "\xff".repeat(120) }),
+        64,
+      );
+    return {
+      iptables: filter(...rules),
+      ip6tables: filter(...rules),
+      steps: both.flatMap((six) => [
+        ...[0x10, 0x50, 0x90, 0xd0].flatMap((flags) =>
+          [0, 2, 0xb9, 3].map((tos) => segment(six, flags, tos))
+        ),
+        packet("lan", udp({ ...ends(six), sport: 1, dport: 1, tos: 2, payload: 80 })),
+        packet("lan", ip({ ...ends(six), protocol: 6, payload: 12 })),
+        ...large(six).map((bytes) => packet("lan", bytes)),
+      ]),
+    };
+  })(),
+  "ECN: bits taken out and set": {
+    iptables: mangle(
+      "-A FORWARD -p tcp --dport 80 -j ECN --ecn-tcp-remove",
+      "-A FORWARD -p tcp --dport 81 -j ECN --ecn-tcp-cwr 1 --ecn-tcp-ece 0",
+      "-A POSTROUTING -p tcp --sport 2 -j ECN --ecn-ip-ect 3 --ecn-tcp-ece 1",
+      "-A PREROUTING -p udp -j ECN --ecn-ip-ect 1",
+      "-A FORWARD -p tcp -f -j ECN --ecn-tcp-remove",
+    ),
+    steps: [
+      ...[0x10, 0x50, 0x90, 0xd0].flatMap((flags) =>
+        [0, 0xba].map((tos) => segment(false, flags, tos, "data"))
+      ),
+      ...[81, 82].flatMap((dport) =>
+        [1, 2].map((sport) => packet("lan", tcp({ src: C, dst: S, sport, dport, flags: "SEC", seq: 1 })))
+      ),
+      packet("lan", udp({ src: C, dst: S, sport: 1, dport: 1, tos: 0xb8, payload: "x" })),
+      packet("lan", ip({ src: C, dst: S, protocol: 6, payload: 12 })),
+      ...fragments(tcp({ src: C, dst: S, sport: 1, dport: 80, flags: "A", payload: "\xff".repeat(120) }), 64)
+        .map((bytes) => packet("lan", bytes)),
+    ],
+  },
+  "u32: words, operators and places": (() => {
+    const rules = [
+      "6&0xFF=17",
+      "4&0x3FFF=0",
+      "6&0xFF=6 && 0>>22&0x3C@12>>26&0x3C@0=0x47455420",
+      "0>>22&0x3C@0>>16=1000:1001,4000",
+      "0>>22&0x3C@0>>16=1001:1000",
+      "2&0xffff=0:60",
+      "0=0:0xffffffff",
+      "0xffffffff=0:0xffffffff",
+      "24=0:0xffffffff",
+      "25=0:0xffffffff",
+      "28=0:0xffffffff",
+      "0@0=0:0xffffffff",
+      "0&0@24=0:0xffffffff",
+      "0&0@25=0:0xffffffff",
+      "0&1<<31>>31=0",
+      "0<<4>>28=5",
+      "12<<8<<8>>16=0x0202",
+      "0&0@0&0@4@4=0:0xffffffff",
+      "6&0xFF=17&&20=0:0xffffffff&&8=1:0xfffffffe",
+      "6>>8=58&&40>>24=128",
+    ].flatMap((tests) => [`-A FORWARD -m u32 --u32 "${tests}"`, `-A FORWARD -m u32 ! --u32 "${tests}"`]);
+    return {
+      iptables: filter(...rules),
+      ip6tables: filter(...rules),
+      steps: both.flatMap((six) => [
+        ...["", "x", "GET / HTTP", "xy"].flatMap((payload) => [
+          packet("lan", udp({ ...ends(six), sport: 1000, dport: 53, payload })),
+          packet("lan", tcp({ ...ends(six), sport: 4000, dport: 80, flags: "PA", seq: 1, ack: 1, payload })),
+        ]),
+        packet("lan", icmpEcho({ ...ends(six), echoId: 1, echoSeq: 1 })),
+        packet("lan", ip({ ...ends(six), protocol: 200, payload: 0 })),
+        packet("lan", ip({ ...ends(six), protocol: 200, payload: 3 })),
+      ]),
+    };
+  })(),
+};
+
+for (const [says, scenario] of Object.entries(scenarios)) {
+  Deno.test({
+    name: `headers ${says}`,
+    ignore: !kernelAvailable(),
+    fn: () => assertAlike({ ...NET6, ...scenario }, says),
+  });
+}
