@@ -293,6 +293,16 @@ export interface RuleConfig {
   rsource?: true;
   /** The destination address. */
   rdest?: true;
+  /** In OUTPUT and POSTROUTING: a socket has sent the packet, as Linux would; what is forwarded has none. */
+  socketExists?: Negatable<boolean>;
+  /**
+   * Which user or group has sent it, `1000` or `"1000-1999"`. Weir sends for nobody, so this fits none and the negation
+   * all; beside `host`, where programs send, it is refused.
+   */
+  uidOwner?: Negatable<number | string>;
+  gidOwner?: Negatable<number | string>;
+  /** With gidOwner: other groups of the sender count, too. */
+  supplGroups?: true;
   /** Text anywhere in the packet, headers included. */
   string?: Negatable<string>;
   /** The same with bytes between bars: `"GET|20 2f|"`. */

@@ -26,7 +26,6 @@ const MATCHES: Readonly<Record<string, string>> = {
   mh: FUNCTION,
   nfacct: "the rule's own counters count the same: weir rules, weir metrics",
   osf: "",
-  owner: "Weir does not know which program has sent a packet",
   rateest: "",
   realm: "routes of Weir have no realms; ask for the destination",
   socket: "Weir does not see the sockets of programs",

@@ -20,7 +20,7 @@ import { assignCounters, readTables, type RulesContext, rulesCount, rulesTrack }
 import { readTimeouts } from "./timeouts.ts";
 import { readSets } from "./sets.ts";
 import type { RouterConfig } from "./types.ts";
-import { warnOfNever } from "./never.ts";
+import { refuseOfPrograms, warnOfNever } from "./never.ts";
 import { type ListedHelpers, warnOfUngiven, warnOfUntracked } from "./untracked.ts";
 import type { ValidConfig, ValidHost, ValidInterface, ValidPeer } from "./valid.ts";
 
@@ -90,6 +90,7 @@ class Validator {
       4: this.#text(config.iptables, "iptables", 4, written[4], context),
       6: this.#text(config.ip6tables, "ip6tables", 6, written[6], context),
     };
+    if (host !== null) { for (const family of [4, 6] as const) refuseOfPrograms(read[family], problems); }
     if (problems.list.length > 0) throw new ConfigError(problems.list);
     for (const family of [4, 6] as const) {
       warnOfUntracked(read[family], helpers, this.#warnings);

@@ -24,6 +24,7 @@ import {
   IPS_SEEN_REPLY,
   IPS_SRC_NAT,
 } from "../conntrack/flow.ts";
+import { hasSocket } from "../matches/owner.ts";
 import { STATE_NAMES, stateBit } from "../matches/state.ts";
 import { announcedMss } from "../matches/tcpmss.ts";
 import { formatMoment } from "../matches/time.ts";
@@ -129,6 +130,9 @@ const amount = ofFlow(({ flows }, ct) => {
     `${f[at + 2]} packets, ${f[at + 3]} bytes in reply`;
 });
 
+const sent: Found = (p) =>
+  hasSocket(p) ? "the router itself has sent it, for no user" : "it comes from no socket";
+
 const inList: Found = (_p, _c, _v, invert) =>
   invert ? "its address is in the list" : "its address is not in the list, or not so often and so lately";
 const inside: Found = (_p, _c, _v, invert) => invert ? "it is there" : "it is not there";
@@ -191,6 +195,7 @@ const FOUND: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
   quota: { quota: (_p, _c, _v, invert) => invert ? "it is not used up" : "it is used up" },
   limit: { limit: () => "that many have been" },
   hashlimit: { hashlimitUpto: () => "that many have been", hashlimitAbove: () => "fewer have been" },
+  owner: { socketExists: sent, uidOwner: sent, gidOwner: sent },
   recent: { recentSet: () => "it is put there", rcheck: inList, update: inList, remove: inList },
   u32: { u32: (_p, _c, _v, invert) => invert ? "it holds" : "it does not hold" },
   string: { string: inside, hexString: inside },

@@ -25,6 +25,7 @@ import { limit } from "./limit.ts";
 import { mac } from "./mac.ts";
 import { mark } from "./mark.ts";
 import { multiport } from "./multiport.ts";
+import { owner } from "./owner.ts";
 import { physdev } from "./physdev.ts";
 import { pkttype } from "./pkttype.ts";
 import { policy } from "./policy.ts";
@@ -68,6 +69,7 @@ export const MATCHES: readonly MatchExtension[] = [
   mac,
   mark,
   multiport,
+  owner,
   physdev,
   pkttype,
   policy,

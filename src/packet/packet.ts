@@ -145,6 +145,8 @@ export class Packet {
   inInterface = 0;
   /** Index of the interface it leaves by; 0 until routed. */
   outInterface = 0;
+  /** Of a segment that Weir made itself: Linux would have sent it through a socket (skb->sk). */
+  socket = false;
   /** The hook that it is in. */
   hook: Hook = PREROUTING;
   /** Packet mark, an unsigned 32-bit number kept as int32. */
@@ -196,6 +198,7 @@ export class Packet {
     this.fragCount = 0;
     this.inInterface = inInterface;
     this.outInterface = 0;
+    this.socket = false;
     this.hook = PREROUTING;
     this.mark = 0;
     this.ct = NO_CT;

@@ -94,6 +94,7 @@ export class TcpResets {
     }
     if (this.#routing.output(out, link) === ROUTE_DROP) return false;
     if (out.family === 4) finishIpv4(out);
+    out.socket = listener && out.family === 4;
     const view = out.view;
     const at = out.l4;
     view.setUint16(at, tcpDestination(p));

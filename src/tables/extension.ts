@@ -205,6 +205,8 @@ export interface Extension<O = Record<string, unknown>> {
   readonly counts?: true;
   /** What the options mean together: throws `OptionError`, or returns them in the form that is kept and printed. */
   finish?(o: Options<O>, c: CheckContext): Options<O>;
+  /** Why it cannot judge what programs send, where that is so: it is refused beside a host device. */
+  readonly programs?: string;
   /** Why no packet of a TUN device can ever fit, where that is so; null where some can. */
   never?(o: Options<O>, helpers: readonly string[]): string | null;
   /** The options as iptables-save prints them, a blank before each; when absent each is printed by its kind. */

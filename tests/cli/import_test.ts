@@ -103,9 +103,9 @@ Deno.test("weir check points at every address that an imported module lacks", as
 /** Lines of real files that Weir has no answer to, and what it says of each. */
 const REFUSED: readonly (readonly [line: string, column: number, message: RegExp])[] = [
   [
-    "-A OUTPUT -m owner --uid-owner 1000 -j ACCEPT",
+    "-A OUTPUT -m cgroup --cgroup 1 -j ACCEPT",
     14,
-    /^iptables has match "owner", Weir has not; .*program/,
+    /^iptables has match "cgroup", Weir has not; .*program/,
   ],
   ["-A FORWARD -m bpf --bytecode 1,6 0 0 0 -j DROP", 15, /^iptables has match "bpf".*match: \(p\)/],
   ["-A FORWARD -m rateest --rateest x -j DROP", 15, /^iptables has match "rateest", Weir has not$/],

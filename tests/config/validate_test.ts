@@ -604,3 +604,16 @@ Deno.test("validate has flows counted where rules ask for connbytes, and says so
     { path: `sysctl["${acct}"]`, message: "is 1 all the same: rules with connbytes need it" },
   ]]);
 });
+
+Deno.test("validate takes match owner where only the router sends, and refuses it where programs do", () => {
+  const iptables = "*filter\n-A OUTPUT -m owner --uid-owner 0\n-A OUTPUT -m owner ! --gid-owner 5\nCOMMIT\n";
+  const config = { interfaces: { lan: {} }, iptables };
+  assertEquals(validate(config).warnings, [{
+    path: "iptables:2:1",
+    message: "never fits: without a host device no program sends packets, only the router itself does",
+  }]);
+  const message =
+    "match owner cannot stand beside `host`: Weir does not know which program has sent a packet";
+  const { problems } = assertThrows(() => validate({ ...config, host: { device: "weir0" } }), ConfigError);
+  assertEquals(problems, [{ path: "iptables:2:1", message }, { path: "iptables:3:1", message }]);
+});

@@ -130,6 +130,24 @@ const u32: Spec[] = [
   { rule: { u32: `0=${Array(11).fill("1")}` }, refused: [".u32", "more than 10 values"] },
   { rule: { u32: `${Array(11).fill("1").join("&")}=1` }, refused: [".u32", "more than 10 numbers"] },
 ];
+const owner: Spec[] = [
+  {
+    rule: { uidOwner: "! 1000-1999", gidOwner: 5, supplGroups: true, socketExists: true },
+    chain: "OUTPUT",
+    save: "-m owner --socket-exists ! --uid-owner 1000-1999 --gid-owner 5 --suppl-groups",
+    not: [d()],
+  },
+  { rule: { uidOwner: "root" }, chain: "POSTROUTING", table: "mangle", save: "-m owner --uid-owner 0" },
+  { rule: { uidOwner: 1 }, refused: [".uidOwner", "use it in OUTPUT or POSTROUTING"] },
+  { rule: { uidOwner: "alice" }, chain: "OUTPUT", refused: [".uidOwner", "what `id` says of alice"] },
+  { rule: { uidOwner: "9-5" }, chain: "OUTPUT", refused: [".uidOwner", "ends before it begins"] },
+  { rule: { supplGroups: true }, chain: "OUTPUT", refused: [".supplGroups", "needs socketExists, uidOwner"] },
+  {
+    rule: { uidOwner: 1, supplGroups: true },
+    chain: "OUTPUT",
+    refused: [".uidOwner", "supplGroups goes with gidOwner"],
+  },
+];
 const comment: Spec[] = [
   {
     rule: { comment: "plain-word", jump: "ACCEPT" },
@@ -184,7 +202,7 @@ const addrtype: Spec[] = [
   { rule: { dstType: "NEAR" }, refused: [".dstType", '"NEAR" is not one of'] },
 ];
 
-for (const [name, specs] of Object.entries({ mark, length, ttl, tos, ecn, u32, comment, addrtype })) {
+for (const [name, specs] of Object.entries({ mark, length, ttl, tos, ecn, u32, owner, comment, addrtype })) {
   specify(name, specs);
 }
 

@@ -1,7 +1,7 @@
 /** Matches and targets about single headers and bytes, asked of Linux and of Weir: each rule counts what it fits. */
 import { fragments, icmpEcho, ip, tcp, udp } from "../kit/packets.ts";
 import { assertAlike } from "./ask.ts";
-import { C, C6, filter, mangle, NET6, S, S6 } from "./cases/case.ts";
+import { C, C6, filter, LAN, LAN6, mangle, NET6, S, S6 } from "./cases/case.ts";
 import { kernelAvailable } from "./kernel.ts";
 import { packet, type Scenario, type Step } from "./scenario.ts";
 
@@ -71,6 +71,46 @@ const scenarios: Readonly<Record<string, Pick<Scenario, "iptables" | "ip6tables"
         .map((bytes) => packet("lan", bytes)),
     ],
   },
+  "owner: what the router sends itself, and what it forwards": (() => {
+    const options = [
+      "--socket-exists",
+      "! --socket-exists",
+      "--uid-owner 0",
+      "! --uid-owner 0",
+      "--gid-owner 0-4294967294",
+      "! --gid-owner 0",
+      "! --socket-exists ! --uid-owner 0",
+      "--socket-exists ! --uid-owner 0",
+      "--uid-owner 0 ! --gid-owner 5",
+      "! --uid-owner 0 ! --gid-owner 5 --suppl-groups",
+    ];
+    const rules = (error: string) =>
+      filter(
+        "-A FORWARD -p tcp --dport 1 -j REJECT --reject-with tcp-reset",
+        `-A FORWARD -p udp --dport 1 -j REJECT --reject-with ${error}`,
+        "-A INPUT -p tcp --dport 1 -j REJECT --reject-with tcp-reset",
+        ...options.map((o) => `-A OUTPUT -m owner ${o}`),
+      ) + mangle(...options.map((o) => `-A POSTROUTING -m owner ${o}`));
+    return {
+      iptables: rules("icmp-port-unreachable"),
+      ip6tables: rules("icmp6-port-unreachable"),
+      steps: both.flatMap((six) => {
+        const there = ends(six), own = { ...there, dst: six ? LAN6 : LAN };
+        return [
+          icmpEcho({ ...own, echoId: 1, echoSeq: 1 }),
+          udp({ ...own, sport: 1, dport: 9, payload: 1 }),
+          tcp({ ...own, sport: 1, dport: 9, flags: "S" }),
+          tcp({ ...own, sport: 1, dport: 1, flags: "S" }),
+          udp({ ...there, sport: 1, dport: 9, ttl: 1, payload: 1 }),
+          udp({ ...there, sport: 1, dport: 9, payload: 1 }),
+          udp({ ...there, sport: 1, dport: 1, payload: 1 }),
+          tcp({ ...there, sport: 1, dport: 1, flags: "S" }),
+          tcp({ ...there, sport: 1, dport: 2, flags: "S" }),
+          udp({ ...there, sport: 1, dport: 3, payload: 2000 }),
+        ].map((bytes) => packet("lan", bytes));
+      }),
+    };
+  })(),
   "u32: words, operators and places": (() => {
     const rules = [
       "6&0xFF=17",
