@@ -204,11 +204,12 @@ function ports(given: Given): Given {
 
 /** Without the burst that is meant anyway, and the time after which a bucket of this rate is forgotten. */
 function hashlimitBuckets(given: Given): Given {
-  if (given.hashlimitBurst.value === 5) delete given.hashlimitBurst;
-  const { period } = (given.hashlimitUpto ?? given.hashlimitAbove).value as { period: number };
-  if (given.hashlimitHtableExpire.value === hashlimitExpire(period)) {
+  const rate = (given.hashlimitUpto ?? given.hashlimitAbove).value as Parameters<typeof hashlimitExpire>[0];
+  if (given.hashlimitHtableExpire.value === hashlimitExpire(rate, given.hashlimitBurst !== undefined)) {
     delete given.hashlimitHtableExpire;
   }
+  const burst = given.hashlimitBurst?.value as { value: number; bytes: boolean } | undefined;
+  if (burst?.value === 5 && !burst.bytes) delete given.hashlimitBurst;
   return given;
 }
 

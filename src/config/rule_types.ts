@@ -235,7 +235,7 @@ export interface RuleConfig {
   connbytesDir?: "original" | "reply" | "both";
   /** Packets, until their lengths together come to more than so many bytes; then none any more. */
   quota?: Negatable<number | string>;
-  /** At most so many matches for each value of what `hashlimitMode` names: `"5/second"`. */
+  /** At most so many matches for each value of what `hashlimitMode` names, `"5/second"`, or bytes, `"512kb/s"`. */
   hashlimitUpto?: Negatable<string>;
   /** What is more than that. */
   hashlimitAbove?: Negatable<string>;
@@ -243,8 +243,8 @@ export interface RuleConfig {
   hashlimitName?: string;
   /** `"srcip"`, `"dstip"`, `"srcport"`, `"dstport"`; one or several. Without it all packets share one bucket. */
   hashlimitMode?: string | readonly string[];
-  /** Packets that may come at once, 5 by default. */
-  hashlimitBurst?: number;
+  /** Packets that may come at once, 5 by default; bytes, `"1mb"`, beside a rate of bytes, which has one second's anyway. */
+  hashlimitBurst?: number | string;
   /** Prefix length of the addresses that count as one. */
   hashlimitSrcmask?: number;
   hashlimitDstmask?: number;

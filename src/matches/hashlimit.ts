@@ -1,9 +1,20 @@
-/** At most so many packets in a time for each address or port (iptables -m hashlimit; xt_hashlimit). */
+/** At most so many packets or bytes in a time for each address or port (iptables -m hashlimit; xt_hashlimit). */
 import { AH, ESP, SCTP, TCP, UDP, UDPLITE } from "../netfilter.ts";
 import { prefixMask, readAddress } from "../packet/address.ts";
 import { IPV4_DESTINATION, IPV4_SOURCE } from "../packet/ipv4.ts";
 import { IPV6_DESTINATION, IPV6_SOURCE } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
+import {
+  bytePeriod,
+  byteRate,
+  BYTES_MAX,
+  FASTEST,
+  printByteRate,
+  printBytes,
+  RATE_MAX,
+  readBytes,
+  SLOWEST,
+} from "../tables/byte_rate.ts";
 import {
   defineMatch,
   type Kind,
@@ -15,13 +26,13 @@ import {
   printOptions,
 } from "../tables/extension.ts";
 import type { HashlimitConfig, HashlimitTable } from "../tables/hashlimit_table.ts";
-import { bits, refuse, uint } from "../tables/kinds.ts";
+import { bits, refuse, uint, wholeNumber } from "../tables/kinds.ts";
 import { rateKind, rateSeconds, writtenSeconds } from "./limit.ts";
 
 interface HashlimitOptions {
   hashlimitUpto: Rate;
   hashlimitAbove: Rate;
-  hashlimitBurst: number;
+  hashlimitBurst: Burst;
   hashlimitMode: number;
   hashlimitName: string;
   hashlimitHtableSize: number;
@@ -48,22 +59,51 @@ const modes = bits(
 
 const packets = rateKind(SCALE);
 
-/** The period, and the unit that it was written in: Linux forgets a bucket after that, if the rule says nothing else. */
+/**
+ * The period, and how long Linux remembers a bucket if the rule says nothing else: of packets, the unit that the rate was
+ * written in. Of bytes the period is what a chunk of 16 takes, in parts of 2³² (bytes_to_cost).
+ */
 interface Rate {
   readonly period: number;
   readonly seconds: number;
+  readonly bytes: boolean;
 }
+
+/** Seconds after which a bucket of bytes is forgotten; with a burst. */
+const BYTES_EXPIRE = 15, BURST_EXPIRE = 60;
 
 const rate: Kind<Rate> = {
   words: 1,
-  expects: packets.expects,
+  expects: `${packets.expects}, or of bytes "512kb/s"`,
   read(input, c) {
-    if (typeof input === "string" && /^\s*\d+[kmg]?b\//i.test(input)) {
-      throw new OptionError("counts bytes, which Weir does not limit; write packets, such as 100/second");
-    }
-    return { period: packets.read(input, c), seconds: writtenSeconds(String(input)) };
+    const text = String(input), letters = /^\s*\d+[a-z]*b\b/i.test(text);
+    if (!letters) return { period: packets.read(input, c), seconds: writtenSeconds(text), bytes: false };
+    // iptables takes 1gb and 1KB for one byte, and 1kb a minute for one packet.
+    const bytes = readBytes(/^(.*)\/s(?:ec(?:ond)?)?$/.exec(text)?.[1] ?? "", RATE_MAX);
+    if (bytes === null) return refuse(input, 'a number of bytes a second such as "512kb/s" or "10mb/s"');
+    const period = bytePeriod(bytes);
+    if (period === FASTEST) throw new OptionError("is too fast: 32767mb/s is the most that can be limited");
+    if (period === SLOWEST) throw new OptionError("is too slow: 16b/s is the least that can be limited");
+    return { period, seconds: BYTES_EXPIRE, bytes: true };
   },
-  print: ({ period }, c) => packets.print(period, c),
+  print: ({ period, bytes }, c) => bytes ? `${printByteRate(period)}/s` : packets.print(period, c),
+};
+
+/** A burst is a number of packets, or bytes. */
+interface Burst {
+  readonly value: number;
+  readonly bytes: boolean;
+}
+
+const burst: Kind<Burst> = {
+  words: 1,
+  expects: 'a number of packets, or bytes such as "1mb"',
+  read(input) {
+    const bytes = typeof input === "string" ? readBytes(input, BYTES_MAX) : null;
+    if (bytes !== null) return { value: bytes, bytes: true };
+    return { value: wholeNumber(input, 1, BYTES_MAX) ?? refuse(input, this.expects), bytes: false };
+  },
+  print: ({ value, bytes }) => bytes ? printBytes(value) : String(value),
 };
 
 const name: Kind<string> = {
@@ -79,9 +119,9 @@ const name: Kind<string> = {
 
 const prefix: Kind<number> = uint(0, 128);
 
-/** Milliseconds after which a bucket is forgotten when a rule with this rate is read as iptables-save prints it. */
-export function hashlimitExpire(period: number): number {
-  return rateSeconds(period, SCALE) * 1000;
+/** Milliseconds after which a bucket is forgotten when such a rule is read as iptables-save prints it. */
+export function hashlimitExpire({ period, bytes }: Rate, burst: boolean): number {
+  return (bytes ? burst ? BURST_EXPIRE : BYTES_EXPIRE : rateSeconds(period, SCALE)) * 1000;
 }
 
 class HashlimitMatch implements Match {
@@ -120,7 +160,7 @@ class HashlimitMatch implements Match {
         if ((mode & DESTINATION_PORT) !== 0) key[8] |= ports & 0xffff;
       }
     }
-    const taken = this.#table.take();
+    const taken = this.#table.take(p.length);
     return taken < 0 ? unfit(p) : (taken === 1) !== this.#above;
   }
 }
@@ -153,7 +193,7 @@ export const hashlimit: MatchExtension = defineMatch<HashlimitOptions>({
   options: {
     hashlimitUpto: { flag: "hashlimit-upto", aliases: ["hashlimit"], kind: rate, negatable: true },
     hashlimitAbove: { flag: "hashlimit-above", kind: rate, negatable: true },
-    hashlimitBurst: { flag: "hashlimit-burst", kind: uint(1, SCALE) },
+    hashlimitBurst: { flag: "hashlimit-burst", kind: burst },
     hashlimitMode: { flag: "hashlimit-mode", kind: modes },
     hashlimitName: { flag: "hashlimit-name", kind: name },
     hashlimitHtableSize: { flag: "hashlimit-htable-size", kind: uint(1, 1 << 20) },
@@ -178,20 +218,25 @@ export const hashlimit: MatchExtension = defineMatch<HashlimitOptions>({
     const above = (o.hashlimitAbove !== undefined) !== given.invert,
       plain = { value: given.value, invert: false };
     const set = <T>(value: T): OptionValue<T> => ({ value, invert: false });
-    const { hashlimitUpto: _, hashlimitAbove: __, ...rest } = o;
+    const { hashlimitUpto: _, hashlimitAbove: __, ...rest } = o, { bytes } = given.value;
+    const most = bytes
+      ? bytesAtOnce(given.value, o.hashlimitBurst?.value)
+      : packetsAtOnce(o.hashlimitBurst?.value);
     return {
       ...(above ? { hashlimitAbove: plain } : { hashlimitUpto: plain }),
       ...rest,
-      hashlimitBurst: o.hashlimitBurst ?? set(DEFAULT_BURST),
-      hashlimitHtableExpire: o.hashlimitHtableExpire ?? set(given.value.seconds * 1000),
+      ...(most === null ? {} : { hashlimitBurst: set(most) }),
+      hashlimitHtableExpire: o.hashlimitHtableExpire ??
+        set((bytes && most !== null ? BURST_EXPIRE : given.value.seconds) * 1000),
     };
   },
   save(o, c) {
     const shown: Record<string, OptionValue<unknown> | undefined> = { ...o };
-    const { period } = (o.hashlimitUpto ?? o.hashlimitAbove)!.value, whole = c.family === 4 ? 32 : 128;
+    const given = (o.hashlimitUpto ?? o.hashlimitAbove)!.value, whole = c.family === 4 ? 32 : 128;
+    const expire = hashlimitExpire(given, o.hashlimitBurst !== undefined);
     if (o.hashlimitMode?.value === 0) delete shown.hashlimitMode;
     if (o.hashlimitHtableGcinterval?.value === DEFAULT_GC) delete shown.hashlimitHtableGcinterval;
-    if (o.hashlimitHtableExpire!.value === hashlimitExpire(period)) delete shown.hashlimitHtableExpire;
+    if (o.hashlimitHtableExpire!.value === expire) delete shown.hashlimitHtableExpire;
     if (o.hashlimitSrcmask?.value === whole) delete shown.hashlimitSrcmask;
     if (o.hashlimitDstmask?.value === whole) delete shown.hashlimitDstmask;
     return printOptions(hashlimit, shown, c);
@@ -202,11 +247,29 @@ export const hashlimit: MatchExtension = defineMatch<HashlimitOptions>({
   },
 });
 
+/** What a burst of packets is; five if nobody says. */
+function packetsAtOnce(given: Burst = { value: DEFAULT_BURST, bytes: false }): Burst {
+  if (given.bytes) throw new OptionError("hashlimitBurst is in bytes, but the rate in packets");
+  if (given.value > SCALE) throw new OptionError(`hashlimitBurst ${given.value} is more than ${SCALE}`);
+  return given;
+}
+
+/** A burst of bytes is so many times what a second brings, rounded up; without one there is none. */
+function bytesAtOnce({ period }: Rate, given?: Burst): Burst | null {
+  if (given === undefined) return null;
+  const second = byteRate(period);
+  if (given.value < second) throw new OptionError(`hashlimitBurst must be ${printBytes(second)} at least`);
+  return { value: Math.ceil(given.value / second) * second, bytes: true };
+}
+
 function configOf(o: Options<HashlimitOptions>, family: 4 | 6): HashlimitConfig {
   const size = o.hashlimitHtableSize?.value ?? DEFAULT_SIZE, whole = family === 4 ? 32 : 128;
+  const { period, bytes } = (o.hashlimitUpto ?? o.hashlimitAbove)!.value,
+    most = o.hashlimitBurst?.value.value ?? 0;
   return {
-    period: (o.hashlimitUpto ?? o.hashlimitAbove)!.value.period,
-    burst: o.hashlimitBurst!.value,
+    period,
+    burst: bytes ? most / byteRate(period) : most,
+    bytes,
     expire: o.hashlimitHtableExpire!.value,
     size,
     max: Math.max(o.hashlimitHtableMax?.value ?? size * MAX_PER_SIZE, size),

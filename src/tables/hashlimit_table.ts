@@ -13,10 +13,12 @@
 import type { Arena } from "../arena.ts";
 import type { Clock } from "../clock.ts";
 import type { Family } from "../netfilter.ts";
+import { CHUNK_SHIFT } from "./byte_rate.ts";
 
 /** Words of a key: source, destination, both ports. */
 const KEY_WORDS = 9;
-const NEXT = 9, LIVE = 10, BUCKET = 11;
+/** `BURSTS`: of bytes, how often the bucket may still be filled up before its time. */
+const NEXT = 9, LIVE = 10, BURSTS = 11, BUCKET = 12;
 const CREDIT = 0, TICK = 1, EXPIRES = 2, NUMBERS = 3;
 /** Buckets so far, the first that is free again, where the next look at old ones begins. */
 const COUNT = 0, FREE = 1, CURSOR = 2, USED = 3, HEAD = 4;
@@ -24,12 +26,15 @@ const NONE = -1;
 /** Microseconds of credit for each tick, as they come out of the kernel's whole numbers. */
 const CREDITS_PER_TICK = 2 ** 39 / 137438953;
 const TICK_SHIFT = 2;
+/** The same of bytes (CREDITS_PER_JIFFY_BYTES): the bucket holds what a second brings. */
+const BYTE_CREDITS_PER_TICK = 2 ** 24, BYTE_CAP = 250 * BYTE_CREDITS_PER_TICK;
 
 /** What the first rule says of the buckets of a name. */
 export interface HashlimitConfig {
-  /** Microseconds between two packets, and how many may come at once. */
+  /** Microseconds between two packets, and how many may come at once. Of bytes: a chunk's part of 2³² seconds, and bursts. */
   readonly period: number;
   readonly burst: number;
+  readonly bytes: boolean;
   /** Milliseconds after which a bucket is forgotten. */
   readonly expire: number;
   readonly size: number;
@@ -47,6 +52,9 @@ export class HashlimitTable {
   readonly config: HashlimitConfig;
   readonly #clock: Clock;
   readonly #cap: number;
+  readonly #perTick: number;
+  /** Of a packet, or of a chunk of bytes. */
+  readonly #cost: number;
   readonly #heads: number;
   readonly #words: Int32Array;
   readonly #numbers: Float64Array;
@@ -54,7 +62,10 @@ export class HashlimitTable {
   constructor(clock: Clock, arena: Arena, config: HashlimitConfig) {
     this.#clock = clock;
     this.config = config;
-    this.#cap = config.period * config.burst;
+    const { period, bytes } = config;
+    this.#cap = bytes ? BYTE_CAP : period * config.burst;
+    this.#perTick = bytes ? BYTE_CREDITS_PER_TICK : CREDITS_PER_TICK;
+    this.#cost = bytes ? Number((BigInt(period) * BigInt(BYTE_CAP)) >> 32n) : period;
     this.#heads = 2 ** Math.ceil(Math.log2(config.size));
     this.#words = arena.int32(HEAD + this.#heads + config.max * BUCKET);
     this.#numbers = arena.float64(config.max * NUMBERS);
@@ -69,22 +80,31 @@ export class HashlimitTable {
   }
 
   /** Takes a packet's worth from the bucket of `key`: 1 when there was enough, 0 when not, −1 without a bucket. */
-  take(): -1 | 0 | 1 {
-    const now = this.#clock.now, tick = now >>> TICK_SHIFT, numbers = this.#numbers;
+  take(length: number): -1 | 0 | 1 {
+    const now = this.#clock.now, tick = now >>> TICK_SHIFT, numbers = this.#numbers, { config } = this;
     const bucket = this.#find();
     if (bucket === NONE) return NONE;
-    const at = bucket * NUMBERS;
-    if (this.#words[this.#at(bucket) + LIVE] === 0 || ((now - numbers[at + EXPIRES]) | 0) >= 0) {
-      this.#words[this.#at(bucket) + LIVE] = 1;
+    const at = bucket * NUMBERS, words = this.#words, w = this.#at(bucket);
+    if (words[w + LIVE] === 0 || ((now - numbers[at + EXPIRES]) | 0) >= 0) {
+      words[w + LIVE] = 1;
+      words[w + BURSTS] = config.burst;
       numbers[at + CREDIT] = this.#cap;
     } else {
       const elapsed = (tick - numbers[at + TICK]) & 0x3fffffff;
-      numbers[at + CREDIT] = Math.min(this.#cap, numbers[at + CREDIT] + elapsed * CREDITS_PER_TICK);
+      numbers[at + CREDIT] = Math.min(this.#cap, numbers[at + CREDIT] + elapsed * this.#perTick);
     }
     numbers[at + TICK] = tick;
-    numbers[at + EXPIRES] = (now + this.config.expire) | 0;
-    if (numbers[at + CREDIT] < this.config.period) return 0;
-    numbers[at + CREDIT] -= this.config.period;
+    numbers[at + EXPIRES] = (now + config.expire) | 0;
+    let cost = this.#cost;
+    if (config.bytes) {
+      cost = Math.min(BYTE_CAP, ((length >> CHUNK_SHIFT) + 1) * cost);
+      if (numbers[at + CREDIT] < cost && words[w + BURSTS] !== 0) {
+        words[w + BURSTS]--;
+        numbers[at + CREDIT] = BYTE_CAP;
+      }
+    }
+    if (numbers[at + CREDIT] < cost) return 0;
+    numbers[at + CREDIT] -= cost;
     return 1;
   }
 

@@ -121,7 +121,11 @@ const REFUSED: readonly (readonly [line: string, column: number, message: RegExp
     15,
     /^"DORP" is neither a target that Weir has nor a user chain .* did you mean DROP\?/,
   ],
-  ["-A FORWARD -m hashlimit --hashlimit-above 1mb/s --hashlimit-name x", 43, /^counts bytes/],
+  [
+    "-A FORWARD -m hashlimit --hashlimit-above 1gb/s --hashlimit-name x",
+    43,
+    /^"1gb\/s" is not a number of bytes/,
+  ],
   ["-A INPUT -s router.example -j ACCEPT", 13, /^"router.example" is a host name; write its address/],
   // Judged when the table is whole.
   ["-A FORWARD -m time --weekdays Mon --kerneltz", 15, /^kerneltz .* UTC/],

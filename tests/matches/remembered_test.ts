@@ -33,7 +33,29 @@ const hashlimit: Spec[] = [
       "-m hashlimit --hashlimit-above 1/sec --hashlimit-burst 5 --hashlimit-name all --hashlimit-htable-expire 60000",
   },
   { rule: { hashlimitUpto: "5/minute" }, refused: [".hashlimitUpto", "needs hashlimitName"] },
-  { rule: { hashlimitUpto: "512kb/s", hashlimitName: "a" }, refused: [".hashlimitUpto", "counts bytes"] },
+  {
+    rule: { hashlimitAbove: "512kb/s", hashlimitName: "a", hashlimitBurst: "600kb" },
+    save: "-m hashlimit --hashlimit-above 512kb/s --hashlimit-burst 1mb --hashlimit-name a",
+  },
+  {
+    rule: { hashlimitUpto: "1000b/s", hashlimitName: "a", hashlimitHtableExpire: 60000 },
+    save: "-m hashlimit --hashlimit-upto 992b/s --hashlimit-name a --hashlimit-htable-expire 60000",
+  },
+  ...["1gb/s", "1KB/s", "1kb/min", "1kb", "68719476735b/s"].map((hashlimitUpto): Spec => ({
+    rule: { hashlimitUpto, hashlimitName: "a" },
+    refused: [".hashlimitUpto", "a number of bytes a second such as"],
+  })),
+  { rule: { hashlimitUpto: "15b/s", hashlimitName: "a" }, refused: [".hashlimitUpto", "is too slow"] },
+  { rule: { hashlimitUpto: "65535mb/s", hashlimitName: "a" }, refused: [".hashlimitUpto", "is too fast"] },
+  { rule: { hashlimitUpto: "32767mb/s", hashlimitName: "a" } },
+  {
+    rule: { hashlimitUpto: "2kb/s", hashlimitName: "a", hashlimitBurst: "1kb" },
+    refused: [".hashlimitUpto", "must be 2kb at least"],
+  },
+  {
+    rule: { hashlimitUpto: "2/s", hashlimitName: "a", hashlimitBurst: "1kb" },
+    refused: [".hashlimitUpto", "the rate in packets"],
+  },
   {
     rule: { hashlimitUpto: "1/s", hashlimitName: "a", hashlimitMode: "srcmac" },
     refused: [".hashlimitMode", "srcip, srcport, dstip, dstport"],

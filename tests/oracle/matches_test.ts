@@ -140,6 +140,29 @@ const scenarios: Readonly<Record<string, Pick<Scenario, "iptables" | "ip6tables"
       steps: [...burst, ping, ping, wait(720), ...burst, wait(2600), ping, ...burst],
     };
   })(),
+  "hashlimit: bytes by address": (() => {
+    const rules = [
+      "--hashlimit-upto 1kb/s --hashlimit-mode srcip --hashlimit-name a",
+      "--hashlimit-above 1kb/s --hashlimit-mode srcip --hashlimit-name b",
+      "--hashlimit-above 1kb/s --hashlimit-burst 3kb --hashlimit-mode srcip,dstport --hashlimit-name c",
+      "--hashlimit-above 100b/s --hashlimit-name d",
+      "--hashlimit-above 100b/s --hashlimit-burst 100b --hashlimit-mode dstport --hashlimit-name e",
+      "--hashlimit-upto 16b/s --hashlimit-name f",
+      "--hashlimit-above 10kb/s --hashlimit-mode srcip --hashlimit-name g",
+      "--hashlimit-above 1kb/s --hashlimit-mode srcip --hashlimit-name h --hashlimit-htable-expire 500 " +
+      "--hashlimit-htable-gcinterval 100",
+    ].map((options) => `-A FORWARD -m hashlimit ${options}`);
+    // Chosen so that some ticks more or less make no difference.
+    const payloads = [60, 4, 4, 20, 4, 1400, 20, 700, 1400];
+    const burst = [C, C2, C6].flatMap((src) =>
+      payloads.map((payload, i) => datagram(src, 53 + i % 2, { payload }))
+    );
+    return {
+      iptables: filter(...rules),
+      ip6tables: filter(...rules),
+      steps: [...burst, wait(700), ...burst, wait(2600), ...burst, ...burst],
+    };
+  })(),
   "string: bytes anywhere": (() => {
     const rules = [
       '--string "hello" --algo bm',
