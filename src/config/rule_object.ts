@@ -26,6 +26,7 @@ const LISTS = [
   "hashlimitMode",
   "monthdays",
   "weekdays",
+  "ipv6Header",
   "srcType",
   "dstType",
   "ctevents",
@@ -170,6 +171,10 @@ function simplified(name: string, options: AnyOptions, c: ReadContext): Given {
       return hashlimitBuckets(given);
     case "recent":
       return recentList(given);
+    case "ah":
+    case "esp":
+    case "frag":
+      return Object.keys(given).length > 0 ? given : anyNumber(name);
     case "connlimit":
       return connections(given, c);
     case "LOG":
@@ -211,6 +216,12 @@ function hashlimitBuckets(given: Given): Given {
   const burst = given.hashlimitBurst?.value as { value: number; bytes: boolean } | undefined;
   if (burst?.value === 5 && !burst.bytes) delete given.hashlimitBurst;
   return given;
+}
+
+/** The header alone, whatever number it has. */
+function anyNumber(name: "ah" | "esp" | "frag"): Given {
+  const any = { value: { min: 0, max: 0xffffffff }, invert: false };
+  return name === "frag" ? { fragId: any } : name === "ah" ? { ahSpi: any } : { espSpi: any };
 }
 
 /** Without the mask of a whole address and the source, which are meant anyway. */

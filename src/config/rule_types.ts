@@ -322,6 +322,32 @@ export interface RuleConfig {
   rtSegsleft?: Negatable<number | string>;
   /** Of so many bytes. */
   rtLen?: Negatable<number>;
+  /** ESP's security parameters index, one or `"min:max"`. Needs `protocol: "esp"`. */
+  espSpi?: Negatable<number | string>;
+  /** The same of the authentication header; in IPv4 with `protocol: "ah"`. */
+  ahSpi?: Negatable<number | string>;
+  /** In IPv6: its length in bytes, and whether its reserved bits are zero. */
+  ahLen?: Negatable<number>;
+  ahRes?: true;
+  /** An IPv6 fragment header, in rules of routers that do not track: its identification, one or `"min:max"`. */
+  fragId?: Negatable<number | string>;
+  /** Its reserved bits are zero; it is the first, one with more to come, the last. */
+  fragRes?: true;
+  fragFirst?: true;
+  fragMore?: true;
+  fragLast?: true;
+  /** Taken for the sake of iptables: the header is always of 8 bytes, and Linux does not look. */
+  fragLen?: Negatable<number>;
+  /** IPv6 hop-by-hop options: their length in bytes, and what they begin with, `"5:2,1"` by type and length. */
+  hbhLen?: Negatable<number>;
+  hbhOpts?: number | string;
+  /** The same of the destination options. */
+  dstLen?: Negatable<number>;
+  dstOpts?: number | string;
+  /** Which headers an IPv6 packet has, and no others: of `hop, dst, route, frag, auth, esp, none, prot`. */
+  ipv6Header?: Negatable<string | readonly string[]>;
+  /** These, and perhaps others; negated, none of these. */
+  ipv6HeaderSoft?: true;
   /** In raw and mangle PREROUTING: no route leads back by the interface that the packet came in by. */
   rpInvert?: true;
   /** Reverse path: any route back will do. */

@@ -138,6 +138,7 @@ const inList: Found = (_p, _c, _v, invert) =>
 const inside: Found = (_p, _c, _v, invert) => invert ? "it is there" : "it is not there";
 const routed: Found = () => "the way back says otherwise";
 const routing: Found = () => "there is no such routing header";
+const header: Found = () => "there is no such header";
 
 const now: Found = (_p, { clock }) => `it is ${formatMoment(clock.wall)}`;
 
@@ -205,6 +206,19 @@ const FOUND: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
   time: { timestart: now, timestop: now, monthdays: now, weekdays: now, datestart: now, datestop: now },
   rpfilter: { loose: routed, validmark: routed, acceptLocal: routed, rpInvert: routed },
   rt: { rtType: routing, rtSegsleft: routing, rtLen: routing },
+  ah: { ahSpi: header, ahLen: header, ahRes: header },
+  esp: { espSpi: (p) => p.length < p.l4 + 4 ? "the header is cut" : `it is ${p.view.getUint32(p.l4)}` },
+  frag: {
+    fragId: header,
+    fragLen: header,
+    fragRes: header,
+    fragFirst: header,
+    fragMore: header,
+    fragLast: header,
+  },
+  hbh: { hbhLen: header, hbhOpts: header },
+  dst: { dstLen: header, dstOpts: header },
+  ipv6header: { ipv6Header: (_p, _c, _v, invert) => invert ? "it has them" : "it has others" },
   statistic: { mode: () => "this packet is not one of them" },
   function: { match: () => "it answered false" },
 };

@@ -5,6 +5,7 @@
  */
 import type { MatchExtension } from "../tables/extension.ts";
 import { addrtype } from "./addrtype.ts";
+import { ah } from "./ah.ts";
 import { comment } from "./comment.ts";
 import { connbytes } from "./connbytes.ts";
 import { connlabel } from "./connlabel.ts";
@@ -13,13 +14,18 @@ import { connmark } from "./connmark.ts";
 import { conntrack } from "./conntrack.ts";
 import { custom } from "./custom.ts";
 import { dscp } from "./dscp.ts";
+import { dst } from "./dst.ts";
 import { ecn } from "./ecn.ts";
+import { esp } from "./esp.ts";
+import { frag } from "./frag.ts";
 import { hashlimit } from "./hashlimit.ts";
+import { hbh } from "./hbh.ts";
 import { helper } from "./helper.ts";
 import { hl } from "./hl.ts";
 import { icmp } from "./icmp.ts";
 import { icmp6 } from "./icmp6.ts";
 import { iprange } from "./iprange.ts";
+import { ipv6header } from "./ipv6header.ts";
 import { length } from "./length.ts";
 import { limit } from "./limit.ts";
 import { mac } from "./mac.ts";
@@ -49,6 +55,7 @@ import { udp } from "./udp.ts";
 /** Every match that Weir knows. */
 export const MATCHES: readonly MatchExtension[] = [
   addrtype,
+  ah,
   comment,
   connbytes,
   connlabel,
@@ -57,13 +64,18 @@ export const MATCHES: readonly MatchExtension[] = [
   conntrack,
   custom,
   dscp,
+  dst,
   ecn,
+  esp,
+  frag,
   hashlimit,
+  hbh,
   helper,
   hl,
   icmp,
   icmp6,
   iprange,
+  ipv6header,
   length,
   limit,
   mac,

@@ -65,3 +65,21 @@ export function setHopLimit(p: Packet, value: number): void {
 export function decreaseHopLimit(p: Packet): void {
   p.view.setUint8(IPV6_HOP_LIMIT, p.view.getUint8(IPV6_HOP_LIMIT) - 1);
 }
+
+/** What `findHeader` says where there is none, and where the headers run past the packet's end. */
+export const NO_HEADER = -1, CUT_HEADER = -2;
+
+/** Where the first extension header of a sort begins, or NO_HEADER or CUT_HEADER (ipv6_find_hdr). */
+export function findHeader(p: Packet, wanted: number): number {
+  const { view } = p;
+  let at = IPV6_HEADER, next = view.getUint8(IPV6_NEXT_HEADER);
+  while (next !== wanted) {
+    if (!isExtensionHeader(next) || next === NO_NEXT) return NO_HEADER;
+    if (at + (next === FRAGMENT ? 4 : 2) > p.length) return CUT_HEADER;
+    if (next === FRAGMENT && (view.getUint16(at + 2) & IPV6_OFFSET) !== 0) return NO_HEADER;
+    const length = extensionLength(view, at, next);
+    next = view.getUint8(at);
+    at += length;
+  }
+  return at;
+}

@@ -65,6 +65,7 @@ const TEXT_ONLY = [
   "-m length --length 9:1",
   "-p udp -m udp --dport 9:1",
   "-m rpfilter",
+  "-m hbh",
   '-m u32 --u32 "0x0=0x3:0x1"',
   "-m comment --comment one -m comment --comment two",
 ];
@@ -229,7 +230,7 @@ Deno.test("typescript: all that is not supported is refused at once, in both tex
     name: "rules.v4",
     text: "*filter\n-A INPUT -m rateest --rateest x\n-A INPUT -j NFQUEUE\nCOMMIT\n",
   };
-  const v6 = { name: "rules.v6", text: "*filter\n-A INPUT -m hbh --hbh-len 16 -j DROP\nCOMMIT\n" };
+  const v6 = { name: "rules.v6", text: "*filter\n-A INPUT -m eui64 -j DROP\nCOMMIT\n" };
   try {
     importRules(v4, v6);
   } catch (error) {

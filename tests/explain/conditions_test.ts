@@ -194,6 +194,7 @@ const SILENT = [
     "Dstmask",
   ]
     .map((option) => `hashlimit${option}`),
+  "ipv6HeaderSoft",
   "connlimitMask",
   "connbytesMode",
   "connbytesDir",

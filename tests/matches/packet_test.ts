@@ -148,6 +148,38 @@ const owner: Spec[] = [
     refused: [".uidOwner", "supplGroups goes with gidOwner"],
   },
 ];
+const headers: Spec[] = [
+  { rule: { protocol: "esp", espSpi: "256:512" }, save: "-p esp -m esp --espspi 256:512" },
+  { rule: { espSpi: 1 }, refused: [".espSpi", 'needs protocol: "esp"'] },
+  {
+    rule: { source: "10.0.0.2", protocol: "ah", ahSpi: "! 7" },
+    save: "-s 10.0.0.2/32 -p ah -m ah ! --ahspi 7",
+  },
+  { rule: { source: "10.0.0.2", ahSpi: 7 }, refused: [".ahSpi", "ah needs the protocol ah"] },
+  { rule: { source: "10.0.0.2", protocol: "ah", ahLen: 16 }, refused: [".ahLen", "in IPv6 only"] },
+  {
+    rule: { source: "2001:db8::/32", ahSpi: "1:", ahLen: { not: 16 }, ahRes: true },
+    save6: "-s 2001:db8::/32 -m ah --ahspi 1:4294967295 ! --ahlen 16 --ahres",
+  },
+  {
+    rule: { fragId: "0:4294967295", fragFirst: true, fragMore: true },
+    save6: "-m frag --fragfirst --fragmore",
+    not: [d6()],
+  },
+  { rule: { fragMore: true, fragLast: true }, refused: [".fragMore", "exclude each other"] },
+  { rule: { hbhLen: 8, hbhOpts: "5:2,0,1" }, save6: "-m hbh --hbh-len 8 --hbh-opts 5:2,0,1", not: [d6()] },
+  { rule: { dstLen: { not: 8 }, dstOpts: 1 }, save6: "-m dst ! --dst-len 8 --dst-opts 1", not: [d6()] },
+  { rule: { hbhOpts: "256" }, refused: [".hbhOpts", "a list of option types"] },
+  { rule: { dstOpts: "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17" }, refused: [".dstOpts", "more than 16"] },
+  {
+    rule: { ipv6Header: ["frag", "hop"], ipv6HeaderSoft: true },
+    save6: "-m ipv6header --header hop-by-hop,ipv6-frag --soft",
+    not: [d6()],
+  },
+  { rule: { ipv6Header: "! hop" }, save6: "-m ipv6header ! --header hop-by-hop", fits: [d6()] },
+  { rule: { ipv6Header: "fragment" }, refused: [".ipv6Header", "one or several of hop, dst"] },
+  { rule: { ipv6HeaderSoft: true }, refused: [".ipv6HeaderSoft", "needs ipv6Header"] },
+];
 const comment: Spec[] = [
   {
     rule: { comment: "plain-word", jump: "ACCEPT" },
@@ -202,7 +234,20 @@ const addrtype: Spec[] = [
   { rule: { dstType: "NEAR" }, refused: [".dstType", '"NEAR" is not one of'] },
 ];
 
-for (const [name, specs] of Object.entries({ mark, length, ttl, tos, ecn, u32, owner, comment, addrtype })) {
+for (
+  const [name, specs] of Object.entries({
+    mark,
+    length,
+    ttl,
+    tos,
+    ecn,
+    u32,
+    owner,
+    headers,
+    comment,
+    addrtype,
+  })
+) {
   specify(name, specs);
 }
 

@@ -20,6 +20,33 @@ function segment(six: boolean, flags: number, tos: number, payload: string | num
   return packet("lan", bytes);
 }
 
+/** A packet to the server with these headers in front of the payload; each is a number, and its bytes behind the next one's. */
+function chain(
+  headers: readonly (readonly [number: number, rest: readonly number[]])[],
+  protocol = 17,
+  cut = 0,
+): Step {
+  const payload = [...headers, [protocol, []] as const].flatMap(([, rest], i) =>
+    i === headers.length ? [0, 1, 0, 2, 0, 12, 0, 0, 1, 2, 3, 4] : [headers[i + 1]?.[0] ?? protocol, ...rest]
+  );
+  const bytes = ip({
+    src: C6,
+    dst: S6,
+    protocol: headers[0]?.[0] ?? protocol,
+    payload: payload.slice(0, payload.length - cut),
+  });
+  return packet("lan", bytes);
+}
+const zeros = (n: number) => new Array<number>(n).fill(0);
+/** Extension headers: options, routing, fragment, authentication. */
+const HOP = [0, [0, 5, 2, 0, 0, 1, 0]] as const,
+  LONG = [60, [1, 1, 4, 9, 9, 9, 9, 0, 5, 2, 0, 0, 0, 0, 0]] as const;
+const DST = [60, [0, 1, 4, 0, 0, 0, 0]] as const, ROUTE = [43, [2, 0, 0, ...zeros(20)]] as const;
+const FRAG = (word: number, id = 7, reserved = 0) =>
+  [44, [reserved, word >> 8, word & 255, 0, 0, 0, id]] as const;
+const AUTH = (words: number, spi: number, reserved = 0) =>
+  [51, [words, 0, reserved, 0, 0, 0, spi, ...zeros(words * 4)]] as const;
+
 const scenarios: Readonly<Record<string, Pick<Scenario, "iptables" | "ip6tables" | "steps">>> = {
   "ecn: both headers, whole and in pieces": (() => {
     const rules = [
@@ -111,6 +138,126 @@ const scenarios: Readonly<Record<string, Pick<Scenario, "iptables" | "ip6tables"
       }),
     };
   })(),
+  "ah and esp: which association": (() => {
+    const esps = ["", "--espspi 5", "--espspi 0:4", "! --espspi 5:9", "--espspi 9:5"].map((o) =>
+      `-A FORWARD -p esp -m esp ${o}`
+    );
+    const ahs = ["", "--ahspi 5", "--ahspi :4", "! --ahspi 5:9"];
+    const spi = (six: boolean, protocol: number, value: number, length: number, more = {}) =>
+      packet(
+        "lan",
+        ip({
+          ...ends(six),
+          protocol,
+          payload: Uint8Array.from(
+            protocol === 50
+              ? [0, 0, 0, value, ...zeros(length)]
+              : [17, 1, 0, 0, 0, 0, 0, value, ...zeros(length)],
+          ),
+          ...more,
+        }),
+      );
+    return {
+      iptables: filter(...esps, ...ahs.map((o) => `-A FORWARD -p ah -m ah ${o}`)),
+      ip6tables: filter(
+        ...esps,
+        ...[...ahs, "--ahlen 16", "! --ahlen 16", "! --ahlen 0", "--ahres", "--ahspi 5 --ahlen 12 --ahres"]
+          .map((o) => `-A FORWARD -m ah ${o}`),
+      ),
+      steps: [
+        ...both.flatMap((six) => [0, 5, 10].map((value) => spi(six, 50, value, 20))),
+        spi(false, 51, 5, 20),
+        spi(false, 51, 10, 4),
+        spi(false, 51, 5, 3),
+        spi(false, 50, 5, 3),
+        spi(false, 50, 5, 20, { offset: 64 }),
+        spi(false, 51, 5, 20, { offset: 64, mf: true }),
+        spi(true, 50, 5, 3),
+        chain([AUTH(1, 5)]),
+        chain([AUTH(2, 5)]),
+        chain([AUTH(1, 10, 1)]),
+        chain([HOP, AUTH(1, 4)]),
+        chain([DST]),
+        chain([FRAG(1), AUTH(1, 5)]),
+        chain([FRAG(0x40), AUTH(1, 5)]),
+      ],
+    };
+  })(),
+  "frag, hbh, dst and ipv6header: headers of IPv6": {
+    ip6tables: filter(
+      ...[
+        "",
+        "--fragid 7",
+        "! --fragid 7:9",
+        "--fragfirst",
+        "--fragmore",
+        "--fraglast",
+        "--fragres",
+        "--fraglen 8",
+        "! --fraglen 8",
+        "--fraglen 16",
+      ].map((o) => `-A FORWARD -m frag ${o}`),
+      ...["hbh", "dst"].flatMap((name) =>
+        [
+          "",
+          "len 8",
+          "len 16",
+          "opts 5",
+          "opts 5:2",
+          "opts 5:3",
+          "opts 1:4",
+          "opts 5:2,1:0",
+          "opts 1:4,0,5",
+          "opts 1:4,0,5:2,0",
+        ]
+          .map((o) => `-A FORWARD -m ${name} ${o === "" ? "" : `--${name}-${o}`}`)
+          .concat(`-A FORWARD -m ${name} ! --${name}-len 8 --${name}-opts 1`)
+      ),
+      ...[
+        "hop",
+        "dst",
+        "frag",
+        "auth",
+        "route",
+        "esp",
+        "none",
+        "prot",
+        "hop,prot",
+        "dst,prot",
+        "hop,dst,prot",
+        "frag,prot",
+      ]
+        .flatMap((list) =>
+          ["", "! "].flatMap((not) =>
+            ["", " --soft"].map((soft) => `-A FORWARD -m ipv6header ${not}--header ${list}${soft}`)
+          )
+        ),
+    ),
+    steps: [
+      chain([]),
+      chain([HOP]),
+      chain([DST]),
+      chain([LONG]),
+      chain([HOP, LONG]),
+      chain([HOP, DST, ROUTE]),
+      chain([AUTH(1, 5)]),
+      chain([], 50),
+      chain([DST], 50),
+      chain([], 59),
+      chain([DST], 59),
+      chain([HOP], 200),
+      chain([FRAG(0)]),
+      chain([FRAG(1)]),
+      chain([FRAG(0x41, 8)]),
+      chain([FRAG(0x40, 9)]),
+      chain([FRAG(0x07, 10)]),
+      chain([FRAG(0x01, 11, 3)]),
+      chain([DST, FRAG(1, 12)]),
+      chain([FRAG(1, 13), DST]),
+      chain([FRAG(0x40, 13), DST]),
+      chain([LONG], 17, 16),
+    ],
+  },
   "u32: words, operators and places": (() => {
     const rules = [
       "6&0xFF=17",
