@@ -45,7 +45,7 @@ function basic(d: Dice, f: Family, hook: string): { text: string; protocol: stri
 function match(d: Dice, f: Family, protocol: string, raw: boolean): string {
   const port = () => d.one("53", "80", "1000:1001", ":1023", "1001:");
   const transport = protocol === "tcp" || protocol === "udp";
-  switch (d.below(13)) {
+  switch (d.below(14)) {
     case 0:
       return transport ? `-m ${protocol} ${not(d)}--${d.one("sport", "dport")} ${port()}` : "";
     case 1:
@@ -108,6 +108,22 @@ function match(d: Dice, f: Family, protocol: string, raw: boolean): string {
         `-m pkttype ${not(d)}--pkt-type ${d.one("unicast", "multicast")}`,
         "-m physdev ! --physdev-is-bridged",
         f.v6 ? `-m rt ${not(d)}--rt-type 0` : "",
+        f.v6 ? `-m ipv6header ${not(d)}--header ${d.one("prot", "hop", "frag")}${d.one("", " --soft")}` : "",
+      );
+    case 12:
+      return d.one(
+        `-m connbytes ${not(d)}--connbytes ${d.one("2:", "100:500", ":3")} ` +
+          `--connbytes-mode ${d.one("packets", "bytes", "avgpkt")} ` +
+          `--connbytes-dir ${d.one("original", "reply", "both")}`,
+        `-m quota ${not(d)}--quota ${d.one(0, 100, 500, 5000)}`,
+        `-m ecn ${not(d)}--ecn-ip-ect ${d.one(0, 1)}`,
+        protocol === "tcp" ? `-m ecn ${not(d)}--ecn-tcp-${d.one("ece", "cwr")}` : "",
+        // Lengths, hops, and ports behind any header of IPv4.
+        `-m u32 ${not(d)}--u32 "${
+          f.v6
+            ? d.one("4>>16=20:60", "40>>16=1000:1001")
+            : d.one("0&0xffff=28:70", "0>>22&0x3c@0>>16=1000:1001")
+        }"`,
       );
     default:
       return d.one(
@@ -147,6 +163,7 @@ function target(d: Dice, f: Family, table: string, hook: string, protocol: strin
         f.v6 ? "-j HL --hl-inc 1" : "-j TTL --ttl-inc 1",
         "-j DSCP --set-dscp 46",
         "-j TOS --set-tos 0x10",
+        f.v6 ? "" : "-j ECN --ecn-ip-ect 1",
       );
     }
     if (protocol === "tcp" && (hook === "FORWARD" || hook === "POSTROUTING")) {
