@@ -16,6 +16,7 @@ const MATCHES: Readonly<Record<string, string>> = {
   dccp: "",
   devgroup: "name the interfaces, or a pattern such as eth+",
   eui64: "TUN devices have no Ethernet addresses",
+  ipcomp: "",
   ipvs: "Weir has no virtual servers",
   l2tp: "",
   mh: FUNCTION,
@@ -24,6 +25,7 @@ const MATCHES: Readonly<Record<string, string>> = {
   rateest: "",
   realm: "routes of Weir have no realms; ask for the destination",
   socket: "Weir does not see the sockets of programs",
+  srh: FUNCTION,
   unclean: "",
 };
 
@@ -42,6 +44,7 @@ const TARGETS: Readonly<Record<string, string>> = {
   RATEEST: "",
   SECMARK: "Weir has no SELinux",
   SYNPROXY: "",
+  TCPOPTSTRIP: "",
   TEE: "",
   TPROXY: "REDIRECT or DNAT can lead to a proxy",
   TRACE: "weir explain tells the way of a packet",

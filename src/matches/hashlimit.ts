@@ -76,12 +76,12 @@ const rate: Kind<Rate> = {
   words: 1,
   expects: `${packets.expects}, or of bytes "512kb/s"`,
   read(input, c) {
-    const text = String(input), letters = /^\s*\d+[a-z]*b\b/i.test(text);
-    if (!letters) return { period: packets.read(input, c), seconds: writtenSeconds(text), bytes: false };
-    // iptables takes 1gb and 1KB for one byte, and 1kb a minute for one packet.
-    const bytes = readBytes(/^(.*)\/s(?:ec(?:ond)?)?$/.exec(text)?.[1] ?? "", RATE_MAX);
-    if (bytes === null) return refuse(input, 'a number of bytes a second such as "512kb/s" or "10mb/s"');
-    const period = bytePeriod(bytes);
+    const text = String(input), bytes = /^\s*\d+[a-z]*b\b|b\/s/i.test(text);
+    if (!bytes) return { period: packets.read(input, c), seconds: writtenSeconds(text), bytes: false };
+    // iptables takes 1gb for one byte, 1KB for one packet, and 1kb a minute for one packet a minute.
+    const found = readBytes(/^(.*)\/s(?:ec(?:ond)?)?$/.exec(text)?.[1] ?? "", RATE_MAX);
+    if (found === null) return refuse(input, 'a number of bytes a second such as "512kb/s" or "10mb/s"');
+    const period = bytePeriod(found);
     if (period === FASTEST) throw new OptionError("is too fast: 32767mb/s is the most that can be limited");
     if (period === SLOWEST) throw new OptionError("is too slow: 16b/s is the least that can be limited");
     return { period, seconds: BYTES_EXPIRE, bytes: true };

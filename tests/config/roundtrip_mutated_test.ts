@@ -47,12 +47,14 @@ const MISREAD: readonly (readonly [rule: string, printed: string, message: RegEx
 ];
 /**
  * Beside them: words about a bracket, half a pair of counters and a comma behind ports are passed
- * over; numbers that are no address become one (inet_aton), and an address before /0 may be anything.
+ * over; numbers that are no address become one (inet_aton), and an address before /0 may be anything. Of bytes a second
+ * the number counts up to the first odd letter.
  */
 const MORE = [
   /^"[^"]*\[.*is not an address, a range of addresses/,
   /^"[^"]*\d,"? has no port or range/,
   /^the counters are not a pair/,
+  /^"[^"]*" is not a number of bytes a second/,
   /^"[\d.x]+(\/[\d.]+)?" is not an (IPv4 )?address or a? ?network/,
   /^"[^"]*\/0+" is not an (IPv4 |IPv6 )?address/,
 ];
