@@ -250,7 +250,7 @@ function helperNotes(spoken: readonly (typeof CONVERSATIONS)[number][]): string[
     ...(there.length === 0 ? [] : [`  // Rules name the ports of ${there.map(say).join(", ")}.`]),
     ...(missing.length === 0 ? [] : [
       `  // Rules name the ports of ${missing.map(say).join(", ")}: Weir has no such helper;`,
-      "  // `defineHelper` makes one.",
+      "  // `defineHelper` makes one for what announces TCP or UDP ports (pptp's data is GRE).",
     ]),
   ];
 }

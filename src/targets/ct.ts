@@ -149,7 +149,6 @@ function zones(o: Options<CtOptions>): Pick<CtTemplate, "zoneOriginal" | "zoneRe
   return { zoneOriginal: o.zoneOrig?.value ?? both, zoneReply: o.zoneReply?.value ?? both };
 }
 
-/** Zone, helper, timeouts and events of the flow to come, or no flow at all. */
 /** The helpers that Weir has, for messages. */
 export const SHIPPED_HELPERS = ["ftp", "irc", "tftp", "amanda", "sane", "talk"];
 
@@ -172,6 +171,7 @@ function unknownHelper(name: string, c: CheckContext): string {
   return `helper ${show(name)} is not listed; ${advice}${listed === "" ? "" : ` (listed: ${listed})`}`;
 }
 
+/** Zone, helper, timeouts and events of the flow to come, or no flow at all. */
 export const CT: TargetExtension = defineTarget<CtOptions>({
   name: "CT",
   tables: ["raw"],
