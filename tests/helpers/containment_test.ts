@@ -4,7 +4,8 @@ import { CT_HELPER, FLOW_WORDS, tupleAt } from "../../src/conntrack/flow.ts";
 import type { ConntrackHelper } from "../../src/conntrack/helper.ts";
 import { HELPER_COUNTS, HELPER_FAILED, HELPER_OPENED, HELPER_REFUSED } from "../../src/conntrack/helping.ts";
 import { DST, SRC } from "../../src/conntrack/tuple.ts";
-import { conntrackFtp, ftp, irc, tftp } from "../../src/helpers/mod.ts";
+import { conntrackFtp, defineHelper, ftp, irc, tftp } from "../../src/helpers/mod.ts";
+import { HelperLab } from "../../src/helpers/testing.ts";
 import { ACCEPT, DROP, NEW, RELATED, REPLY, STOLEN, TCP } from "../../src/netfilter.ts";
 import * as kit from "../kit/mod.ts";
 import { Lab, LAN, masquerade, WAN } from "../nat/lab.ts";
@@ -171,6 +172,29 @@ Deno.test("samePeer opens nothing for a third host, and only the flow's other en
   const dial = (src: string) =>
     chat.lab.send(WAN, kit.tcp({ src, dst: M, sport: 7, dport: 5000, flags: "S", seq: 1 }));
   assertEquals([dial("192.0.2.9").ctinfo, dial(S).ctinfo], [NEW, RELATED]);
+});
+
+Deno.test("samePeer lets the other end come and nobody whose address is like it, in both families", () => {
+  const like = {
+    4: ["198.51.100.6", "198.50.100.7"],
+    6: ["2001:db9:9::7", "2001:db8:8::7", "2001:db8:9:0:1::7", "2001:db8:9::6"],
+  };
+  for (const family of [4, 6] as const) {
+    const announcer = defineHelper({
+      name: "announcer",
+      protocol: "tcp",
+      ports: [7000],
+      samePeer: true,
+      find: (payload) => payload.announce({ port: 5000, from: "anybody", start: 0, end: payload.length }),
+    });
+    const lab = new HelperLab({ helpers: [announcer], family });
+    lab.connect({ port: 7000 }).client("here");
+    const inside = family === 4 ? "10.0.0.2" : "2001:db8:1::2";
+    const dial = (from: string, fromPort: number) =>
+      lab.dial({ from, to: inside, port: 5000, fromPort })?.related;
+    for (const [i, from] of like[family].entries()) assertEquals(dial(from, 1000 + i), false, from);
+    assertEquals(dial(lab.outside, 1), true);
+  }
 });
 
 Deno.test("expectationsPerMinute is a flow's, and minutes pass (X13)", () => {
