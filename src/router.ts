@@ -46,16 +46,23 @@ import { Nat } from "./nat/core.ts";
 import { ACCEPT, DROP, ICMP, ICMPV6, Reason, TCP, type Verdict } from "./netfilter.ts";
 import { Defrag, firstFragmentCut, misfitAt } from "./packet/defrag.ts";
 import { fragment } from "./packet/fragment.ts";
-import { ICMP_DEST_UNREACH, ICMP_EXC_FRAGTIME, ICMP_PARAMETERPROB } from "./packet/icmp.ts";
-import { ICMP_PKT_FILTERED, ICMP_TIME_EXCEEDED } from "./packet/icmp.ts";
 import {
+  ICMP_DEST_UNREACH,
+  ICMP_EXC_FRAGTIME,
+  ICMP_PARAMETERPROB,
+  ICMP_PKT_FILTERED,
   ICMP_PORT_UNREACH,
+  ICMP_TIME_EXCEEDED,
   ICMPV6_ADM_PROHIBITED,
   ICMPV6_DEST_UNREACH,
   ICMPV6_ECHO_REQUEST,
+  ICMPV6_HDR_FIELD,
+  ICMPV6_HDR_INCOMP,
+  ICMPV6_PARAMPROB,
+  ICMPV6_PORT_UNREACH,
+  ICMPV6_TIME_EXCEED,
+  ICMPV6_UNK_OPTION,
 } from "./packet/icmp.ts";
-import { ICMPV6_HDR_INCOMP, ICMPV6_PORT_UNREACH } from "./packet/icmp.ts";
-import { ICMPV6_HDR_FIELD, ICMPV6_PARAMPROB, ICMPV6_TIME_EXCEED, ICMPV6_UNK_OPTION } from "./packet/icmp.ts";
 import { GSO_TCPV4, GSO_TCPV6, Packet } from "./packet/packet.ts";
 import { isFragment, isPiece, parse, parseHeaders } from "./packet/parse.ts";
 import { segment } from "./packet/segment.ts";
@@ -391,8 +398,9 @@ export class Router {
   }
 
   /**
-   * The device of an interface is gone: its routes are passed over, and the flows masqueraded there end, unless another data
-   * plane has seen to that (`first`). Weir's own addresses on it stay Weir's, as those of a link that is down in Linux.
+   * The device of an interface is gone: its routes are passed over, and the flows masqueraded there end, unless another
+   * data plane has seen to that (`first`). Weir's own addresses on it stay Weir's, as those of a link that is down in
+   * Linux.
    */
   interfaceDown(iface: number, first: boolean): void {
     if (iface === 0) return;
@@ -416,40 +424,51 @@ export class Router {
     return this.sets.sweep() || more;
   }
 
-  /** Carries out a command of the control plane, and leaves the answer in its words. */
+  /** Carries out a command of the control plane, and leaves the answer in its words (`memory.ts`). */
   command(words: Int32Array): void {
+    switch (words[0]) {
+      case DELETE_FLOWS:
+        return this.#deleteFlows(words);
+      case FLUSH_FLOWS:
+        return this.#flushFlows(words);
+      case ZERO_RULES:
+        this.settle(); // what is kept apart has been counted before
+        this.#memory.generation.rules.fill(0);
+        words.fill(0, 1);
+        return;
+      case LOAD_HELPER:
+      case UNLOAD_HELPER:
+        return this.#switchHelper(words);
+    }
+  }
+
+  #deleteFlows(words: Int32Array): void {
     const { conntrack } = this;
-    if (words[0] === DELETE_FLOWS) {
-      let deleted = 0;
-      conntrack.teller.portid = words[2 * DELETED_TOGETHER + 1];
-      for (let i = 1; i <= 2 * DELETED_TOGETHER; i += 2) {
-        if (words[i + 1] !== 0 && conntrack.deleteSeen(words[i], words[i + 1])) deleted++;
-      }
-      words[1] = deleted;
-      conntrack.teller.portid = 0;
-      return;
+    let deleted = 0;
+    conntrack.teller.portid = words[2 * DELETED_TOGETHER + 1];
+    for (let i = 1; i <= 2 * DELETED_TOGETHER; i += 2) {
+      if (words[i + 1] !== 0 && conntrack.deleteSeen(words[i], words[i + 1])) deleted++;
     }
-    if (words[0] === FLUSH_FLOWS) {
-      conntrack.teller.portid = words[2];
-      words[1] = conntrack.flush(words[1] - 1);
-      conntrack.teller.portid = 0;
-      words[2] = conntrack.flushed + 1;
-      return;
-    }
-    const helper = words[1];
+    conntrack.teller.portid = 0;
+    words[1] = deleted;
+  }
+
+  #flushFlows(words: Int32Array): void {
+    const { conntrack } = this;
+    conntrack.teller.portid = words[2];
+    words[1] = conntrack.flush(words[1] - 1);
+    conntrack.teller.portid = 0;
+    words[2] = conntrack.flushed + 1;
+  }
+
+  #switchHelper(words: Int32Array): void {
+    const { conntrack } = this, helper = words[1];
     words.fill(0, 1);
-    if (words[0] === ZERO_RULES) {
-      this.settle(); // what is kept apart has been counted before
-      this.#memory.generation.rules.fill(0);
-      return;
-    }
-    if (helper < 0 || helper >= this.conntrack.helpers.length) return;
-    if (words[0] === LOAD_HELPER) this.conntrack.loadHelper(helper);
-    else if (words[0] === UNLOAD_HELPER) {
-      const { flows, expectations } = this.conntrack.unloadHelper(helper);
-      words[1] = flows;
-      words[2] = expectations;
-    }
+    if (helper < 0 || helper >= conntrack.helpers.length) return;
+    if (words[0] === LOAD_HELPER) return conntrack.loadHelper(helper);
+    const { flows, expectations } = conntrack.unloadHelper(helper);
+    words[1] = flows;
+    words[2] = expectations;
   }
 
   /**
