@@ -5,6 +5,7 @@
  * Who makes or replaces the rules of the router writes it, whole or not at all; who ends the router removes it.
  */
 import type { ListedTable } from "../config/rule_listing.ts";
+import { removeIfThere } from "./remove.ts";
 
 /** Grows with every change of the form. */
 const VERSION = 2;
@@ -51,12 +52,4 @@ export function readRules(statePath: string): RulesFile | null {
 /** Removes it, if it is there. */
 export function removeRules(statePath: string): void {
   removeIfThere(rulesPath(statePath));
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

@@ -12,6 +12,7 @@
  *
  * Limits: a question of 64 KiB. What can be read from the state file is not asked here.
  */
+import { removeIfThere } from "./remove.ts";
 
 /** What is asked: a command by its name, and its arguments. */
 export type Request = Readonly<Record<string, unknown>>;
@@ -201,13 +202,5 @@ async function* lines(connection: Deno.UnixConn, longest = LONGEST_LINE): AsyncG
       text = text.slice(end + 1);
     }
     if (text.length > longest) throw new CommandError(`a line is longer than ${longest} bytes`);
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

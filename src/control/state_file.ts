@@ -23,6 +23,7 @@
 import { errno, MappedFile, SyscallError } from "deno_tun";
 import { Generation, type GenerationGeometry } from "../generation.ts";
 import { type Geometry, Memory, MemoryError, type Owner } from "../memory.ts";
+import { removeIfThere } from "./remove.ts";
 
 /** How to open a state file. */
 export interface StateOptions {
@@ -279,13 +280,5 @@ function makeDirectory(directory: string): void {
   const info = Deno.lstatSync(directory);
   if (!info.isDirectory || info.uid !== Deno.uid()) {
     throw new StateError(`the directory ${directory} for state files is another user's`);
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
