@@ -28,7 +28,7 @@ export interface GenerationGeometry {
 /** Float64 counters per interface: `interfaces[index * INTERFACE_COUNTERS + RX_PACKETS]`. Index 0 is the host device. */
 export const INTERFACE_COUNTERS = 8;
 
-const PAGE = 4096, LINE = 64;
+export const PAGE = 4096, LINE = 64;
 /** Bytes of an interface's name (IFNAMSIZ). */
 const NAME_SIZE = 16;
 /** "GENE", interfaces, rules, FLAG_*. */
@@ -37,7 +37,8 @@ const MAGIC_WORD = 0x454e4547;
 /** Flows count their packets and bytes. */
 const FLAG_ACCOUNTING = 1;
 
-const align = (at: number, to: number) => Math.ceil(at / to) * to;
+/** The next offset that is a multiple. */
+export const align = (at: number, to: number) => Math.ceil(at / to) * to;
 
 function layoutOf(g: GenerationGeometry) {
   const names = HEAD_WORDS * 4;

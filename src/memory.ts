@@ -24,15 +24,12 @@ import { FLOW_WORDS } from "./conntrack/flow.ts";
 import { Pinholes } from "./conntrack/pinholes.ts";
 import { FlowTable } from "./conntrack/table.ts";
 import { STATS } from "./conntrack/tracker.ts";
-import { Generation, type GenerationGeometry, INTERFACE_COUNTERS } from "./generation.ts";
+import { align, Generation, type GenerationGeometry, INTERFACE_COUNTERS, LINE, PAGE } from "./generation.ts";
 import { REASONS } from "./netfilter.ts";
 import { PIECE } from "./space.ts";
 
 /** Grows with every change of the layout, flow and expectation records included. */
 export const LAYOUT_VERSION = 8;
-
-const PAGE = 4096;
-const LINE = 64;
 
 /** "WEIRSTAT" as two little-endian words. */
 const MAGIC_0 = 0x52494557, MAGIC_1 = 0x54415453;
@@ -123,8 +120,6 @@ interface Layout {
   readonly expects: number;
   readonly bytes: number;
 }
-
-const align = (at: number, to: number) => Math.ceil(at / to) * to;
 
 function layoutOf(g: Pick<Geometry, "flows" | "expects">, reasons: number): Layout {
   const drops = 2 * PAGE;

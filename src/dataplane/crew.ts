@@ -8,9 +8,9 @@
  *
  * The kernel's code and the router's do not fit into the processor's first cache together, so one after the other for
  * several packets is cheaper than by turns for each; and what they need of a large flow table is fetched for all of them
- * at once. A packet that leaves in the slot that it came in is written when
- * all have passed the router. What the router makes itself, and pieces of packets, are in slots that the next packet
- * needs, so they are written at once; what came before them goes first.
+ * at once. A packet that leaves in the slot that it came in is written when all have passed the router. What the router
+ * makes itself, and pieces of packets, are in slots that the next packet needs, so they are written at once; what came
+ * before them goes first.
  *
  * A data plane that is alone has no lock. Among several each reads and writes queues of its own, and one lock guards the
  * router: reading and writing a device cost three times what the router costs, so two hardly ever wait for each other.
@@ -75,14 +75,14 @@ export class Crew {
     /** How many they are. */
     count: number,
     ports: Ports,
-    /** The router's counters. */
+    /** Where it counts: the router's counters, or between two turns its tally. */
     counters: DeviceCounters,
     /** Null when it is alone. */
     shared: Sharing | null,
   ) {
     this.#count = count;
     this.#ports = ports;
-    this.#counters = shared === null ? counters : shared.tally;
+    this.#counters = counters;
     this.#shared = shared;
   }
 

@@ -2,9 +2,10 @@
  * The frame of a data plane worker: takes what the control plane sends, has a router built of it, runs the loop, and
  * closes itself. `worker.ts` puts Weir's router into it, tests put others.
  *
- * Life-cycle: load → start → built → route or take → ready → (routes) → stopped or failed → closed. When another configuration
- * is to route it pauses instead of closing, and goes on when nobody took its place. While it routes it blocks in poll,
- * and `worker.terminate()` would leave the process hanging; only the shared memory and the eventfd reach it.
+ * Life-cycle: load → start → built → route or take → ready → (routes) → stopped or failed → closed. When another
+ * configuration is to route it pauses instead of closing, and goes on when nobody took its place. While it routes it
+ * blocks in poll, and `worker.terminate()` would leave the process hanging; only the shared memory and the eventfd reach
+ * it.
  */
 import { EventFd, MappedFile, SystemClock } from "deno_tun";
 import type { Arena } from "../arena.ts";
@@ -180,8 +181,9 @@ class Plane {
     const shared = queues.length === 1
       ? null
       : { tally: new Tally(memory), lock: new Lock(share.words, clock, stopped) };
-    const ports = new Ports(queues, worker, own, shared?.tally ?? memory, clock, log, lost);
-    const crew = new Crew(worker, queues.length, ports, memory, shared);
+    const counters = shared?.tally ?? memory;
+    const ports = new Ports(queues, worker, own, counters, clock, log, lost);
+    const crew = new Crew(worker, queues.length, ports, counters, shared);
     this.#router = loaded.build({
       ...parts,
       emit: (iface, p) => crew.emit(iface, p),

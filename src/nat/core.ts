@@ -23,6 +23,7 @@ import { invertTuple, newTuple, tupleEquals } from "../conntrack/tuple.ts";
 import * as tupleModule from "../conntrack/tuple.ts";
 import { ctinfoDir, type Family, Reason, type Verdict } from "../netfilter.ts";
 import * as netfilterModule from "../netfilter.ts";
+import { isIcmp } from "../packet/icmp.ts";
 import type { Packet } from "../packet/packet.ts";
 import { BySource } from "./bysource.ts";
 import { addressOffset } from "./checksum.ts";
@@ -155,9 +156,7 @@ export class Nat {
     const w = this.conntrack.flows.words, at = ct * FLOW_WORDS, ctinfo = p.ctinfo;
     const manip = manipOfHook(p.hook), dir = ctinfoDir(ctinfo);
     if (ctinfo !== ESTABLISHED && ctinfo !== ESTABLISHED_REPLY) {
-      if (
-        (ctinfo === RELATED || ctinfo === RELATED_REPLY) && p.protocol === (p.family === 4 ? ICMP : ICMPV6)
-      ) {
+      if ((ctinfo === RELATED || ctinfo === RELATED_REPLY) && isIcmp(p)) {
         if (icmpReplyTranslation(p, w, at, dir, manip)) return ACCEPT;
         return p.drop(Reason["nat-icmp-failed"]);
       }
