@@ -41,7 +41,7 @@ export {
   verdictMap,
 } from "./src/config/rule_map.ts";
 export type * from "./src/config/types.ts";
-export { ConfigError, validate, type ValidConfig } from "./src/config/validate.ts";
+export { ConfigError, type Problem, validate, type ValidConfig } from "./src/config/validate.ts";
 export * from "./src/helpers/mod.ts";
 export type { ConntrackHelper, HelperLimits, OnFailure } from "./src/conntrack/helper.ts";
 export type { Packet } from "./src/packet/packet.ts";

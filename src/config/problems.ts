@@ -8,6 +8,7 @@
 export interface Problem {
   /** `tables.filter.FORWARD.rules[3].dport`, or `iptables:12:8` for line and column of a text. */
   readonly path: string;
+  /** One sentence; with what to write instead, where that can be known. */
   readonly message: string;
 }
 

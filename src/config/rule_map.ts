@@ -53,6 +53,7 @@ const FINAL_TARGETS = ["REJECT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETM
 
 /** A map in a chain; made by `verdictMap` and `valueMap`. */
 export class RuleMap {
+  /** `entries`: each key, and what its rule has beside `common` and the key. */
   constructor(
     readonly key: MapKey,
     readonly entries: readonly (readonly [key: unknown, rule: unknown])[],
@@ -62,7 +63,18 @@ export class RuleMap {
 
 /**
  * A verdict for each value of a field, as nftables' `vmap`. `common` is what all entries ask for besides, such as
- * `{ protocol: "tcp" }` for ports.
+ * `{ protocol: "tcp" }` for ports. A packet that no entry fits goes on to the next rule. Mistakes are found when the
+ * configuration is checked.
+ *
+ * ```ts
+ * import { validate, verdictMap } from "weir";
+ *
+ * const dport = verdictMap("dport", { 22: "admins", "8000:8099": "ACCEPT" }, { protocol: "tcp" });
+ * validate({
+ *   interfaces: { lan: { addresses: ["192.0.2.1/24"] } },
+ *   tables: { filter: { FORWARD: [dport, { jump: "DROP" }], admins: [{ source: "192.0.2.9", jump: "ACCEPT" }] } },
+ * });
+ * ```
  */
 export function verdictMap(key: MapKey, entries: MapEntries<MapVerdict>, common: RuleConfig = {}): RuleMap {
   const rules = pairs(entries).map(([name, verdict]) =>
@@ -72,8 +84,20 @@ export function verdictMap(key: MapKey, entries: MapEntries<MapVerdict>, common:
 }
 
 /**
- * An option of a target for each value of a field, as nftables' `map`:
- * `valueMap("destination", "toDestination", { "203.0.113.5": "192.0.2.5" }, { jump: "DNAT" })`.
+ * An option of a target for each value of a field, as nftables' `map`. `common` is the rest of the rule; a packet that
+ * no entry fits goes on to the next one.
+ *
+ * ```ts
+ * import { validate, valueMap } from "weir";
+ *
+ * const servers = { "203.0.113.5": "192.0.2.5", "203.0.113.6": "192.0.2.6:8080" };
+ * validate({
+ *   interfaces: { lan: { addresses: ["192.0.2.1/24"] } },
+ *   tables: {
+ *     nat: { PREROUTING: [valueMap("destination", "toDestination", servers, { protocol: "tcp", jump: "DNAT" })] },
+ *   },
+ * });
+ * ```
  */
 export function valueMap<K extends keyof RuleConfig & string>(
   key: MapKey,

@@ -54,7 +54,21 @@ export function isWorkers(input: unknown): input is number {
   return typeof input === "number" && Number.isInteger(input) && input >= 1 && input <= WORKERS_MAX;
 }
 
-/** Checks a configuration; throws `ConfigError`. */
+/**
+ * Checks a configuration as `weir check` does, without touching the machine, and reads its texts: what a router is built
+ * from. Throws a `ConfigError` with all mistakes, each at its place; what is odd but possible stands in `warnings`.
+ *
+ * ```ts
+ * import { ConfigError, validate } from "weir";
+ *
+ * try {
+ *   validate({ interfaces: { lan: { addresses: ["192.0.2.1/33"] } } });
+ * } catch (error) {
+ *   if (!(error instanceof ConfigError)) throw error;
+ *   for (const { path, message } of error.problems) console.log(path, message);
+ * }
+ * ```
+ */
 export function validate(config: RouterConfig): ValidConfig {
   return new Validator().validate(config);
 }
