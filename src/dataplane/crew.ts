@@ -13,7 +13,7 @@
  * before them goes first.
  *
  * A data plane that is alone has no lock. Among several each reads and writes queues of its own, and one lock guards the
- * router: reading and writing a device cost three times what the router costs, so two hardly ever wait for each other.
+ * router: reading and writing a device cost several times what the router costs, so two hardly ever wait for each other.
  *
  * Whoever writes to a queue tells the kernel to send the answers there (tun_flow_update). So a flow's packets are all
  * written to the queue that its number in the table gives, whichever data plane has them: both directions then come to
