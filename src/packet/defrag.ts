@@ -11,10 +11,11 @@
  *
  * ## What condemns a datagram
  *
- * Overlap; two ends, or data behind the end; an empty fragment (IPv4); ECN bits that contradict each other (RFC 3168,
- * 5.3); a size over 65535. IPv4 cuts a fragment that does not end on 8 bytes though more follow; IPv6 lets such a
- * packet pass as it is, INVALID as every fragment, and forgets the rest (nf_ct_frag6_queue, EPROTO). A first IPv6
- * fragment without the whole of the headers passes in the same way, and the rest waits for it in vain.
+ * Overlap; ECN bits that contradict each other (RFC 3168, 5.3); a size over 65535; in IPv4 also two ends, data behind
+ * the end, and an empty fragment. In IPv6 such a fragment is dropped alone, and the rest goes on waiting. IPv4 cuts a
+ * fragment that does not end on 8 bytes though more follow; IPv6 lets such a packet pass as it is, INVALID as every
+ * fragment, and forgets the rest (nf_ct_frag6_queue, EPROTO). A first IPv6 fragment without the whole of the headers
+ * passes in the same way, and the rest waits for it in vain.
  *
  * ## Limits
  *

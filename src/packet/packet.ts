@@ -1,8 +1,8 @@
 /**
  * One packet: a buffer, what has been learnt about it, and what the router has decided about it.
  *
- * There is one `Packet` per place where packets live (the receive slot, the slot for packets that Weir makes),
- * reused for every packet, so nothing is allocated on the packet path.
+ * There is one `Packet` per place where packets live (the slots that a device is read into, the slots for what Weir makes
+ * and for pieces), reused for every packet, so nothing is allocated on the packet path.
  *
  * The buffer begins with a virtio-net header (10 bytes, as IFF_VNET_HDR devices read and write it) and the IP header
  * always stands right behind it. `bytes` and `view` begin at the IP header: offset 0 is the IP header's first byte,
