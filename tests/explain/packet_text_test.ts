@@ -1,6 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { PacketTextError, parsePacket } from "../../src/explain/packet_text.ts";
 import { describe } from "../../src/packet/format.ts";
+import { icmp } from "../../src/matches/icmp.ts";
+import { icmp6 } from "../../src/matches/icmp6.ts";
 import { Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
 import * as kit from "../kit/mod.ts";
@@ -62,6 +64,24 @@ for (const [text, expected] of CASES) {
     assertEquals(shown.ttl, 64);
   });
 }
+
+Deno.test("parsePacket and rules know ICMP types by the same names", () => {
+  const names = {
+    4: ["echo-reply", "destination-unreachable", "source-quench", "redirect", "echo-request", "time-exceeded"]
+      .concat(["parameter-problem", "timestamp-request", "timestamp-reply"]),
+    6: ["destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem", "echo-request"]
+      .concat(["echo-reply", "router-solicitation", "router-advertisement", "neighbour-solicitation"])
+      .concat(["neighbour-advertisement", "redirect"]),
+  };
+  for (const [family, ends] of [[4, "192.0.2.3 > 192.0.2.2"], [6, "2001:db8::1 > 2001:db8::2"]] as const) {
+    const { kind } = Object.values((family === 4 ? icmp : icmp6).options)[0];
+    for (const name of names[family]) {
+      const { type } = kind.read(name, { family } as never) as { type: number };
+      const { bytes } = parsePacket(`icmp ${ends} ${name} about (udp 192.0.2.2:1 > 192.0.2.3:2)`);
+      assertEquals(bytes[family === 4 ? 20 : 40], type, `IPv${family} ${name}`);
+    }
+  }
+});
 
 Deno.test("parsePacket reads what describe prints", () => {
   for (const [, text] of CASES) {

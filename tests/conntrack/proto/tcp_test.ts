@@ -176,6 +176,16 @@ const CASES: Case[] = [
   },
   {
     id: "T13",
+    says: "a SYN inside LAST_ACK may bring one challenge ACK, and the next ACK ends the connection",
+    before: [...OPEN, C_("FA", 1, 1), S_("A", 1, 2), S_("FA", 1, 2)],
+    steps: [
+      [C_("S", 900_000), E, "tcp 30 LAST_ACK [ASSURED]"],
+      [S_("A", 2, 2), E, "tcp 30 LAST_ACK [ASSURED]"],
+      [S_("A", 2, 2), E, "tcp 120 TIME_WAIT [ASSURED]"],
+    ],
+  },
+  {
+    id: "T13",
     says: "a SYN/ACK that answers an ignored SYN brings the flow back in step",
     before: OPEN,
     steps: [
