@@ -37,7 +37,10 @@ const MAGIC_0 = 0x52494557, MAGIC_1 = 0x54415453;
 // ── header words ────────────────────────────────────────────────────────────────────────────────────────────────
 const MAGIC = 0, VERSION = 2, REASON_COUNT = 4, FLOWS = 6, EXPECTS = 7;
 const FLOW_SIZE = 8, EXPECT_SIZE = 9, PID = 10, RESTARTS = 11;
-/** Float64 index: milliseconds since 1970 when it began, bytes in front of the generations, ticks since boot when the process began. */
+/**
+ * Float64 index: milliseconds since 1970 when it began, bytes in front of the generations, ticks since boot when the
+ * process began.
+ */
 const STARTED = 8, BYTES = 9, PROCESS_STARTED = 10;
 /** Four words that differ from boot to boot. */
 const BOOT = 24;
@@ -49,7 +52,10 @@ const GENERATION = 28;
 export const CONTROL_COMMAND = 0;
 /** What the data plane does: STATUS_*. */
 export const CONTROL_STATUS = 1;
-/** Grows with every turn of a data plane's loop: the n-th one's at CONTROL_HEARTBEAT + n * HEARTBEAT_STRIDE, for up to 64. */
+/**
+ * Grows with every turn of a data plane's loop: the n-th one's at CONTROL_HEARTBEAT + n * HEARTBEAT_STRIDE, for up to
+ * 64.
+ */
 export const CONTROL_HEARTBEAT = 512, HEARTBEAT_STRIDE = 8;
 /** Flows and expectations in the tables, as of the last batch. */
 export const CONTROL_FLOWS = 3, CONTROL_EXPECTS = 4;
@@ -68,9 +74,10 @@ const TOTALS = (RING + RING_ENTRIES * COMMAND_WORDS) / 2;
 export const COMMAND_RUN = 0, COMMAND_STOP = -1;
 /**
  * Commands in the ring, each with its arguments and, in their place, what it answers:
- * helper → nothing; helper → flows and expectations let go of; nothing → nothing; bytes of a request in the mailbox → 1 if
- * it was carried out, and bytes of the answer there; handle and id of up to DELETED_TOGETHER flows, and who asks → how
- * many it deleted; handle + 1 to begin behind, and who asks → how many it deleted, and where to go on, 0 at the end.
+ * helper → nothing; helper → flows and expectations let go of; nothing → nothing; bytes of a request in the mailbox → 1
+ * if it was carried out, and bytes of the answer there; handle and id of up to DELETED_TOGETHER flows, and who asks →
+ * how many it deleted; handle + 1 to begin behind, and who asks → how many it deleted, and where to go on, 0 at the
+ * end.
  */
 export const LOAD_HELPER = 1,
   UNLOAD_HELPER = 2,
@@ -215,8 +222,8 @@ export class Memory {
   }
 
   /**
-   * What of the memory is used from the start, and so has to be there: all but the places of flows and events to come. Pairs of
-   * offsets, in their order.
+   * What of the memory is used from the start, and so has to be there: all but the places of flows and events to come.
+   * Pairs of offsets, in their order.
    */
   static beginnings(geometry: Geometry): [from: number, to: number][] {
     const { events, flows, expects } = layoutOf(geometry, REASONS.length), end = Memory.bytes(geometry);

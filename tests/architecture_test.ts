@@ -137,8 +137,8 @@ const IMPURE =
   /\bDeno\.|\bDate\.now\(|\bnew Date\b|\bMath\.random\(|\bperformance\.|\bsetTimeout\(|\bsetInterval\(|\bcrypto\./;
 
 /**
- * What every packet passes, and what first packets pass most. Constants of other modules are taken into these as constants of their own, which V8 compiles
- * as numbers; an import it reads and checks each time (CONTRIBUTING.md).
+ * What every packet passes, and what first packets pass most. Constants of other modules are taken into these as
+ * constants of their own, which V8 compiles as numbers; an import it reads and checks each time (CONTRIBUTING.md).
  */
 const EVERY_PACKET = [
   "src/conntrack/foresight.ts",

@@ -17,8 +17,9 @@
  * The pool is a part of the flow table's memory and survives the process with it. A direction's entries are a ring whose
  * first slot and length are one word, written last, so a half-made change is never believed.
  *
- * Limits: one block for 32 flows, if there is memory behind it. Without a block, and beyond eight corrections, the oldest positions are forgotten,
- * and what is sent again from before them gets the offset of the oldest that is left. (Linux has one position.)
+ * Limits: one block for 32 flows, if there is memory behind it. Without a block, and beyond eight corrections, the
+ * oldest positions are forgotten, and what is sent again from before them gets the offset of the oldest that is left.
+ * (Linux has one position.)
  */
 import type { Arena } from "../arena.ts";
 import type { Space } from "../space.ts";

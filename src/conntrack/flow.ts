@@ -82,7 +82,10 @@ export const CT_HELP = 10;
 export const CT_LABELS = 18;
 /** When it was confirmed, in seconds since 1970; 0 when nobody asked (nf_conntrack_timestamp). */
 export const CT_START = 22;
-/** Events that nobody is to be told of (`-j CT --ctevents` says of which one is), in the upper half those of expectations. */
+/**
+ * Events that nobody is to be told of (`-j CT --ctevents` says of which one is), in the upper half those of
+ * expectations.
+ */
 export const CT_MUTED = 23;
 /** Words aside: 96 bytes, for flows with IPS_SIDE. */
 export const SIDE_WORDS = 24;

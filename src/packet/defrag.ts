@@ -215,7 +215,10 @@ export class Defrag {
     return p.drop(reason);
   }
 
-  /** The packet's queue, if there is room for a queue and the fragment; else 0. One whose blocks would pass the limit is not begun. */
+  /**
+   * The packet's queue, if there is room for a queue and the fragment; else 0. One whose blocks would pass the limit is
+   * not begun.
+   */
   #queue(
     table: FragTable,
     p: Packet,

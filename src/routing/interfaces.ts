@@ -3,7 +3,8 @@
  * source of a packet that goes there.
  *
  * Everything is filled from the configuration when the router is made; lookups allocate nothing. Interfaces are
- * numbered from 1 in the order of the configuration, 0 is none; one without a name keeps a number free. Addresses travel as four words (IPv4 in word 0).
+ * numbered from 1 in the order of the configuration, 0 is none; one without a name keeps a number free. Addresses
+ * travel as four words (IPv4 in word 0).
  *
  * Linux details kept, since their outcome shows in packets:
  * - An IPv4 address in the subnet of an earlier one of the same interface is secondary: ours, never a chosen source.

@@ -2,7 +2,8 @@
  * The members of a set in memory, and what each has beside its key.
  *
  * Overview: an element is some words of one array. Elements of the same hash hang in a chain; the index holds the first
- * of each chain, and has twice as many places as there can be elements, so a lookup takes one or two steps whatever the size:
+ * of each chain, and has twice as many places as there can be elements, so a lookup takes one or two steps whatever the
+ * size:
  *
  * ```
  *  hash(key) ─▶ index[…] ─▶ element ─▶ element ─▶ 0

@@ -1,4 +1,7 @@
-/** What is said of a rule that does not match: its first condition that says no, in the rule's words, and the packet's value. */
+/**
+ * What is said of a rule that does not match: its first condition that says no, in the rule's words, and the packet's
+ * value.
+ */
 import { assertEquals } from "@std/assert";
 import type { RuleConfig } from "../../src/config/types.ts";
 import { validate } from "../../src/config/validate.ts";

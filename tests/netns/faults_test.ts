@@ -1,6 +1,7 @@
 /**
  * L16 (scale: 15 % of all packets are lost or changed on their way over both links, four web and two FTP transfers of
- * 100 kB): real programs over bad lines, with Weir between these. The lines are a relay's, as not every kernel has sch_netem.
+ * 100 kB): real programs over bad lines, with Weir between these. The lines are a relay's, as not every kernel has
+ * sch_netem.
  *
  * ```
  *  client ═ bad line ═ lan ─ Weir ─ wan ═ bad line ═ server

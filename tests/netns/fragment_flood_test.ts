@@ -1,6 +1,6 @@
 /**
- * L17 (scale: 10,000 a second for two seconds, a store of 256 KiB; a million stand in tests/properties): fragments that never become
- * whole come in by one interface while others talk over the rest.
+ * L17 (scale: 10,000 a second for two seconds, a store of 256 KiB; a million stand in tests/properties): fragments that
+ * never become whole come in by one interface while others talk over the rest.
  */
 import { assert, assertEquals } from "@std/assert";
 import { Lab, ROOT } from "./lab.ts";

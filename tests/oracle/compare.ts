@@ -5,8 +5,8 @@
  *
  * - ports and ICMP ids that were chosen at random: they must correspond one to one, in headers, in quoted packets, in
  *   the payload and in the listings alike;
- * - IP identifications of packets that the router makes itself (those that are not the id of the packet that came in), and of IPv6
- *   datagrams that it has to cut again; IPv6 flow labels of packets that it makes;
+ * - IP identifications of packets that the router makes itself (those that are not the id of the packet that came in),
+ *   and of IPv6 datagrams that it has to cut again; IPv6 flow labels of packets that it makes;
  * - the order of packets on different interfaces, and the order of listings;
  * - timers, by one second; the reference count `use=`; tables without rules that one side does not list.
  *

@@ -5,9 +5,9 @@
  *   deno run --v8-flags=--expose-gc,--trace-gc mixed_traffic.ts PACKETS whole|fragments|heard
  *
  * Conversations in TCP, UDP and ICMP, of both families, begin, talk and end through every table, MASQUERADE and a
- * helper; some packets are refused, and with `fragments` some datagrams come in pieces. Packets are copies of a few made in advance, with
- * ports of their own, so the traffic itself allocates nothing. A collection by `gc()` marks where warming up ends and
- * where the measured packets do.
+ * helper; some packets are refused, and with `fragments` some datagrams come in pieces. Packets are copies of a few
+ * made in advance, with ports of their own, so the traffic itself allocates nothing. A collection by `gc()` marks where
+ * warming up ends and where the measured packets do.
  */
 import { defineRouter } from "../../src/config/define.ts";
 import { validate } from "../../src/config/validate.ts";

@@ -1,4 +1,7 @@
-/** L02 (scale: 200,000 SYNs and a table of 8,192): a SYN flood from everywhere fills what it may and no more, and those who were there before do not notice. */
+/**
+ * L02 (scale: 200,000 SYNs and a table of 8,192): a SYN flood from everywhere fills what it may and no more, and those
+ * who were there before do not notice.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { defineRouter } from "../../src/config/define.ts";
 import { validate } from "../../src/config/validate.ts";

@@ -1,4 +1,7 @@
-/** Sets as text: what `ipset restore` takes, `weir` takes, and prints as `ipset save` does; what one refuses, so does the other. */
+/**
+ * Sets as text: what `ipset restore` takes, `weir` takes, and prints as `ipset save` does; what one refuses, so does
+ * the other.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { saveSets } from "../../src/config/ipset_save.ts";
 import { Problems } from "../../src/config/problems.ts";
