@@ -14,7 +14,10 @@
  * Words are big-endian readings of the packet's bytes, kept as int32.
  */
 import { type Family, ICMP, ICMPV6 } from "../netfilter.ts";
-import {
+import * as icmpModule from "../packet/icmp.ts";
+
+// Constants of this module, not imports: each new flow of ICMP reads them (CONTRIBUTING.md).
+const {
   ICMP_ADDRESS,
   ICMP_ADDRESSREPLY,
   ICMP_ECHO,
@@ -27,7 +30,7 @@ import {
   ICMPV6_ECHO_REQUEST,
   ICMPV6_NI_QUERY,
   ICMPV6_NI_REPLY,
-} from "../packet/icmp.ts";
+} = icmpModule;
 
 /** Words in a tuple. */
 export const TUPLE_WORDS = 10;

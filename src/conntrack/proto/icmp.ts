@@ -2,12 +2,15 @@
  * ICMP and ICMPv6 queries (RFC 792, RFC 4443), as nf_conntrack_proto_icmp and _icmpv6 track them. The identifier plays
  * the ports' part in both directions; answers differ from queries by their type. Errors are `icmp_error.ts`'s.
  */
-import { ICMP_ADDRESS, ICMP_ECHO, ICMP_INFO_REQUEST, ICMP_TIMESTAMP } from "../../packet/icmp.ts";
+import * as icmpModule from "../../packet/icmp.ts";
 import type { Packet } from "../../packet/packet.ts";
 import type { Sysctl } from "../../sysctl.ts";
 import { CT_ORIGINAL, FLOW_WORDS } from "../flow.ts";
 import { TRACKED, type Tracker } from "../tracker.ts";
 import { PORTS } from "../tuple.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { ICMP_ADDRESS, ICMP_ECHO, ICMP_INFO_REQUEST, ICMP_TIMESTAMP } = icmpModule;
 
 /** The one timeout, in milliseconds. */
 export function timeouts(sysctl: Sysctl): Int32Array {

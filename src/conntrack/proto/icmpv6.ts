@@ -1,11 +1,14 @@
 /** ICMPv6 queries (RFC 4443, RFC 4620); see `icmp.ts`. */
-import { ICMPV6_ECHO_REQUEST, ICMPV6_NI_QUERY } from "../../packet/icmp.ts";
+import * as icmpModule from "../../packet/icmp.ts";
 import type { Packet } from "../../packet/packet.ts";
 import type { Sysctl } from "../../sysctl.ts";
 import { CT_ORIGINAL, FLOW_WORDS } from "../flow.ts";
 import { TRACKED, type Tracker } from "../tracker.ts";
 import { PORTS } from "../tuple.ts";
 export { print, printTuple, tuple } from "./icmp.ts";
+
+// Constants of this module, not imports: each packet reads them (CONTRIBUTING.md).
+const { ICMPV6_ECHO_REQUEST, ICMPV6_NI_QUERY } = icmpModule;
 
 /** The one timeout, in milliseconds. */
 export function timeouts(sysctl: Sysctl): Int32Array {
