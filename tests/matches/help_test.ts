@@ -39,7 +39,7 @@ Deno.test({
     const unknown: string[] = [], wrong: string[] = [];
     for (const { name, families, options } of MATCHES) {
       if (name === "function") continue; // Weir's own
-      const text = help(families?.[0] === 6 ? 6 : 4, ["-m", name]);
+      const text = (families ?? [4, 6]).map((family) => help(family, ["-m", name])).join("\n");
       for (const { flag, aliases = [], negatable = false } of Object.values(options)) {
         const marks = [...text.matchAll(/(\[!\] *)?--([\w-]+)/g)].filter(([, , said]) =>
           said === flag || aliases.includes(said)
