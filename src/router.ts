@@ -45,7 +45,7 @@ import {
 import { Nat } from "./nat/core.ts";
 import { ACCEPT, DROP, ICMP, ICMPV6, Reason, TCP, type Verdict } from "./netfilter.ts";
 import { Defrag, firstFragmentCut, misfitAt } from "./packet/defrag.ts";
-import { fragment } from "./packet/fragment.ts";
+import { fragment, makePieces } from "./packet/fragment.ts";
 import {
   ICMP_DEST_UNREACH,
   ICMP_EXC_FRAGTIME,
@@ -566,6 +566,7 @@ export class Router {
     let route = this.#routing.output(p, link);
     if (route === ROUTE_DROP) return this.#end(p);
     if (route === ROUTE_LOCAL) p.outInterface = this.#loopback;
+    makePieces(p, this.#forwarder.mtu(p));
     const t = tablesOf(this.#state, p);
     if (!this.#passes(p, output(this.#state, p))) return;
     if (t.translating || t.mangle !== null) { // Another destination, another route (ip_route_me_harder).

@@ -5,16 +5,35 @@
  * in, as far as they fit. Any other is cut into pieces as large as the MTU allows, and no larger than the largest
  * fragment that it was gathered from: whoever sent those knew of a narrow link behind us (RFC 1191 lives on what
  * routers do not paper over). Whether a packet may be cut at all is for routing to say, before.
+ *
+ * A packet that is made here is in pieces from the beginning, as the route that it was made for wants them
+ * (ip_append_data, ip6_append_data), and keeps them when a rule sends it another way. `makePieces` notes them as if the
+ * packet had been gathered from them.
  */
 import { Reason, TCP } from "../netfilter.ts";
 import { copyBytes } from "./copy.ts";
 import { IPV4_DF, IPV4_FRAGMENT, IPV4_MF, IPV4_TOTAL_LENGTH, writeHeaderChecksum } from "./ipv4.ts";
 import * as ipv6 from "./ipv6.ts";
 import { fragmentOptions } from "./options.ts";
-import type { Packet } from "./packet.ts";
-import { parseHeaders } from "./parse.ts";
+import { GSO_NONE, type Packet } from "./packet.ts";
+import { isFragment, parseHeaders } from "./parse.ts";
 import { completeChecksum } from "./segment.ts";
 import { TCP_HEADER } from "./tcp.ts";
+
+/**
+ * Divides a packet that is made here for a route of this MTU, if it needs it. IPv4 fills the last piece up as it would
+ * fill a fragment; in IPv6 it ends on 8 like all others, so that a few bytes may travel alone.
+ */
+export function makePieces(p: Packet, mtu: number): void {
+  if (p.length <= mtu || isFragment(p) || p.gsoType !== GSO_NONE) return;
+  const header = p.family === 4 ? p.l4 : fragmentPoint(p) & 0xffff;
+  const space = p.family === 4 ? mtu - header : (mtu - header - ipv6.FRAGMENT_HEADER) & ~7;
+  if (space < 8) return;
+  p.fragCount = 0;
+  for (let from = header; from < p.length; from = p.fragEnds[p.fragCount++]) {
+    p.fragEnds[p.fragCount] = pieceEnd(p, from, space, false, 0);
+  }
+}
 
 /**
  * Emits the packet as fragments that fit `mtu`, each in `out`. Returns 0, or the Reason why there are none:

@@ -101,7 +101,7 @@ export class Forwarder {
         return this.#error(p, Reason["link-local"], ICMPV6_DEST_UNREACH, ICMPV6_NOT_NEIGHBOUR, 0);
       }
     }
-    const mtu = this.#mtu6(p);
+    const mtu = this.mtu(p);
     if (p.length > mtu && this.#exceeds(p, mtu)) {
       return this.#error(p, Reason["packet-too-big"], ICMPV6_PKT_TOOBIG, 0, mtu);
     }
@@ -109,8 +109,10 @@ export class Forwarder {
     return FORWARD_OK;
   }
 
-  #mtu6(p: Packet): number {
-    return Math.max(this.#interfaces.mtu(p.outInterface), IPV6_MIN_MTU);
+  /** The MTU of the link that the packet leaves by. */
+  mtu(p: Packet): number {
+    const mtu = this.#interfaces.mtu(p.outInterface);
+    return p.family === 6 && mtu < IPV6_MIN_MTU ? IPV6_MIN_MTU : mtu;
   }
 
   /**
@@ -118,7 +120,7 @@ export class Forwarder {
    * packet itself, and so may fragment it in IPv6 too.
    */
   finish(p: Packet, own = false): ForwardResult {
-    const mtu = p.family === 4 ? this.#interfaces.mtu(p.outInterface) : this.#mtu6(p);
+    const mtu = this.mtu(p);
     if (p.gsoType !== GSO_NONE) return wireLength(p) <= mtu ? FORWARD_OK : FORWARD_SEGMENT;
     const gathered = p.fragMaxSize;
     if (p.family === 4) {

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { ACCEPT, REASONS } from "../../src/netfilter.ts";
 import { ipv4HeaderOk } from "../../src/packet/checksum.ts";
 import { Defrag } from "../../src/packet/defrag.ts";
-import { fragment } from "../../src/packet/fragment.ts";
+import { fragment, makePieces } from "../../src/packet/fragment.ts";
 import { Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
 import * as kit from "../kit/mod.ts";
@@ -135,4 +135,33 @@ Deno.test("fragment refuses an MTU below the IPv6 fragments that came in, and on
   assertEquals(REASONS[fragment(p, 27, out, () => assert(false))], "packet-too-big");
   assertEquals(parse(kit.load(p, kit.udp({ ...v6, payload: 3000 }))), 0);
   assertEquals(REASONS[fragment(p, 55, out, () => assert(false))], "packet-too-big");
+});
+
+Deno.test("makePieces ends an IPv6 packet's last piece on 8 like all others, and fills IPv4's up", () => {
+  const lengths = (bytes: Uint8Array, mtu: number) => {
+    assertEquals(parse(kit.load(p, bytes)), 0);
+    makePieces(p, mtu);
+    return pieces(mtu).map((b) => b.length);
+  };
+  // One packet of 1452 bytes behind its header would fit the MTU.
+  assertEquals(lengths(kit.udp({ ...v6, payload: 1448 + 1448 - 8 }), 1500), [1496, 1496]);
+  assertEquals(lengths(kit.udp({ ...v6, payload: 1448 + 1449 - 8 }), 1500), [1496, 1496, 49]);
+  assertEquals(lengths(kit.udp({ ...v4, payload: 1376 + 1380 - 8 }), 1400), [1396, 1400]);
+  assertEquals(lengths(kit.udp({ ...v4, payload: 1376 + 1381 - 8 }), 1400), [1396, 1396, 25]);
+});
+
+Deno.test("makePieces leaves alone what fits, and what is a fragment already", () => {
+  assertEquals(parse(kit.load(p, kit.udp({ ...v6, payload: 1000 }))), 0);
+  makePieces(p, 1280);
+  assertEquals(p.fragCount, 0);
+  assertEquals(parse(kit.load(p, kit.fragments(kit.udp({ ...v4, payload: 3000 }), 1480, 1)[0])), 0);
+  makePieces(p, 1280);
+  assertEquals(p.fragCount, 0);
+});
+
+Deno.test("fragment cuts made pieces anew where they do not fit the way that was taken after all", () => {
+  assertEquals(parse(kit.load(p, kit.udp({ ...v6, payload: 2000 }))), 0);
+  makePieces(p, 1400);
+  assertEquals(pieces(1500).map((b) => b.length), [1400, 704]);
+  assertEquals(pieces(1300).map((b) => b.length), [1296, 808]);
 });

@@ -13,7 +13,23 @@ import {
 } from "../../kit/packets.ts";
 import { dump, packet, type Step, wait } from "../scenario.ts";
 import type { View } from "../view.ts";
-import { C, C6, type Case, COUNT, fragmented, LAN, M, nat, NET, NET6, S, S6, WAN, WAN6 } from "./case.ts";
+import {
+  C,
+  C6,
+  type Case,
+  COUNT,
+  fragmented,
+  LAN,
+  LAN6,
+  M,
+  nat,
+  NET,
+  NET6,
+  S,
+  S6,
+  WAN,
+  WAN6,
+} from "./case.ts";
 
 const big = (size: number, o = {}) =>
   udp({ src: C, sport: 1000, dst: S, dport: 53, payload: size, df: false, ...o });
@@ -291,6 +307,34 @@ export const FRAGMENT_CASES: Case[] = [
       v.silent(0, 1);
       whole(v, 2, [8, 8, 4]);
       v.is(v.flow("opened").state, "SYN_RECV");
+    },
+  },
+  {
+    id: "G17",
+    says:
+      "an answer of the router's own is in pieces of eight bytes from the beginning, in IPv6 the last one too",
+    scenario: {
+      ...NET6,
+      steps: [
+        ...fragmented("lan", icmpEcho({ src: C, dst: LAN, payload: 2960, df: false }), 1400, 890),
+        ...fragmented("lan", icmpEcho({ src: C6, dst: LAN6, payload: 2892 }), 1400, 0x1031),
+      ],
+    },
+    expect(v) {
+      v.is(v.out(2).map((o) => o.length), [1500, 1500, 28]);
+      v.is(v.out(5).map((o) => o.length), [1496, 1496, 52]);
+    },
+  },
+  {
+    id: "G18",
+    says: "an answer keeps the pieces of the way that it was made for when OUTPUT sends it another way",
+    scenario: {
+      ...wanMtu(1400),
+      iptables: nat(`-A INPUT -s ${C} -j SNAT --to-source ${S}`),
+      steps: fragmented("lan", icmpEcho({ src: C, dst: LAN, payload: 1600, df: false }), 800, 891),
+    },
+    expect(v) {
+      v.is(v.out(2).map((o) => [o.iface, o.dst, o.length]), [["lan", C, 1396], ["lan", C, 252]]);
     },
   },
 ];
