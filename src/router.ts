@@ -78,11 +78,13 @@ import {
 import { IcmpErrors } from "./routing/icmp_error.ts";
 import { Interfaces } from "./routing/interfaces.ts";
 import { LocalStack } from "./routing/local.ts";
+import { PathMtus } from "./routing/path_mtu.ts";
 import { ROUTE_DROP, ROUTE_ERROR, ROUTE_FORWARD, ROUTE_LOCAL, Routing } from "./routing/route.ts";
 import { Ipv4Options } from "./routing/ipv4_options.ts";
 import { Redirects } from "./routing/redirect.ts";
 import { Reject } from "./routing/reject.ts";
 import { TcpResets } from "./routing/tcp_reset.ts";
+import { TooBig } from "./routing/too_big.ts";
 import { recentNeeds } from "./matches/recent.ts";
 import { type CompiledTables, compileRules } from "./tables/compile.ts";
 import { writeInitialCounters } from "./tables/entry.ts";
@@ -186,6 +188,7 @@ export class Router {
   readonly #random: Random;
   readonly #state: State;
   readonly #routing: Routing;
+  readonly #pathMtus: PathMtus;
   readonly #forwarder: Forwarder;
   readonly #options: Ipv4Options;
   readonly #errors: IcmpErrors;
@@ -231,15 +234,31 @@ export class Router {
     this.#loopback = this.interfaces.byName(LOOPBACK.name);
     const fib = new Fib(this.interfaces, config.routes);
     this.#routing = new Routing({ interfaces: this.interfaces, fib, sysctl });
-    this.#forwarder = new Forwarder({ interfaces: this.interfaces, sysctl });
+    const pathMtus = this.#pathMtus = new PathMtus({
+      interfaces: this.interfaces,
+      sysctl,
+      clock,
+      random,
+      arena,
+    });
+    this.#forwarder = new Forwarder({ pathMtus, sysctl });
     const routing = this.#routing;
     const acceptSourceRoute = sysctl.get("net.ipv4.conf.all.accept_source_route") !== 0;
     const options = this.#options = new Ipv4Options({ routing, clock, acceptSourceRoute });
-    const errors = this.#errors = new IcmpErrors({ routing, options, sysctl, clock, random, arena });
+    const errors = this.#errors = new IcmpErrors({
+      routing,
+      pathMtus,
+      options,
+      sysctl,
+      clock,
+      random,
+      arena,
+    });
     const resets = new TcpResets({ routing, errors, sysctl, options });
     this.#redirects = new Redirects({ routing, errors, sysctl });
     this.#rejects = new Reject({ errors, resets });
-    this.#local = new LocalStack({ routing, options, errors, resets, sysctl, clock });
+    const tooBig = new TooBig({ routing, pathMtus });
+    this.#local = new LocalStack({ routing, options, errors, resets, tooBig, sysctl, clock });
 
     this.#refusalErrors = sysctl.get("weir.nat_refusal_errors") !== 0;
     this.#segmentGrown = sysctl.get("weir.segment_grown") !== 0;
@@ -301,6 +320,7 @@ export class Router {
       conntrack: this.conntrack,
       nat,
       interfaces,
+      pathMtus,
       sets,
       hashlimits: new HashlimitTables({ clock, arena: own }),
       recent: new RecentLists(recentNeeds([config.rules.ipv4, config.rules.ipv6]), { clock, arena: own }),
@@ -356,6 +376,7 @@ export class Router {
     this.fastpath = sysctl.get("weir.fastpath") === 0 ? null : new FastPath({
       conntrack: this.conntrack,
       interfaces: this.interfaces,
+      pathMtus,
       ipv4: { tables: this.ipv4, tracking: config.tracking.ipv4 },
       ipv6: { tables: this.ipv6, tracking: config.tracking.ipv6 },
       counters: memory.generation.rules,
@@ -566,7 +587,7 @@ export class Router {
     let route = this.#routing.output(p, link);
     if (route === ROUTE_DROP) return this.#end(p);
     if (route === ROUTE_LOCAL) p.outInterface = this.#loopback;
-    makePieces(p, this.#forwarder.mtu(p));
+    makePieces(p, this.#pathMtus.of(p));
     const t = tablesOf(this.#state, p);
     if (!this.#passes(p, output(this.#state, p))) return;
     if (t.translating || t.mangle !== null) { // Another destination, another route (ip_route_me_harder).

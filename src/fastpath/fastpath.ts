@@ -16,7 +16,8 @@
  * What stays per packet: the protocol's tracker with its checksum and window, timeouts and accounting; rule counters; the
  * packet's own length and hop limit. What is compared: the incoming interface, the flow's status, mark and helper.
  * Interfaces and routes have a version, and sets that commands change have one, and with a new one all paths are
- * forgotten. Rules and knobs live as long as the router.
+ * forgotten. Learned path MTUs, which strangers can change at will, are asked for each packet while there are any.
+ * Rules and knobs live as long as the router.
  *
  * Packets without a flow (NOTRACK, or a family that is not tracked) have paths of their own, by their tuples, in a table
  * of limited size: what rules say of them depends on nothing but the packet.
@@ -41,6 +42,7 @@ import type { Packet } from "../packet/packet.ts";
 import * as packetModule from "../packet/packet.ts";
 import { wireLength } from "../routing/forward.ts";
 import type { Interfaces } from "../routing/interfaces.ts";
+import type { PathMtus } from "../routing/path_mtu.ts";
 import type { CompiledTables } from "../tables/compile.ts";
 import { Recorder } from "../tables/recorder.ts";
 import * as recorderModule from "../tables/recorder.ts";
@@ -120,6 +122,7 @@ const NO_PACKET = -1;
 export interface FastPathOptions {
   readonly conntrack: Conntrack;
   readonly interfaces: Interfaces;
+  readonly pathMtus: PathMtus;
   readonly ipv4: FamilyRules;
   readonly ipv6: FamilyRules;
   /** All rule counters of the router. */
@@ -150,6 +153,7 @@ export class FastPath {
 
   readonly #conntrack: Conntrack;
   readonly #interfaces: Interfaces;
+  readonly #pathMtus: PathMtus;
   readonly #counters: Float64Array;
   readonly #emit: (iface: number, p: Packet) => void;
   readonly #tracking4: boolean;
@@ -180,6 +184,7 @@ export class FastPath {
   constructor(o: FastPathOptions) {
     this.#conntrack = o.conntrack;
     this.#interfaces = o.interfaces;
+    this.#pathMtus = o.pathMtus;
     this.#counters = o.counters;
     this.#emit = o.emit;
     this.#tracking4 = o.ipv4.tracking;
@@ -242,9 +247,12 @@ export class FastPath {
       path[is + PATH_IN] !== p.inInterface || path[is + PATH_STATUS] !== (status & STATUS) ||
       path[is + PATH_MARK] !== w[at + CT_MARK] || w[at + CT_HELPER] !== 0 || conntrack.expired(ct)
     ) return this.#record(p, found, slot);
-    const flags = path[is + PATH_FLAGS];
+    // Where the packet goes is where its answers come from.
+    const flags = path[is + PATH_FLAGS], other = at + ((found & 1) === 0 ? CT_REPLY : CT_ORIGINAL);
+    const length = p.gsoType === GSO_NONE ? p.length : wireLength(p);
     if (
-      (p.gsoType === GSO_NONE ? p.length : wireLength(p)) > path[is + PATH_MTU] ||
+      length > path[is + PATH_MTU] ||
+      this.#pathMtus.concernsForwarded(p.family) && length > this.#longest(p, w, other + SRC, is) ||
       (flags & PATH_GUARDED) !== 0 && !this.#paths.passes(slots[slot + SLOT_PATH], p)
     ) {
       conntrack.peeked(p, found);
@@ -259,7 +267,7 @@ export class FastPath {
     p.ct = ct;
     p.ctinfo = ctinfo;
     if ((w[at + CT_STATUS] & IPS_DUE) !== 0) conntrack.teller.deliver(ct);
-    if ((flags & PATH_NAT) !== 0) translate(p, t, w, at + ((found & 1) === 0 ? CT_REPLY : CT_ORIGINAL));
+    if ((flags & PATH_NAT) !== 0) translate(p, t, w, other);
     else hop(p);
     this.#send(p, is);
     return FAST_DONE;
@@ -289,16 +297,23 @@ export class FastPath {
     const path = this.#slots[slot + SLOT_PATH],
       is = path * PATH_WORDS,
       paths = this.#paths,
-      words = paths.words;
+      words = paths.words,
+      length = p.gsoType === GSO_NONE ? p.length : wireLength(p);
     if (
-      words[is + PATH_IN] !== p.inInterface ||
-      (p.gsoType === GSO_NONE ? p.length : wireLength(p)) > words[is + PATH_MTU] ||
+      words[is + PATH_IN] !== p.inInterface || length > words[is + PATH_MTU] ||
+      this.#pathMtus.concernsForwarded(p.family) &&
+        length > this.#longest(p, this.#stateless, slot * STATELESS_PER_SLOT + DST, is) ||
       (words[is + PATH_FLAGS] & PATH_GUARDED) !== 0 && !paths.passes(path, p)
     ) return FAST_NO;
     if (p.family === 4 ? this.#tracking4 : this.#tracking6) p.ctinfo = UNTRACKED;
     hop(p);
     this.#send(p, is);
     return FAST_DONE;
+  }
+
+  /** The longest packet that the path at `is` takes to the address in `words`, now that path MTUs have been learned. */
+  #longest(p: Packet, words: Int32Array, at: number, is: number): number {
+    return this.#pathMtus.forwardedTo(p.family, words, at, this.#paths.words[is + PATH_OUT]);
   }
 
   /** Counts the packet for its path, and sends it. */

@@ -4,7 +4,7 @@
  * `forward` runs between routing and the FORWARD hook (ip_forward, ip6_forward): the hop limit is checked, then the size
  * as far as the packet must not be fragmented, then the hop limit falls by one, so FORWARD rules see it lowered.
  * `finish` runs behind POSTROUTING (ip_finish_output): the packet fits, or is cut up, or is refused after all because
- * a rule has made it longer.
+ * a rule has made it longer, or because its IPv6 destination is known to lie behind a narrow link.
  *
  * The size of an offloaded packet is that of its segments on the wire, not of the packet in hand.
  */
@@ -22,7 +22,7 @@ import { GSO_NONE, type Packet } from "../packet/packet.ts";
 import { tcpHeaderLength } from "../packet/tcp.ts";
 import { UDP_HEADER } from "../packet/udp.ts";
 import type { Sysctl } from "../sysctl.ts";
-import type { Interfaces } from "./interfaces.ts";
+import type { PathMtus } from "./path_mtu.ts";
 
 /** What is to be done with the packet. */
 export type ForwardResult = 0 | 1 | 2 | 3 | 4;
@@ -51,11 +51,11 @@ export class Forwarder {
   icmpInfo = 0;
   /** Size limit of the fragments that FORWARD_FRAGMENT asks for. */
   fragmentMtu = 0;
-  readonly #interfaces: Interfaces;
+  readonly #pathMtus: PathMtus;
   readonly #forward6: boolean;
 
-  constructor(options: { interfaces: Interfaces; sysctl: Sysctl }) {
-    this.#interfaces = options.interfaces;
+  constructor(options: { pathMtus: PathMtus; sysctl: Sysctl }) {
+    this.#pathMtus = options.pathMtus;
     this.#forward6 = options.sysctl.get("net.ipv6.conf.all.forwarding") !== 0;
   }
 
@@ -66,7 +66,7 @@ export class Forwarder {
 
   #forward4(p: Packet): ForwardResult {
     if (ttl(p) <= 1) return this.#error(p, Reason["ttl-exceeded"], ICMP_TIME_EXCEEDED, ICMP_EXC_TTL, 0);
-    const mtu = this.#interfaces.mtu(p.outInterface);
+    const mtu = this.#pathMtus.forwarding(p);
     if (p.length > mtu && dontFragment(p) && this.#exceeds(p, mtu)) {
       return this.#error(p, Reason["packet-too-big"], ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, mtu);
     }
@@ -101,7 +101,7 @@ export class Forwarder {
         return this.#error(p, Reason["link-local"], ICMPV6_DEST_UNREACH, ICMPV6_NOT_NEIGHBOUR, 0);
       }
     }
-    const mtu = this.mtu(p);
+    const mtu = this.#pathMtus.forwarding(p);
     if (p.length > mtu && this.#exceeds(p, mtu)) {
       return this.#error(p, Reason["packet-too-big"], ICMPV6_PKT_TOOBIG, 0, mtu);
     }
@@ -109,18 +109,12 @@ export class Forwarder {
     return FORWARD_OK;
   }
 
-  /** The MTU of the link that the packet leaves by. */
-  mtu(p: Packet): number {
-    const mtu = this.#interfaces.mtu(p.outInterface);
-    return p.family === 6 && mtu < IPV6_MIN_MTU ? IPV6_MIN_MTU : mtu;
-  }
-
   /**
    * Behind POSTROUTING: FORWARD_OK, FORWARD_FRAGMENT, FORWARD_SEGMENT or FORWARD_ERROR. `own` says that Weir made the
    * packet itself, and so may fragment it in IPv6 too.
    */
   finish(p: Packet, own = false): ForwardResult {
-    const mtu = this.mtu(p);
+    const mtu = own || p.family === 6 ? this.#pathMtus.of(p) : this.#pathMtus.forwarding(p);
     if (p.gsoType !== GSO_NONE) return wireLength(p) <= mtu ? FORWARD_OK : FORWARD_SEGMENT;
     const gathered = p.fragMaxSize;
     if (p.family === 4) {

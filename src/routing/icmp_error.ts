@@ -24,6 +24,7 @@ import type { Sysctl } from "../sysctl.ts";
 import { isLinkLocal, isMulticast6 } from "./address_scope.ts";
 import type { Ipv4Options } from "./ipv4_options.ts";
 import { beginIpv4, beginIpv6, finishIcmp, finishIpv4, flowLabel } from "./make.ts";
+import type { PathMtus } from "./path_mtu.ts";
 import { GlobalLimit, TargetLimit } from "./rate_limit.ts";
 import { ROUTE_DROP, ROUTE_LOCAL, Routing } from "./route.ts";
 
@@ -41,6 +42,7 @@ const LAST_ICMP_TYPE = 18;
 /** What the parts that make packets share. */
 export interface IcmpOptions {
   readonly routing: Routing;
+  readonly pathMtus: PathMtus;
   readonly options: Ipv4Options;
   readonly sysctl: Sysctl;
   readonly clock: Clock;
@@ -52,6 +54,7 @@ export interface IcmpOptions {
 /** The ICMP errors of one router. */
 export class IcmpErrors {
   readonly #routing: Routing;
+  readonly #pathMtus: PathMtus;
   readonly #options: Ipv4Options;
   /** Limits by target, which redirects come under too. */
   readonly targets: TargetLimit;
@@ -69,6 +72,7 @@ export class IcmpErrors {
   constructor(o: IcmpOptions) {
     const arena = o.arena ?? new HeapArena();
     this.#routing = o.routing;
+    this.#pathMtus = o.pathMtus;
     this.#options = o.options;
     this.targets = new TargetLimit(o.clock, arena);
     this.#global = new GlobalLimit(
@@ -168,7 +172,7 @@ export class IcmpErrors {
       this.#global.take();
     }
     const l4 = out.l4;
-    const mtu = route === ROUTE_LOCAL ? IPV4_ERROR_LENGTH : interfaces.mtu(out.outInterface);
+    const mtu = route === ROUTE_LOCAL ? IPV4_ERROR_LENGTH : this.#pathMtus.of(out);
     const room = Math.min(mtu, IPV4_ERROR_LENGTH) - l4 - ICMP_HEADER;
     if (room <= 20) return false;
     const quote = Math.min(p.length, room);

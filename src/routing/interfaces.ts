@@ -43,13 +43,10 @@ export interface InterfaceSpec {
 export interface NextHops {
   /** The next hop of packets to `destination` that leave by `iface`: the destination itself where it is a neighbour. */
   nextHop4(destination: number, iface: number): number;
-  /** The interface that the route to an address leaves by, 0 where there is none. */
-  /** The same among routes by `iface` only, where that is not 0. */
+  /** The interface that the route to an address leaves by, of routes by `iface` only, where that is not 0; or 0. */
   interfaceTo(family: Family, words: Int32Array, at: number, iface?: number): number;
 }
 
-/** More than any packet has. */
-const MTU_MAX = 65536;
 /** What an IPv6 address is to Weir: unicast of its own, or a subnet's routers' anycast. */
 const UNICAST = 1, ANYCAST = 2;
 /** Tag of IPv4 addresses in the index, whose values are `record * 2`, or `interface * 2 + 1` for a broadcast address. */
@@ -339,13 +336,6 @@ export class Interfaces {
       if (r[at + FAMILY] === 4 && (r[at + FLAGS] & SECONDARY) === 0) return r[at];
     }
     return 0;
-  }
-
-  /** The MTU of the way to an address: that of the interface, or the largest there is where no way is known. */
-  mtuTo(family: Family, words: Int32Array, at: number): number {
-    if (this.#routes === null || this.isLocal(words, at, family)) return MTU_MAX;
-    const iface = this.#routes.interfaceTo(family, words, at);
-    return iface === 0 ? MTU_MAX : this.mtu(iface);
   }
 
   /** The interface that packets to an address leave by; of routes by `iface` only, if not 0. 0 where there is none. */

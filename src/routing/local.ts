@@ -4,7 +4,8 @@
  * Echo and timestamp requests are answered, closed UDP ports with port unreachable, closed TCP ports with a reset,
  * other protocols with protocol unreachable, or in IPv6 with a parameter problem that points at the next header. What
  * is broken is dropped without a word, and broadcasts, multicasts (but IPv6 echo) and anycast get what Linux gives them.
- * Neighbour discovery and multicast listeners have no business on a TUN device and are ignored.
+ * Neighbour discovery and multicast listeners have no business on a TUN device and are ignored. Of ICMP errors those are
+ * heard that say how long a packet may be.
  *
  * Datagrams in pieces are to be gathered before they come here; a piece gets no answer.
  */
@@ -34,6 +35,7 @@ import { type Ipv4Options, timestamp } from "./ipv4_options.ts";
 import { beginIpv4, beginIpv6, finishIcmp, finishIpv4 } from "./make.ts";
 import { ROUTE_DROP, Routing } from "./route.ts";
 import type { TcpResets } from "./tcp_reset.ts";
+import type { TooBig } from "./too_big.ts";
 
 const CLOSED = Reason["own-address-closed"];
 /** Multicast routing's own protocol: heard, never answered. */
@@ -48,6 +50,7 @@ export class LocalStack {
   readonly #errors: IcmpErrors;
   readonly #resets: TcpResets;
   readonly #options: Ipv4Options;
+  readonly #tooBig: TooBig;
   readonly #clock: Clock;
   readonly #ttl: number;
   readonly #ignoreEcho: boolean;
@@ -60,6 +63,7 @@ export class LocalStack {
     errors: IcmpErrors;
     resets: TcpResets;
     options: Ipv4Options;
+    tooBig: TooBig;
     sysctl: Sysctl;
     clock: Clock;
   }) {
@@ -67,6 +71,7 @@ export class LocalStack {
     this.#errors = o.errors;
     this.#resets = o.resets;
     this.#options = o.options;
+    this.#tooBig = o.tooBig;
     this.#clock = o.clock;
     this.#ttl = o.sysctl.get("net.ipv4.ip_default_ttl");
     this.#ignoreEcho = o.sysctl.get("net.ipv4.icmp_echo_ignore_all") !== 0;
@@ -109,7 +114,7 @@ export class LocalStack {
   #answer6(out: Packet, p: Packet): boolean {
     switch (p.protocol) {
       case ICMPV6:
-        return this.#echo6(out, p);
+        return this.#icmp6(out, p);
       case TCP:
         p.drop(CLOSED);
         return this.#resets.closed(out, p);
@@ -159,6 +164,7 @@ export class LocalStack {
     if (type === ICMP_TIMESTAMP && p.length - p.l4 >= ICMP_HEADER + 4) {
       return this.#reply4(out, p, ICMP_TIMESTAMPREPLY, 0, TIMESTAMP_LENGTH);
     }
+    this.#tooBig.hear(p);
     return false;
   }
 
@@ -198,9 +204,15 @@ export class LocalStack {
     return true;
   }
 
+  #icmp6(out: Packet, p: Packet): boolean {
+    if (!icmpHeaderOk(p) || !verifyTransport(p)) return false;
+    if (icmpType(p) === ICMPV6_ECHO_REQUEST) return this.#reply6(out, p);
+    this.#tooBig.hear(p);
+    return false;
+  }
+
   /** icmpv6_echo_reply: traffic class and code of the request, from the address asked if it is one host's. */
-  #echo6(out: Packet, p: Packet): boolean {
-    if (!icmpHeaderOk(p) || !verifyTransport(p) || icmpType(p) !== ICMPV6_ECHO_REQUEST) return false;
+  #reply6(out: Packet, p: Packet): boolean {
     const words = this.#words;
     Routing.readSource(p, words, 0);
     Routing.readDestination(p, words, 4);

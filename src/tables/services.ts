@@ -10,6 +10,7 @@ import type { Conntrack } from "../conntrack/core.ts";
 import type { Nat } from "../nat/core.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Interfaces } from "../routing/interfaces.ts";
+import type { PathMtus } from "../routing/path_mtu.ts";
 import type { Sets } from "../sets/mod.ts";
 import type { HashlimitTables } from "./hashlimit_table.ts";
 import type { RecentLists } from "./recent_list.ts";
@@ -22,6 +23,7 @@ export interface Services {
   readonly conntrack: Conntrack;
   readonly nat: Nat;
   readonly interfaces: Interfaces;
+  readonly pathMtus: PathMtus;
   readonly sets: Sets;
   readonly recent: RecentLists;
   readonly hashlimits: HashlimitTables;

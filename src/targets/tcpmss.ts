@@ -15,7 +15,7 @@ import {
   TCPOPT_MSS,
   tcpPayload,
 } from "../packet/tcp.ts";
-import type { Interfaces } from "../routing/interfaces.ts";
+import type { PathMtus } from "../routing/path_mtu.ts";
 import { defineTarget, OptionError, type Target, type TargetExtension } from "../tables/extension.ts";
 import { flag, uint } from "../tables/kinds.ts";
 
@@ -27,11 +27,11 @@ const CLAMP = -1;
 const source = new Int32Array(4);
 
 class TcpmssTarget implements Target {
-  readonly #interfaces: Interfaces;
+  readonly #pathMtus: PathMtus;
   readonly #mss: number;
 
-  constructor(interfaces: Interfaces, mss: number) {
-    this.#interfaces = interfaces;
+  constructor(pathMtus: PathMtus, mss: number) {
+    this.#pathMtus = pathMtus;
     this.#mss = mss;
   }
 
@@ -58,7 +58,7 @@ class TcpmssTarget implements Target {
   /** The smaller MTU of both ways: of the one the packet takes, and of the one that answers will (tcpmss_reverse_mtu). */
   #pathMtu(p: Packet): number {
     readAddress(p.view, p.family, p.family === 4 ? IPV4_SOURCE : IPV6_SOURCE, source);
-    return Math.min(this.#interfaces.mtu(p.outInterface), this.#interfaces.mtuTo(p.family, source, 0));
+    return Math.min(this.#pathMtus.of(p), this.#pathMtus.to(p.family, source, 0));
   }
 
   #lower(p: Packet, at: number, mss: number): void {
@@ -117,5 +117,5 @@ export const TCPMSS: TargetExtension = defineTarget<{ setMss: number; clampMssTo
     }
     return o;
   },
-  create: (o, c) => new TcpmssTarget(c.services.interfaces, o.setMss?.value ?? CLAMP),
+  create: (o, c) => new TcpmssTarget(c.services.pathMtus, o.setMss?.value ?? CLAMP),
 });

@@ -19,6 +19,7 @@ import {
   type InterfaceSpec,
   Ipv4Options,
   LocalStack,
+  PathMtus,
   Reject,
   ROUTE_DROP,
   ROUTE_ERROR,
@@ -26,6 +27,7 @@ import {
   type RouteSpec,
   Routing,
   TcpResets,
+  TooBig,
 } from "../../src/routing/mod.ts";
 import { ICMP_PARAMETERPROB, ICMPV6_PARAMPROB, ICMPV6_UNK_OPTION } from "../../src/packet/icmp.ts";
 import { Sysctl } from "../../src/sysctl.ts";
@@ -103,6 +105,7 @@ export class TestRouter {
   readonly clock: Clock = { now: 0, wall: 0 };
   readonly interfaces: Interfaces;
   readonly routing: Routing;
+  readonly pathMtus: PathMtus;
   readonly options: Ipv4Options;
   readonly forwarder: Forwarder;
   readonly errors: IcmpErrors;
@@ -125,11 +128,14 @@ export class TestRouter {
     const fib = new Fib(this.interfaces, routes);
     const routing = this.routing = new Routing({ interfaces: this.interfaces, fib, sysctl });
     const options = this.options = new Ipv4Options({ routing, clock });
-    const errors = this.errors = new IcmpErrors({ routing, options, sysctl, clock, random: new Xoshiro(1) });
+    const random = new Xoshiro(1);
+    const pathMtus = this.pathMtus = new PathMtus({ interfaces: this.interfaces, sysctl, clock, random });
+    const errors = this.errors = new IcmpErrors({ routing, pathMtus, options, sysctl, clock, random });
     const resets = this.resets = new TcpResets({ routing, errors, sysctl });
-    this.forwarder = new Forwarder({ interfaces: this.interfaces, sysctl });
+    this.forwarder = new Forwarder({ pathMtus, sysctl });
     this.reject = new Reject({ errors, resets });
-    this.local = new LocalStack({ routing, errors, resets, options, sysctl, clock });
+    const tooBig = new TooBig({ routing, pathMtus });
+    this.local = new LocalStack({ routing, errors, resets, options, tooBig, sysctl, clock });
   }
 
   /** Puts bytes into the receive slot. */

@@ -22,6 +22,7 @@ import { ACCEPT, DROP, type Family, FORWARD, type Hook, REASONS, type Verdict } 
 import { Packet } from "../../src/packet/packet.ts";
 import { parse } from "../../src/packet/parse.ts";
 import { Interfaces } from "../../src/routing/interfaces.ts";
+import { PathMtus } from "../../src/routing/path_mtu.ts";
 import { Sets } from "../../src/sets/mod.ts";
 import { type CompiledTables, compileRules } from "../../src/tables/compile.ts";
 import type { TableName } from "../../src/tables/extension.ts";
@@ -103,6 +104,12 @@ export class Rig {
       conntrack: this.conntrack,
       nat: this.nat,
       interfaces: this.interfaces,
+      pathMtus: new PathMtus({
+        interfaces: this.interfaces,
+        sysctl: this.config.sysctl,
+        clock: this.clock,
+        random,
+      }),
       sets: this.sets = new Sets(this.config.sets, changedSets(Object.values(this.config.rules)), {
         clock: this.clock,
         arena: new HeapArena(),
