@@ -183,8 +183,8 @@ export class PathMtus {
 
   /** True if an entry has not ended. After so long that the clock has come round again, it has. */
   #alive(entry: number, now: number): boolean {
-    const entries = this.#entries, left = (entries[entry + ENDS] - now) | 0;
-    return left > 0 && left <= ((entries[entry + KEY] & 7) === 4 ? this.#life4 : this.#life6);
+    const key = this.#entries[entry + KEY], left = (this.#entries[entry + ENDS] - now) | 0;
+    return key !== 0 && left > 0 && left <= ((key & 7) === 4 ? this.#life4 : this.#life6);
   }
 
   #set(family: number, words: Int32Array, at: number, iface: number): number {
@@ -194,35 +194,33 @@ export class PathMtus {
 
   /** The destination's exception, or -1. */
   #find(family: number, words: Int32Array, at: number, iface: number): number {
-    const wanted = key(family, iface), now = this.#clock.now | 0;
+    const entries = this.#entries, wanted = key(family, iface), now = this.#clock.now | 0;
     const set = this.#set(family, words, at, iface);
     for (let entry = set; entry < set + WAYS * WORDS; entry += WORDS) {
-      if (this.#is(entry, words, at, wanted)) return this.#alive(entry, now) ? entry : -1;
+      if (
+        entries[entry] !== words[at] || entries[entry + 3] !== words[at + 3] ||
+        entries[entry + 1] !== words[at + 1] || entries[entry + 2] !== words[at + 2] ||
+        entries[entry + KEY] !== wanted
+      ) continue;
+      if (this.#alive(entry, now)) return entry;
+      entries[entry + KEY] = 0;
     }
     return -1;
   }
 
-  #is(entry: number, words: Int32Array, at: number, wanted: number): boolean {
-    const entries = this.#entries;
-    return entries[entry] === words[at] && entries[entry + 3] === words[at + 3] &&
-      entries[entry + 1] === words[at + 1] && entries[entry + 2] === words[at + 2] &&
-      entries[entry + KEY] === wanted;
-  }
-
-  /** A place for a destination that has none: of its own ended entry, of another ended one, of the next to end. */
+  /** A place for a destination that has none: one that is free or has ended, or of the next to end. */
   #place(family: number, words: Int32Array, at: number, iface: number): number {
-    const entries = this.#entries, wanted = key(family, iface), now = this.#clock.now | 0;
+    const entries = this.#entries, now = this.#clock.now | 0;
     const set = this.#set(family, words, at, iface);
     let chosen = set, least = MTU_MAX * MTU_MAX;
     for (let entry = set; entry < set + WAYS * WORDS; entry += WORDS) {
-      const own = this.#is(entry, words, at, wanted);
-      const left = own ? -1 : this.#alive(entry, now) ? (entries[entry + ENDS] - now) | 0 : 0;
+      const left = this.#alive(entry, now) ? (entries[entry + ENDS] - now) | 0 : 0;
       if (left >= least) continue;
       chosen = entry;
       least = left;
     }
     for (let i = 0; i < ADDRESS_WORDS; i++) entries[chosen + i] = words[at + i];
-    entries[chosen + KEY] = wanted;
+    entries[chosen + KEY] = key(family, iface);
     return chosen;
   }
 }

@@ -10,6 +10,7 @@ import { ftpTalk } from "./talks/ftp.ts";
 import { amandaTalk, ircTalk, tftpTalk } from "./talks/helpers.ts";
 import { echoTalk, fragmentTalk, rareTalk, sctpTalk, strayTalk, udpTalk } from "./talks/others.ts";
 import { tcpTalk } from "./talks/tcp.ts";
+import { tooBigTalk } from "./talks/too_big.ts";
 
 type Make = (c: Chance, number: number, family: Family) => Step[];
 
@@ -29,4 +30,5 @@ export const KINDS: Readonly<Record<string, readonly [weight: number, make: Make
   tftp: [1, tftpTalk],
   irc: [1, ircTalk],
   amanda: [1, amandaTalk],
+  "too-big": [1, tooBigTalk],
 };

@@ -25,7 +25,7 @@ const HELP = `Random rules and conversations through Linux and Weir, side by sid
   --scenarios N    how many scenarios, with seeds S, S+1, … (20)
   --packets N      packets of each (1000)
   --only KIND      only conversations of this kind: tcp, ftp, udp, echo, sctp, rare, fragment, stray,
-                   tftp, irc, amanda
+                   tftp, irc, amanda, too-big
   --valid          no mutations
   --offload        in all of them devices leave checksums unfinished and hand over several segments as one
                    (in every fourth otherwise); --no-offload: in none

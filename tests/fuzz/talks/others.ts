@@ -20,7 +20,7 @@ import type { Family } from "../net.ts";
 import type { End, Step } from "../steps.ts";
 import { ends, Talk } from "./talk.ts";
 
-const LENGTHS = [0, 1, 8, 30, 100, 512, 1400];
+const LENGTHS = [0, 1, 8, 30, 100, 512, 1300, 1400, 1452];
 const LONG_LENGTHS = [...LENGTHS, 2000, 9000, 30000];
 
 /** Questions and answers. */
@@ -61,7 +61,7 @@ export function echoTalk(c: Chance, number: number, family: Family): Step[] {
             echoId,
             echoSeq: i + 1,
             reply: from === 1,
-            payload: c.pick([0, 8, 56, 1000]),
+            payload: c.pick([0, 8, 56, 1000, 1440]),
           })
           : icmp({ ...head, type: kinds[from], rest: (echoId << 16) | i, payload: 12 }),
       );

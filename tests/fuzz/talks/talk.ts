@@ -95,6 +95,7 @@ const ERRORS_4: readonly ErrorKind[] = [
   [3, 3, 0],
   [3, 1, 0],
   [3, 4, 1200],
+  [3, 4, 500],
   [3, 13, 0],
   [11, 0, 0],
   [11, 1, 0],
@@ -102,7 +103,11 @@ const ERRORS_4: readonly ErrorKind[] = [
   [4, 0, 0],
   [5, 1, 0x01020304],
 ];
-const ERRORS_6: readonly ErrorKind[] = [[1, 4, 0], [1, 0, 0], [2, 0, 1280], [3, 0, 0], [4, 1, 40], [1, 1, 0]];
+const ERRORS_6: readonly ErrorKind[] = [[1, 4, 0], [1, 0, 0], [2, 0, 1280], [2, 0, 1400], [3, 0, 0], [
+  4,
+  1,
+  40,
+], [1, 1, 0]];
 
 /** Ports of clients. Some below 1024: they have classes of their own in NAT. Few, so that they clash. */
 export function clientPort(c: Chance): number {

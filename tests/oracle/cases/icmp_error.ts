@@ -20,7 +20,7 @@ import {
   S,
   S6,
 } from "./case.ts";
-import { su, WAN, WAN6 } from "./case.ts";
+import { S2, su, WAN, WAN6 } from "./case.ts";
 
 type Error = Partial<IpOptions> & {
   type: number;
@@ -389,7 +389,64 @@ export const ICMP_ERROR_CASES: Case[] = [
     },
     expect: (v) => v.is(v.states(), "NEW 1, ESTABLISHED 1, RELATED 2"),
   },
+  {
+    id: "E20",
+    says:
+      "an MTU that the router's own answer was too big for holds for its answers, below 552 for all packets",
+    scenario: {
+      ...NET,
+      steps: [
+        ...[0, 1, 2].map(() => cu({ payload: 1000, df: false })),
+        tooBig(700),
+        packet("wan", icmpEcho({ src: S, dst: WAN, payload: 1000, df: false })),
+        cu({ payload: 1000, df: false }),
+        tooBig(500),
+        cu({ payload: 1000, df: false }),
+        cu({ payload: 1000 }),
+        // Quoted is a host's packet: nothing that this router could learn from.
+        tooBig(600, C, S2),
+        packet("wan", icmpEcho({ src: S2, dst: WAN, payload: 1000, df: false })),
+      ],
+    },
+    expect(v) {
+      v.silent(3, 6, 9);
+      v.is([4, 5, 7, 10].map((n) => v.out(n).map((o) => o.length)), [[700, 348], [1028], [548, 500], [1028]]);
+      v.is([v.one(8).iface, v.one(8).type, v.one(8).code, v.one(8).rest], ["lan", 3, 4, 552]);
+    },
+  },
+  {
+    id: "E21",
+    says: "in IPv6 it holds for forwarded packets too, whoever sent the quoted one, behind all rules",
+    scenario: {
+      ...NET6,
+      ip6tables: COUNT,
+      steps: [
+        ...[0, 1, 2].map(() => cu({ src: C6, dst: S6, payload: 1400 })),
+        tooBig(1300, "2001:db8:77::1", S6),
+        cu({ src: C6, dst: S6, payload: 1400 }),
+        cu({ src: C6, dst: S6, payload: 1200 }),
+        packet("wan", icmpEcho({ src: S6, dst: WAN6, payload: 1400 })),
+      ],
+    },
+    expect(v) {
+      v.silent(3);
+      v.is([v.one(4).iface, v.one(4).type, v.one(4).rest, v.one(4).quoted!.ttl], ["lan", 2, 1300, 63]);
+      v.is([v.one(5).iface, v.out(6).map((o) => o.length)], ["wan", [1296, 208]]);
+      v.is(v.states(undefined, 6), "NEW 5");
+    },
+  },
 ];
+
+/** A router beyond wan says that the router's echo reply to a host is too big for an MTU. */
+function tooBig(mtu: number, from = WAN, to = S) {
+  const quoted = icmpEcho({ src: from, dst: to, reply: true, payload: 600 });
+  return packet(
+    "wan",
+    to.includes(":")
+      ? icmpError({ src: "2001:db8:3::fe", dst: WAN6, type: 2, rest: mtu, quoted })
+      : icmpError({ src: R, dst: WAN, type: 3, code: 4, rest: mtu, quoted }),
+  );
+}
 
 function echo(src: string): Uint8Array {
   return icmpEcho({ src, dst: S, echoId: 7 });
