@@ -154,6 +154,7 @@ export class FastPath {
   readonly #conntrack: Conntrack;
   readonly #interfaces: Interfaces;
   readonly #pathMtus: PathMtus;
+  readonly #heeded: Int32Array;
   readonly #counters: Float64Array;
   readonly #emit: (iface: number, p: Packet) => void;
   readonly #tracking4: boolean;
@@ -185,6 +186,7 @@ export class FastPath {
     this.#conntrack = o.conntrack;
     this.#interfaces = o.interfaces;
     this.#pathMtus = o.pathMtus;
+    this.#heeded = o.pathMtus.heeded;
     this.#counters = o.counters;
     this.#emit = o.emit;
     this.#tracking4 = o.ipv4.tracking;
@@ -252,7 +254,7 @@ export class FastPath {
     const length = p.gsoType === GSO_NONE ? p.length : wireLength(p);
     if (
       length > path[is + PATH_MTU] ||
-      this.#pathMtus.concernsForwarded(p.family) && length > this.#longest(p, w, other + SRC, is) ||
+      this.#heeded[p.family] !== 0 && length > this.#longest(p, w, other + SRC, is) ||
       (flags & PATH_GUARDED) !== 0 && !this.#paths.passes(slots[slot + SLOT_PATH], p)
     ) {
       conntrack.peeked(p, found);
@@ -301,7 +303,7 @@ export class FastPath {
       length = p.gsoType === GSO_NONE ? p.length : wireLength(p);
     if (
       words[is + PATH_IN] !== p.inInterface || length > words[is + PATH_MTU] ||
-      this.#pathMtus.concernsForwarded(p.family) &&
+      this.#heeded[p.family] !== 0 &&
         length > this.#longest(p, this.#stateless, slot * STATELESS_PER_SLOT + DST, is) ||
       (words[is + PATH_FLAGS] & PATH_GUARDED) !== 0 && !paths.passes(path, p)
     ) return FAST_NO;

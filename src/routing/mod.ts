@@ -16,6 +16,9 @@
  *                  Ipv4Options.forward ──▶ POSTROUTING ──▶ Forwarder.finish ──▶ device
  * ```
  *
+ * How long a packet may be is `PathMtus`' to say; it learns from errors for Weir's own addresses, which `LocalStack`
+ * hands to `TooBig`.
+ *
  * @module
  */
 export { Fib, type RouteSpec } from "./fib.ts";

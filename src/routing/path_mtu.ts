@@ -38,8 +38,8 @@ const MTU_MAX = 65536;
 const SETS = 1024, WAYS = 4, WORDS = 8;
 /** Words of an entry behind the address: interface and family, 0 in one that was never used. */
 const KEY = 4, MTU = 5, ENDS = 6, LOCKED = 7;
-/** For whom there are exceptions: anybody in IPv4, anybody in IPv6, forwarded packets in IPv4. */
-const ALL_4 = 0, ALL_6 = 1, FORWARDED_4 = 2, KINDS = 3;
+/** For whom there are exceptions: forwarded packets, by their family, and all in IPv4. In IPv6 those are the same. */
+const FORWARDED_4 = 4, ALL_6 = 6, ALL_4 = 0, KINDS = 8;
 
 /** The path MTUs of one router. */
 export class PathMtus {
@@ -92,19 +92,25 @@ export class PathMtus {
   to(family: Family, words: Int32Array, at: number): number {
     if (this.#interfaces.isLocal(words, at, family)) return MTU_MAX;
     const iface = this.#interfaces.interfaceTo(family, words, at, 0);
-    return iface === 0
-      ? MTU_MAX
-      : this.#least(this.#link(family, iface), this.#find(family, words, at, iface));
+    if (iface === 0) return MTU_MAX;
+    const link = this.#link(family, iface);
+    return this.#any(family === 4 ? ALL_4 : ALL_6)
+      ? this.#least(link, this.#find(family, words, at, iface))
+      : link;
   }
 
-  /** True if packets of this family that Weir forwards may meet an exception at all. */
-  concernsForwarded(family: number): boolean {
-    return this.#any(family === 4 ? FORWARDED_4 : ALL_6);
+  /**
+   * Words by family: not 0 while packets that are forwarded may meet an exception, for who asks no more of each packet
+   * than that.
+   */
+  get heeded(): Int32Array {
+    return this.#kinds;
   }
 
-  /** The longest packet that Weir forwards to the address in `words` by this interface. */
+  /** The longest packet that is forwarded to the address in `words` by this interface. */
   forwardedTo(family: Family, words: Int32Array, at: number, iface: number): number {
     const link = this.#link(family, iface);
+    if (!this.#any(family)) return link;
     return family === 4
       ? this.#forwarding4(link, words[at], iface)
       : this.#least(link, this.#find(6, words, at, iface));

@@ -36,6 +36,10 @@ class Asked {
     return this.pathMtus.to(family, words, 0);
   }
 
+  heeds(family: Family): boolean {
+    return this.pathMtus.heeded[family] !== 0;
+  }
+
   forwarded(address: string, iface = WAN): number {
     const { family, words } = parseAddress(address)!;
     return this.pathMtus.forwardedTo(family, words, 0, iface);
@@ -79,15 +83,15 @@ Deno.test("PathMtus knows an exception by address, family and interface", () => 
 
 Deno.test("PathMtus lets forwarded IPv4 packets be long unless the exception is locked", () => {
   const asked = new Asked(), using = new Asked({ "net.ipv4.ip_forward_use_pmtu": 1 });
-  assertEquals([asked.pathMtus.concernsForwarded(4), asked.pathMtus.concernsForwarded(6)], [false, false]);
+  assertEquals([asked.heeds(4), asked.heeds(6)], [false, false]);
   for (const one of [asked, using]) one.learn(HOST, 1000);
-  assertEquals([asked.pathMtus.concernsForwarded(4), using.pathMtus.concernsForwarded(4)], [false, true]);
+  assertEquals([asked.heeds(4), using.heeds(4)], [false, true]);
   assertEquals([asked.forwarded(HOST), using.forwarded(HOST)], [1500, 1000]);
   for (const one of [asked, using]) one.learn(HOST, 400);
   assertEquals([asked.forwarded(HOST), using.forwarded(HOST)], [552, 552]);
-  assertEquals([asked.forwarded("203.0.113.8"), asked.pathMtus.concernsForwarded(6)], [1500, false]);
+  assertEquals([asked.forwarded("203.0.113.8"), asked.heeds(6)], [1500, false]);
   asked.learn(HOST6, 1300);
-  assertEquals([asked.forwarded(HOST6), asked.pathMtus.concernsForwarded(6)], [1300, true]);
+  assertEquals([asked.forwarded(HOST6), asked.heeds(6)], [1300, true]);
 });
 
 Deno.test("PathMtus forgets after ten minutes; IPv4 is prolonged when half of them have passed, IPv6 never", () => {
@@ -107,7 +111,7 @@ Deno.test("PathMtus forgets after ten minutes; IPv4 is prolonged when half of th
   assertEquals(known(), [1000, 1500]);
   pass(1);
   assertEquals(known(), [1500, 1500]);
-  assertEquals(asked.pathMtus.concernsForwarded(6), false);
+  assertEquals(asked.heeds(6), false);
   said();
   assertEquals(known(), [1000, 1300]);
 });
@@ -142,5 +146,5 @@ Deno.test("PathMtus of several data planes are one", () => {
   one.learn(HOST6, 1300);
   other.learn(HOST, 1000);
   assertEquals([other.to(HOST6), one.to(HOST)], [1300, 1000]);
-  assert(other.pathMtus.concernsForwarded(6 satisfies Family));
+  assert(other.heeds(6));
 });
