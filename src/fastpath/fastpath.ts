@@ -254,7 +254,7 @@ export class FastPath {
     const length = p.gsoType === GSO_NONE ? p.length : wireLength(p);
     if (
       length > path[is + PATH_MTU] ||
-      this.#heeded[p.family] !== 0 && length > this.#longest(p, w, other + SRC, is) ||
+      this.#heeded[p.family] !== 0 && this.#tooLong(p, length, w, other + SRC, is) ||
       (flags & PATH_GUARDED) !== 0 && !this.#paths.passes(slots[slot + SLOT_PATH], p)
     ) {
       conntrack.peeked(p, found);
@@ -304,7 +304,7 @@ export class FastPath {
     if (
       words[is + PATH_IN] !== p.inInterface || length > words[is + PATH_MTU] ||
       this.#heeded[p.family] !== 0 &&
-        length > this.#longest(p, this.#stateless, slot * STATELESS_PER_SLOT + DST, is) ||
+        this.#tooLong(p, length, this.#stateless, slot * STATELESS_PER_SLOT + DST, is) ||
       (words[is + PATH_FLAGS] & PATH_GUARDED) !== 0 && !paths.passes(path, p)
     ) return FAST_NO;
     if (p.family === 4 ? this.#tracking4 : this.#tracking6) p.ctinfo = UNTRACKED;
@@ -313,9 +313,10 @@ export class FastPath {
     return FAST_DONE;
   }
 
-  /** The longest packet that the path at `is` takes to the address in `words`, now that path MTUs have been learned. */
-  #longest(p: Packet, words: Int32Array, at: number, is: number): number {
-    return this.#pathMtus.forwardedTo(p.family, words, at, this.#paths.words[is + PATH_OUT]);
+  /** True if a path MTU has been learned that a packet of this length to the address in `words` has to heed. */
+  #tooLong(p: Packet, length: number, words: Int32Array, at: number, is: number): boolean {
+    return length > this.#heeded[p.family] &&
+      length > this.#pathMtus.forwardedTo(p.family, words, at, this.#paths.words[is + PATH_OUT]);
   }
 
   /** Counts the packet for its path, and sends it. */

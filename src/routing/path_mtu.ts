@@ -46,7 +46,7 @@ export class PathMtus {
   readonly #interfaces: Interfaces;
   readonly #clock: Clock;
   readonly #entries: Int32Array;
-  /** By kind: whether there may be such exceptions, and when the last of them ends. */
+  /** By kind: where there may be such exceptions the smallest MTU that one can have, and when the last of them ends. */
   readonly #kinds: Int32Array;
   readonly #seed: number;
   readonly #life4: number;
@@ -100,8 +100,8 @@ export class PathMtus {
   }
 
   /**
-   * Words by family: not 0 while packets that are forwarded may meet an exception, for who asks no more of each packet
-   * than that.
+   * Words by family: not 0 while packets that are forwarded may meet an exception, and then no packet meets one that is
+   * not longer than that.
    */
   get heeded(): Int32Array {
     return this.#kinds;
@@ -135,8 +135,8 @@ export class PathMtus {
     entries[entry + MTU] = mtu;
     entries[entry + LOCKED] = locked ? 1 : 0;
     entries[entry + ENDS] = ends;
-    this.#announce(ALL_4, ends);
-    if (locked || this.#forwardUses) this.#announce(FORWARDED_4, ends);
+    this.#announce(ALL_4, this.#least4, ends);
+    if (locked || this.#forwardUses) this.#announce(FORWARDED_4, this.#least4, ends);
   }
 
   /** __ip6_rt_update_pmtu. */
@@ -149,7 +149,7 @@ export class PathMtus {
     const ends = (this.#clock.now + this.#life6) | 0;
     entries[entry + LOCKED] = 0;
     entries[entry + ENDS] = ends;
-    this.#announce(ALL_6, ends);
+    this.#announce(ALL_6, IPV6_MIN_MTU, ends);
   }
 
   #link(family: number, iface: number): number {
@@ -181,10 +181,10 @@ export class PathMtus {
     return false;
   }
 
-  #announce(kind: number, ends: number): void {
-    const kinds = this.#kinds;
-    if (!this.#any(kind) || ((ends - kinds[kind + KINDS]) | 0) > 0) kinds[kind + KINDS] = ends;
-    kinds[kind] = 1;
+  #announce(kind: number, least: number, ends: number): void {
+    const kinds = this.#kinds, any = this.#any(kind);
+    if (!any || ((ends - kinds[kind + KINDS]) | 0) > 0) kinds[kind + KINDS] = ends;
+    kinds[kind] = any ? Math.min(kinds[kind], least) : least;
   }
 
   /** True if an entry has not ended. After so long that the clock has come round again, it has. */

