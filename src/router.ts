@@ -65,7 +65,7 @@ import {
 } from "./packet/icmp.ts";
 import { GSO_TCPV4, GSO_TCPV6, Packet } from "./packet/packet.ts";
 import { isFragment, isPiece, parse, parseHeaders } from "./packet/parse.ts";
-import { segment } from "./packet/segment.ts";
+import { segment, unfinishChecksum } from "./packet/segment.ts";
 import { tcpHeaderLength } from "./packet/tcp.ts";
 import { Fib } from "./routing/fib.ts";
 import {
@@ -632,6 +632,7 @@ export class Router {
           reason = segment(p, this.#segment, this.#takeSegment);
           break;
         }
+        if (p === this.#segment) unfinishChecksum(p);
         this.#error(p, forwarder.icmpType, forwarder.icmpCode, forwarder.icmpInfo);
         reason = p.reason;
         break;

@@ -25,6 +25,16 @@ export function completeChecksum(p: Packet): void {
   p.view.setUint16(p.l4 + field, checksum === 0 ? MANGLED_ZERO : checksum);
 }
 
+/**
+ * Makes a segment's checksum partial again. In Linux its device would have completed it, so an error about a segment
+ * that does not leave quotes it as it was before.
+ */
+export function unfinishChecksum(p: Packet): void {
+  const length = p.length - p.l4;
+  p.view.setUint16(p.l4 + checksumField(p.family, p.protocol), pseudoSum(p, p.protocol, length));
+  p.partialChecksum = true;
+}
+
 /** Bytes of headers in front of each segment's payload, or −1 if the packet cannot be segmented. */
 function segmentHeader(p: Packet): number {
   if (p.protocol === TCP) return tcpHeaderOk(p) ? p.l4 + tcpHeaderLength(p) : -1;
