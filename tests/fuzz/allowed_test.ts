@@ -97,6 +97,22 @@ Deno.test("allowed random port: the same ports in quoted packets and in the list
   );
 });
 
+Deno.test("allowed random port: in an unfinished checksum that an error quotes, where nothing else shows it", () => {
+  const quoting = (sum: number, port = 2000) => {
+    const quoted = query({ sport: port });
+    quoted.set([sum >> 8, sum & 255], 26);
+    return sent(icmpError({ src: LAN, dst: C, type: 3, code: 13, id: 5, quoted }));
+  };
+  const rules = "-A POSTROUTING -j MASQUERADE", judge = new Judge(rules);
+  const asks = (judge: Judge, other: Sent[], unfinished: boolean) =>
+    judge.packets(query(), quoting(0x1234), other, query(), unfinished) === null;
+  assert(asks(judge, quoting(0x1235), true));
+  assertEquals([...judge.met.keys()], ["random port"]);
+  assert(!asks(new Judge(rules), quoting(0x1235), false), "the checksum is finished");
+  assert(!asks(new Judge(), quoting(0x1235), true), "nobody draws");
+  assert(!asks(new Judge(rules), quoting(0x1235, 2001), true), "another port");
+});
+
 Deno.test("allowed random port: of a TFTP client in an expectation, where nothing else shows it", () => {
   const line = (port: number, master = 2000) =>
     `299 proto=17 src=${S} dst=${WAN} sport=0 dport=${port} mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535 master-src=${C} master-dst=${S} sport=${master} dport=69 class=0 helper=tftp`;

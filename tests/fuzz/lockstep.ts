@@ -91,7 +91,7 @@ export function run(plan: Plan, seed: number, trace?: (line: string) => void): R
           trace(`${i} talk ${step.talk}.${step.from} in ${k.iface}: ${show(k.bytes)}`);
           for (const s of a) trace(`    out ${s.iface}: ${show(s.bytes)}`);
         }
-        const parted = judge.packets(k.bytes, a, b, w.bytes);
+        const parted = judge.packets(k.bytes, a, b, w.bytes, needsSum(kd.vnet));
         if (parted !== null) {
           return { packets: i + 1, judge, difference: describe(i, k, a, b, parted) };
         }
@@ -120,6 +120,9 @@ export function handed(
   if (!plan.offload) return { bytes };
   return (step.burst === undefined ? null : handOver(bytes, step.burst)) ?? { bytes, vnet: NOTHING };
 }
+
+/** VIRTIO_NET_HDR_F_NEEDS_CSUM: the checksum is left to whoever sends it on. */
+const needsSum = (vnet: Uint8Array | undefined) => vnet !== undefined && (vnet[0] & 1) !== 0;
 
 const NOTHING = new Uint8Array(10);
 
