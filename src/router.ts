@@ -77,6 +77,7 @@ import {
 } from "./routing/forward.ts";
 import { IcmpErrors } from "./routing/icmp_error.ts";
 import { Interfaces } from "./routing/interfaces.ts";
+import { ARRIVED, HeaderWalk, PIECE } from "./routing/header_walk.ts";
 import { LocalStack } from "./routing/local.ts";
 import { PathMtus } from "./routing/path_mtu.ts";
 import { ROUTE_DROP, ROUTE_ERROR, ROUTE_FORWARD, ROUTE_LOCAL, Routing } from "./routing/route.ts";
@@ -195,6 +196,7 @@ export class Router {
   readonly #redirects: Redirects;
   readonly #rejects: Reject;
   readonly #local: LocalStack;
+  readonly #walk = new HeaderWalk();
   readonly #refusalErrors: boolean;
   readonly #segmentGrown: boolean;
   readonly #loopback: number;
@@ -558,28 +560,47 @@ export class Router {
     // it (ipv6_frag_rcv).
     if (p.family === 4 && isFragment(p) && !this.#passes(p, this.defrag.gather(p))) return;
     if (!this.#passes(p, input(this.#state, p))) return;
-    if (p.family === 6 && p.fragMaxSize === 0 && isPiece(p)) {
-      if (firstFragmentCut(p, p.fragmentHeader)) {
-        this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_INCOMP, 0);
-        return this.#refuse(p, Reason["fragment-malformed"]);
-      }
-      const wrong = misfitAt(p);
-      if (wrong >= 0) {
-        this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, wrong);
-        return this.#refuse(p, Reason["fragment-malformed"]);
-      }
-      if (!this.#passes(p, this.defrag.gather(p))) return;
-    }
     if (this.#emitHost !== undefined) {
+      if (p.family === 6 && isPiece(p) && p.fragMaxSize === 0 && !this.#gather6(p)) return;
       this.#options.deliver(p);
       return this.#emitHost(p);
     }
+    if (p.family === 6 && !this.#arrives(p)) return;
     if (this.#making) return;
     const made = this.#made;
     if (this.#local.answer(made, p)) {
       if (isAttachedError(made)) this.#sendError(p);
       else this.#send(p);
     } else if (p.reason !== 0) this.#end(p);
+  }
+
+  /** True if a packet for Weir itself has come to its upper layer, through headers and gathering. */
+  #arrives(p: Packet): boolean {
+    const walk = this.#walk;
+    let found = walk.begin(p);
+    if (found === PIECE) {
+      if (!this.#gather6(p)) return false;
+      found = walk.resume(p);
+    }
+    if (found === ARRIVED) return true;
+    if (walk.pointer >= 0) this.#error(p, ICMPV6_PARAMPROB, walk.code, walk.pointer);
+    return false;
+  }
+
+  /** ipv6_frag_rcv: true if this piece has completed its datagram. */
+  #gather6(p: Packet): boolean {
+    if (firstFragmentCut(p, p.fragmentHeader)) {
+      this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_INCOMP, 0);
+      this.#refuse(p, Reason["fragment-malformed"]);
+      return false;
+    }
+    const wrong = misfitAt(p);
+    if (wrong >= 0) {
+      this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, wrong);
+      this.#refuse(p, Reason["fragment-malformed"]);
+      return false;
+    }
+    return this.#passes(p, this.defrag.gather(p));
   }
 
   /** A packet made in this place, by a program behind the host device or by Weir itself. `link` as in Routing.output. */

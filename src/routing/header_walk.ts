@@ -4,9 +4,16 @@
  */
 import { ICMPV6, TCP, UDP, UDPLITE } from "../netfilter.ts";
 import { ICMPV6_HDR_FIELD, ICMPV6_UNK_NEXTHDR, ICMPV6_UNK_OPTION } from "../packet/icmp.ts";
-import { DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, IPV6_DESTINATION } from "../packet/ipv6.ts";
+import {
+  DESTINATION_OPTIONS,
+  FRAGMENT,
+  FRAGMENT_HEADER,
+  HOP_BY_HOP,
+  IPV6_DESTINATION,
+} from "../packet/ipv6.ts";
 import { IPV6_HEADER, IPV6_NEXT_HEADER, NO_NEXT, ROUTING } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
+import { isPiece } from "../packet/parse.ts";
 
 /** Heard, never answered. */
 const PIM = 103;
@@ -17,62 +24,92 @@ const MAX_OPTIONS = 8, MAX_PADDING = 7;
 /** Routing headers of segment routing and of RPL, which Linux drops unless told to take part. */
 const SEGMENT_ROUTING = 4, RPL = 3;
 
+/** What `read` found: the upper layer, a piece of a datagram that is to be gathered, or something to refuse. */
+export const ARRIVED = 0, PIECE = 1, REFUSED = 2;
+
 export class HeaderWalk {
-  /** Parameter problem to send when `walk` returned false; `pointer` is -1 if the packet is just dropped. */
+  /** Parameter problem to send for what is REFUSED; `pointer` is -1 if the packet is just dropped. */
   code = 0;
   pointer = -1;
+  /** Number of the header to read next, where that number stands, and where the header does. */
+  #next = 0;
+  #nextAt = 0;
+  #at = 0;
+  #fragmented = false;
 
-  /** True if Linux would hand the packet to its upper layer, or let it rest there. */
-  walk(p: Packet): boolean {
+  /** Reads a packet from its first header on, to the upper layer or to a fragment header. */
+  begin(p: Packet): number {
     this.pointer = -1;
-    let fragmented = p.fragMaxSize !== 0;
-    let next = p.view.getUint8(IPV6_NEXT_HEADER);
-    let nextAt = IPV6_NEXT_HEADER;
-    let at = IPV6_HEADER;
+    this.#next = p.view.getUint8(IPV6_NEXT_HEADER);
+    this.#nextAt = IPV6_NEXT_HEADER;
+    this.#at = IPV6_HEADER;
+    this.#fragmented = p.fragMaxSize !== 0;
+    if (!this.#fragmented || p.fragAt === IPV6_HEADER) return this.#read(p);
+    // Linux has read hop-by-hop options before it gathers for conntrack, and comes back to where the fragment header
+    // stood. What is between it takes for read, and its number for that of what is there now.
+    if (this.#next === HOP_BY_HOP) this.#next = p.view.getUint8(this.#nextAt = IPV6_HEADER);
+    this.#at = p.fragAt;
+    const found = this.#read(p);
+    return found === ARRIVED && this.#at !== p.l4 ? REFUSED : found;
+  }
+
+  /** Goes on where the fragment header stood, when the PIECE has become the last of its datagram. */
+  resume(p: Packet): number {
+    this.#next = p.view.getUint8(this.#nextAt);
+    this.#fragmented = true;
+    return this.#read(p);
+  }
+
+  #read(p: Packet): number {
     for (;;) {
-      switch (next) {
+      const at = this.#at;
+      switch (this.#next) {
         case TCP:
         case UDP:
         case UDPLITE:
         case ICMPV6:
         case PIM:
         case NO_NEXT:
-          return true;
+          return ARRIVED;
         case HOP_BY_HOP:
           // Behind anything but the IPv6 header it is a header that Linux does not know.
-          if (at !== IPV6_HEADER || p.fragAt === IPV6_HEADER) {
-            return this.#problem(ICMPV6_UNK_NEXTHDR, nextAt);
-          }
+          if (at !== IPV6_HEADER || this.#fragmented) return this.#refuse(ICMPV6_UNK_NEXTHDR, this.#nextAt);
           break;
         case DESTINATION_OPTIONS:
-          if (!this.#options(p, at)) return false;
+          if (!this.#options(p, at)) return REFUSED;
           break;
         case ROUTING:
-          if (!this.#routing(p, at)) return false;
+          if (!this.#routing(p, at)) return REFUSED;
           break;
         case FRAGMENT:
           // One is enough, also the one that the datagram was gathered by.
-          if (fragmented || at + 8 > p.length) return this.#problem(ICMPV6_HDR_FIELD, at);
-          fragmented = true;
-          next = p.view.getUint8(at);
-          nextAt = at;
-          at += 8;
+          if (this.#fragmented || at + FRAGMENT_HEADER > p.length) return this.#refuse(ICMPV6_HDR_FIELD, at);
+          if (isPiece(p)) return PIECE;
+          this.#fragmented = true;
+          this.#next = p.view.getUint8(at);
+          this.#nextAt = at;
+          this.#at += FRAGMENT_HEADER;
           continue;
         default:
-          return this.#problem(ICMPV6_UNK_NEXTHDR, nextAt);
+          return this.#refuse(ICMPV6_UNK_NEXTHDR, this.#nextAt);
       }
-      if (at + 8 > p.length) return false;
-      next = p.view.getUint8(at);
-      nextAt = at;
-      at += (p.view.getUint8(at + 1) + 1) << 3;
-      if (at > p.length) return false;
+      if (at + 8 > p.length) return REFUSED;
+      this.#next = p.view.getUint8(at);
+      this.#nextAt = at;
+      this.#at += (p.view.getUint8(at + 1) + 1) << 3;
+      if (this.#at > p.length) return REFUSED;
     }
   }
 
-  #problem(code: number, pointer: number): boolean {
+  #refuse(code: number, pointer: number): number {
     this.code = code;
     this.pointer = pointer;
-    return false;
+    return REFUSED;
+  }
+
+  /** Refused, and false for who asks whether to go on. */
+  #problem(code: number, pointer: number): boolean {
+    return this.#refuse(code, pointer) !== REFUSED;
   }
 
   /** A routing header that still names stops is one too many: Linux takes no part in source routes (RFC 5095). */

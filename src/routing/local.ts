@@ -22,14 +22,13 @@ import {
   icmpHeaderOk,
 } from "../packet/icmp.ts";
 import { icmpType, ICMPV6_DEST_UNREACH, ICMPV6_ECHO_REPLY, ICMPV6_ECHO_REQUEST } from "../packet/icmp.ts";
-import { ICMPV6_PARAMPROB, ICMPV6_PORT_UNREACH } from "../packet/icmp.ts";
+import { ICMPV6_PORT_UNREACH } from "../packet/icmp.ts";
 import { IPV4_DESTINATION, IPV4_HEADER, IPV4_SOURCE, tos } from "../packet/ipv4.ts";
 import { IPV6_HEADER, trafficClass } from "../packet/ipv6.ts";
 import type { Packet } from "../packet/packet.ts";
 import { UDP_HEADER, udpChecksum, udpLength, udpliteHeaderOk } from "../packet/udp.ts";
 import type { Sysctl } from "../sysctl.ts";
 import { isLinkLocal, isMulticast6 } from "./address_scope.ts";
-import { HeaderWalk } from "./header_walk.ts";
 import type { IcmpErrors } from "./icmp_error.ts";
 import { type Ipv4Options, timestamp } from "./ipv4_options.ts";
 import { beginIpv4, beginIpv6, finishIcmp, finishIpv4 } from "./make.ts";
@@ -54,7 +53,6 @@ export class LocalStack {
   readonly #clock: Clock;
   readonly #ttl: number;
   readonly #ignoreEcho: boolean;
-  readonly #walk = new HeaderWalk();
   /** Scratch: the sender at 0, Weir's address at 4. */
   readonly #words = new Int32Array(8);
 
@@ -83,10 +81,6 @@ export class LocalStack {
    */
   answer(out: Packet, p: Packet): boolean {
     if (p.family === 4) return p.fragmentOffset === 0 && !p.moreFragments && this.#answer4(out, p);
-    const walk = this.#walk;
-    if (!walk.walk(p)) {
-      return walk.pointer >= 0 && this.#errors.make(out, p, ICMPV6_PARAMPROB, walk.code, walk.pointer);
-    }
     return this.#answer6(out, p);
   }
 
@@ -123,7 +117,7 @@ export class LocalStack {
       case UDPLITE:
         return this.#acceptUdplite(p) &&
           this.#errors.make(out, p, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH, 0);
-      default: // PIM and "no next header": HeaderWalk lets nothing else through
+      default: // PIM and "no next header": HeaderWalk lets nothing else come here
         return false;
     }
   }

@@ -16,6 +16,7 @@
  *                  Ipv4Options.forward ──▶ POSTROUTING ──▶ Forwarder.finish ──▶ device
  * ```
  *
+ * Between INPUT and `LocalStack`, `HeaderWalk` judges the extension headers of IPv6.
  * How long a packet may be is `PathMtus`' to say; it learns from errors for Weir's own addresses, which `LocalStack`
  * hands to `TooBig`.
  *

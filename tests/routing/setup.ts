@@ -29,6 +29,7 @@ import {
   TcpResets,
   TooBig,
 } from "../../src/routing/mod.ts";
+import { ARRIVED, HeaderWalk } from "../../src/routing/header_walk.ts";
 import { ICMP_PARAMETERPROB, ICMPV6_PARAMPROB, ICMPV6_UNK_OPTION } from "../../src/packet/icmp.ts";
 import { Sysctl } from "../../src/sysctl.ts";
 
@@ -112,6 +113,7 @@ export class TestRouter {
   readonly resets: TcpResets;
   readonly reject: Reject;
   readonly local: LocalStack;
+  readonly #walk = new HeaderWalk();
   readonly packet = new Packet();
   readonly made = new Packet();
   rule: RejectRule | null = null;
@@ -171,6 +173,12 @@ export class TestRouter {
       // For itself the router puts pieces together, before INPUT.
       if (p.fragmentOffset !== 0 || p.moreFragments) return null;
       if (this.rule?.hook === INPUT && this.#matches(p)) return this.#answer(this.#refuse(p));
+      const walk = this.#walk;
+      if (p.family === 6 && walk.begin(p) !== ARRIVED) {
+        return this.#answer(
+          walk.pointer >= 0 && errors.make(out, p, ICMPV6_PARAMPROB, walk.code, walk.pointer),
+        );
+      }
       return this.#answer(this.local.answer(out, p));
     }
     const result = forwarder.forward(p);
