@@ -5,7 +5,8 @@
  * @module
  */
 import type { SetSpec } from "../sets/spec.ts";
-import { OptionError } from "../tables/extension.ts";
+import { OptionError, UnsupportedError } from "../tables/extension.ts";
+import type { LeftOut, LeftOutSet } from "./left_out.ts";
 import { type Problems, suggest } from "./problems.ts";
 import { SetBuilder } from "./set_builder.ts";
 import { HeaderError, IDLE_OPTIONS, readHeader, readType, SET_FLAGS, setNameProblem } from "./set_header.ts";
@@ -32,15 +33,29 @@ const EXIST = ["-exist", "--exist", "-!"];
 /** Mistakes after which a text is not read on. */
 const MISTAKES_MOST = 20;
 
-/** A mistake, and the column where it stands. */
+/** A mistake, and the column where it stands; or what is right where ipset is, and Weir cannot have. */
 class LineError extends Error {
-  constructor(readonly column: number, message: string) {
+  constructor(readonly column: number, message: string, readonly unsupported = false) {
     super(message);
   }
 }
 
-/** Reads a text. `label` is what messages call it: `ipset:12:5` is a place. */
-export function restoreSets(text: string, label: string, problems: Problems): Map<string, SetBuilder> {
+/** What has been read so far, and which sets Weir cannot have. */
+interface Read {
+  readonly sets: Map<string, SetBuilder>;
+  readonly leftOut: LeftOut | null;
+}
+
+/**
+ * Reads a text. `label` is what messages call it: `ipset:12:5` is a place. `leftOut` takes sets that Weir cannot have;
+ * without it they are problems.
+ */
+export function restoreSets(
+  text: string,
+  label: string,
+  problems: Problems,
+  leftOut: LeftOut | null = null,
+): Map<string, SetBuilder> {
   const sets = new Map<string, SetBuilder>(), before = problems.list.length;
   let from = 0, line = 0;
   // Files can have millions of lines.
@@ -51,7 +66,7 @@ export function restoreSets(text: string, label: string, problems: Problems): Ma
     const content = text.slice(from, text.charCodeAt(to - 1) === 13 ? to - 1 : to);
     from = to + 1;
     try {
-      readLine(content, sets);
+      readLine(content, `${label}:${line}`, { sets, leftOut });
     } catch (error) {
       if (!(error instanceof LineError)) throw error;
       problems.add(`${label}:${line}:${error.column}`, error.message);
@@ -64,11 +79,11 @@ export function restoreSets(text: string, label: string, problems: Problems): Ma
   return sets;
 }
 
-function readLine(line: string, sets: Map<string, SetBuilder>): void {
+function readLine(line: string, place: string, { sets, leftOut }: Read): void {
   // What nearly all lines are.
   if (line.startsWith("add ")) {
     const blank = line.indexOf(" ", 4), set = blank < 0 ? undefined : sets.get(line.slice(4, blank));
-    if (set !== undefined) {
+    if (set !== undefined && (leftOut === null || !isList(set))) {
       const rest = line.slice(blank + 1);
       if (!rest.startsWith(" ")) return attempt(blank + 2, () => set.add(rest.trimEnd(), false));
     }
@@ -94,7 +109,25 @@ function readLine(line: string, sets: Map<string, SetBuilder>): void {
   }
   if (second === undefined) throw new LineError(first.column, `${first.word} needs the name of a set`);
   const name = second.word;
-  if (command === "create") return create(name, second.column, rest, exist, sets);
+  if (command === "create") {
+    if (leftOut?.sets.has(name)) {
+      if (exist) return;
+      throw new LineError(second.column, alreadyThere(name));
+    }
+    try {
+      return create(name, second.column, rest, exist, sets);
+    } catch (error) {
+      if (!(error instanceof LineError && error.unsupported) || leftOut === null) throw error;
+      leftOut.sets.set(name, missing(`${place}:${error.column}`, exact, error.message, sets.size));
+      return;
+    }
+  }
+  const away = leftOut?.sets.get(name);
+  if (away !== undefined) {
+    if (command === "add" && rest.length > 0) away.members++;
+    else if (command === "destroy") leftOut!.sets.delete(name);
+    return;
+  }
   const set = sets.get(name);
   if (set === undefined) {
     const hint = sets.size === 0 ? "none has been created" : suggest(name, [...sets.keys()]);
@@ -107,14 +140,35 @@ function readLine(line: string, sets: Map<string, SetBuilder>): void {
   }
   if (rest.length === 0) throw new LineError(second.column, `${first.word} needs a member`);
   const member = line.slice(rest[0].column - 1).trim();
+  const lost = isList(set) ? leftOut?.sets.get(rest[0].word) : undefined;
+  if (lost !== undefined) {
+    if (command === "add") {
+      const reason = `list ${name} lacks set ${rest[0].word}, which is left out: ${lost.reason}`;
+      leftOut!.members.push(missing(`${place}:${rest[0].column}`, exact, reason, sets.size));
+    }
+    return;
+  }
   attempt(rest[0].column, () => command === "add" ? set.add(member, exist) : set.delete(member, exist));
+}
+
+function missing(path: string, line: string, reason: string, before: number): LeftOutSet {
+  return { path, line, reason, before, members: 0 };
+}
+
+function alreadyThere(name: string): string {
+  return `set ${JSON.stringify(name)} is there already; give it another name`;
+}
+
+function isList(set: SetBuilder): boolean {
+  return set.header.type.dimensions.length === 0;
 }
 
 function attempt(column: number, act: () => void): void {
   try {
     act();
   } catch (error) {
-    throw error instanceof OptionError ? new LineError(column, error.message) : error;
+    if (!(error instanceof OptionError)) throw error;
+    throw new LineError(column, error.message, error instanceof UnsupportedError);
   }
 }
 
@@ -153,7 +207,7 @@ function create(
   }
   if (sets.has(name)) {
     if (exist) return;
-    throw new LineError(column, `set ${JSON.stringify(name)} is there already; give it another name`);
+    throw new LineError(column, alreadyThere(name));
   }
   try {
     sets.set(name, new SetBuilder(readHeader(name, type, options)));

@@ -12,9 +12,10 @@
  * @module
  */
 import { ACCEPT, DROP, type Hook, HOOK_NAMES } from "../netfilter.ts";
-import type { ChainSpec, RuleSet, TableSpec } from "../tables/entry.ts";
+import type { ChainSpec, RuleSet, RuleSpec, TableSpec } from "../tables/entry.ts";
 import { TABLE_NAMES, type TableName } from "../tables/extension.ts";
 import { TABLES } from "../tables/mod.ts";
+import { effectOf } from "./effect.ts";
 import { type Problems, suggest } from "./problems.ts";
 import { reach } from "./reach.ts";
 import { builtinChains, chainNameProblem } from "./rules.ts";
@@ -114,9 +115,7 @@ class Restorer {
         this.#table = null;
         skipping = false;
       } else if (skipping) {
-        if (this.#idle && line[0] !== ":") {
-          this.#problem("table security belongs to SELinux, which Weir has not; leave its rules out", 1);
-        }
+        if (this.#idle && line[0] !== ":") this.#idleRule(line);
       } else if (this.#table === null) {
         if (!outside) this.#problem(outsideOfTables(line), 1);
         outside = true;
@@ -144,6 +143,20 @@ class Restorer {
 
   #problem(message: string, column: number): void {
     this.#problems.add(this.#place(this.#line, column), message);
+  }
+
+  #idleRule(line: string): void {
+    const { leftOut } = this.#c, reason = "table security belongs to SELinux, which Weir has not";
+    if (leftOut === undefined) return this.#problem(`${reason}; leave its rules out`, 1);
+    leftOut.rules.push({
+      path: this.#place(this.#line, 1),
+      table: "security",
+      chain: /(?:^|\s)-[AI]\s+(\S+)/.exec(line)?.[1] ?? "",
+      before: 0,
+      line: line.replace(/^\[[^\]]*\]\s*/, ""),
+      reason,
+      effect: { text: "Weir does not read that table", more: false },
+    });
   }
 
   #attempt(read: () => void): void {
@@ -249,6 +262,7 @@ class Restorer {
       packets: Number(counters?.[1] ?? 0),
       bytes: Number(counters?.[2] ?? 0),
       counted: counters !== null,
+      leaveOut: this.#c.leftOut !== undefined,
     };
     const { command, chain, argument, rule } = draftRule(words, context);
     if (rule === null) return; // For the other family (-4, -6).
@@ -325,11 +339,31 @@ class Restorer {
         policy: draft.policy as ChainSpec["policy"],
         packets: draft.packets,
         bytes: draft.bytes,
-        rules: draft.rules.flatMap((rule) =>
-          finishRule(rule, { table: name, hooks: hooks.get(chain)!, ...this.#c })
-        ),
+        rules: this.#finish(draft.rules, name, chain, hooks.get(chain)!),
       };
     });
     this.#tables.set(name, { name, family: this.#c.family, chains, counters: 0 });
+  }
+
+  /** The rules of a chain, without those that are left out. */
+  #finish(drafts: readonly DraftRule[], table: TableName, chain: string, hooks: number): RuleSpec[] {
+    const rules: RuleSpec[] = [], noted = new Set<string>();
+    for (const draft of drafts) {
+      const finished = finishRule(draft, { table, hooks, ...this.#c }), { unsupported, path } = draft;
+      if (unsupported === null) rules.push(...finished);
+      // A line with several addresses is several rules.
+      if (unsupported === null || noted.has(path)) continue;
+      noted.add(path);
+      this.#c.leftOut!.rules.push({
+        path: path.replace(/\d+$/, String(unsupported.column)),
+        table,
+        chain,
+        before: rules.length,
+        line: draft.line,
+        reason: unsupported.reason,
+        effect: effectOf(draft, table, this.#chains),
+      });
+    }
+    return rules;
   }
 }

@@ -16,18 +16,28 @@ import {
   type OptionValue,
   type TableName,
   type TargetExtension,
+  UnsupportedError,
 } from "../tables/extension.ts";
 import { parseNumber, PROTOCOL_NAMES, protocolName, protocolNumber } from "../tables/names.ts";
 import { TARGETS } from "../targets/mod.ts";
 import { checkPlace, finishOptions, IPTABLES } from "./finish.ts";
+import type { LeftOut } from "./left_out.ts";
 import { nearest, suggest } from "./problems.ts";
 import { knownInterface, VERDICTS } from "./rule.ts";
 import type { RulesContext } from "./rules.ts";
-import { unsupportedMatch, unsupportedTarget } from "./unsupported.ts";
+import {
+  PERHAPS,
+  UNSUPPORTED,
+  type Unsupported,
+  unsupportedMatch,
+  unsupportedTarget,
+} from "./unsupported.ts";
 
 /** What the reader of a text needs to know beside it. */
 export interface RestoreContext extends RulesContext {
   readonly family: Family;
+  /** Where rules are noted that Weir cannot have; without it they are problems. */
+  readonly leftOut?: LeftOut;
 }
 
 /** A word of a line, and the column of its first letter, from 1. */
@@ -57,6 +67,8 @@ export interface LineContext {
   readonly bytes: number;
   /** Counters stand before the rule. */
   readonly counted: boolean;
+  /** A rule that Weir cannot have is read to its end, and says so itself. */
+  readonly leaveOut: boolean;
 }
 
 /** What a line says: a command, the chain it is about, and a rule or another argument. */
@@ -88,6 +100,10 @@ export class DraftRule {
   verdict: keyof typeof VERDICTS | null = null;
   target: DraftExtension<TargetExtension> | null = null;
   chain: { name: string; goto: boolean } | null = null;
+  /** A target that Weir has not. */
+  missing: Unsupported | null = null;
+  /** The first thing in it that Weir has not. */
+  unsupported: { reason: string; column: number } | null = null;
   /** `-P`: the policy. */
   policy: number | null = null;
   interfaceColumn = 1;
@@ -182,7 +198,7 @@ const TARGET_BY_NAME = new Map(TARGETS.map((target) => [target.name, target]));
 
 /** An extension's options by all spellings of their flags. */
 const FLAGS = new Map<Extension, ReadonlyMap<string, readonly [name: string, option: Option<unknown>]>>(
-  [...MATCHES, ...TARGETS].map((extension) => [
+  [...MATCHES, ...TARGETS, ...UNSUPPORTED].map((extension) => [
     extension,
     new Map(
       Object.entries(extension.options).flatMap(([name, option]) =>
@@ -527,7 +543,10 @@ class LineReader {
       extension.families !== undefined && !extension.families.includes(this.#c.family)
     ) {
       const missing = extension === undefined ? unsupportedMatch(wanted) : null;
-      if (missing !== null) throw new TextError(missing, value.column);
+      if (missing !== null) {
+        this.#unsupported(missing, value.column);
+        return;
+      }
       const known = MATCHES.filter((match) => match.name !== "function").map((match) => match.name);
       const why = extension === undefined
         ? `is not one that Weir has; ${suggest(wanted, known)}`
@@ -546,10 +565,21 @@ class LineReader {
     const name = protocolName(this.#rule.protocol);
     const wanted = name === "ipv6-icmp" ? "icmp6" : name;
     const extension = MATCH_BY_NAME.get(wanted);
-    if (extension === undefined) return false;
+    if (extension === undefined) {
+      const missing = unsupportedMatch(wanted);
+      return missing !== null && this.#unsupported(missing, column);
+    }
     const draft = { extension, options: {}, column };
     this.#rule.matches.push(draft);
     this.#loaded.push(draft);
+    return true;
+  }
+
+  /** Takes what Weir has not as if it had it, where that may be left out. */
+  #unsupported(extension: Unsupported, column: number): true {
+    if (!this.#c.leaveOut) throw new TextError(extension.reason, column);
+    this.#rule.unsupported ??= { reason: extension.reason, column };
+    this.#loaded.push({ extension, options: {}, column });
     return true;
   }
 
@@ -566,7 +596,11 @@ class LineReader {
       rule.verdict = name as keyof typeof VERDICTS;
     } else {
       const extension = TARGET_BY_NAME.get(name);
-      if (extension === undefined) this.#noSuchTarget(value, false);
+      if (extension === undefined) {
+        rule.missing = unsupportedTarget(name) ?? this.#noSuchTarget(value, false);
+        this.#unsupported(rule.missing, value.column);
+        return;
+      }
       rule.target = { extension, options: {}, column: value.column };
       this.#loaded.push(rule.target);
     }
@@ -574,8 +608,6 @@ class LineReader {
 
   /** `chains`: only a user chain would do. */
   #noSuchTarget(value: Word, chains: boolean): never {
-    const missing = chains ? null : unsupportedTarget(value.text);
-    if (missing !== null) throw new TextError(missing, value.column);
     const known = [...this.#c.userChains];
     if (!chains) known.unshift(...Object.keys(VERDICTS), ...TARGETS.map((target) => target.name));
     if (this.#c.builtinChains.includes(value.text)) {
@@ -611,6 +643,7 @@ class LineReader {
       this.#at++;
       text += ` ${second.text}`;
     }
+    if (definition.kind === PERHAPS && !/^[-!]/.test(this.#words[this.#at]?.text ?? "-")) this.#at++;
     const invert = this.#invert !== null;
     const read = () => {
       const context = {
@@ -653,7 +686,7 @@ class LineReader {
   }
 }
 
-/** Judges a rule once its table is whole. */
+/** Judges a rule once its table is whole. One with `unsupported` set is not to be used. */
 export function finishRule(
   draft: DraftRule,
   c: RestoreContext & { table: TableName; hooks: number },
@@ -669,11 +702,13 @@ export function finishRule(
   const finish = (extension: Extension, options: AnyOptions, column: number): AnyOptions | null => {
     try {
       checkPlace(extension, place, IPTABLES);
-      const { helpers, timeouts, sets } = c, known = { helpers, timeouts, sets };
+      const { helpers, timeouts, sets, setsLeftOut } = c, known = { helpers, timeouts, sets, setsLeftOut };
       return finishOptions(extension, options, { ...place, matches, ...known, cut: true }, IPTABLES);
     } catch (error) {
       if (!(error instanceof OptionError)) throw error;
-      c.problems.add(at(column), error.message);
+      if (error instanceof UnsupportedError && c.leftOut !== undefined) {
+        draft.unsupported ??= { reason: error.message, column };
+      } else c.problems.add(at(column), error.message);
       return null;
     }
   };

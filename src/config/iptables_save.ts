@@ -27,6 +27,8 @@ export interface SaveOptions {
   /** Text of the comment lines; none by default, so that the same rules make the same text. */
   readonly generated?: string;
   readonly completed?: string;
+  /** Comments to stand in front of a chain's rule, or behind the last one. */
+  readonly notes?: (chain: string, rule: number) => readonly string[];
 }
 
 /** All tables of a family. */
@@ -60,11 +62,16 @@ export function saveTable(table: TableSpec, o: SaveOptions = {}): string {
     const counters = chain.hook === null ? "[0:0]" : pair(slot - 1, chain.packets, chain.bytes, o) ?? "[0:0]";
     lines.push(`:${chain.name} ${policy} ${counters}`);
   }
+  const note = (chain: string, i: number) => {
+    for (const text of o.notes?.(chain, i) ?? []) lines.push(`# ${text}`);
+  };
   for (const chain of table.chains) {
     chain.rules.forEach((rule, i) => {
+      note(chain.name, i);
       const counters = pair(first.get(chain.name)! + i, rule.packets, rule.bytes, o);
       lines.push(`${counters === null ? "" : `${counters} `}-A ${chain.name}${saveRule(rule, table.family)}`);
     });
+    note(chain.name, chain.rules.length);
   }
   lines.push("COMMIT");
   if (o.completed !== undefined) lines.push(`# ${o.completed}`);

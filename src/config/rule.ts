@@ -346,7 +346,7 @@ class RuleReader {
     }
     const extension = TARGETS.find((target) => target.name === name);
     if (extension === undefined) {
-      const missing = unsupportedTarget(name);
+      const missing = unsupportedTarget(name)?.reason ?? null;
       if (missing !== null) {
         this.#problem(key, missing);
         return null;

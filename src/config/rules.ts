@@ -27,6 +27,7 @@ export interface RulesContext {
   readonly helpers: CheckContext["helpers"];
   readonly timeouts: CheckContext["timeouts"];
   readonly sets?: CheckContext["sets"];
+  readonly setsLeftOut?: CheckContext["setsLeftOut"];
   readonly problems: Problems;
   readonly warnings: Problems;
 }

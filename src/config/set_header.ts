@@ -11,7 +11,7 @@ import {
   TIMEOUT_MAX,
 } from "../sets/header.ts";
 import { OLD_NAMES, REFUSED_TYPES, SET_TYPES, type SetType } from "../sets/type.ts";
-import { OptionError } from "../tables/extension.ts";
+import { OptionError, UnsupportedError } from "../tables/extension.ts";
 import { hex, show, wholeNumber } from "../tables/kinds.ts";
 import { suggest } from "./problems.ts";
 import { printRange } from "./set_member.ts";
@@ -43,7 +43,7 @@ export function setNameProblem(name: string): string | null {
 export function readType(name: unknown): SetType {
   const text = String(name), found = SET_TYPES.find((type) => type.name === (OLD_NAMES[text] ?? text));
   if (found !== undefined) return found;
-  if (Object.hasOwn(REFUSED_TYPES, text)) throw new OptionError(`${text} ${REFUSED_TYPES[text]}`);
+  if (Object.hasOwn(REFUSED_TYPES, text)) throw new UnsupportedError(`${text} ${REFUSED_TYPES[text]}`);
   throw new OptionError(
     `${show(name)} is not a type of set; ${suggest(text, SET_TYPES.map((type) => type.name))}`,
   );

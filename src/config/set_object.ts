@@ -10,19 +10,32 @@ import { hex } from "../tables/kinds.ts";
 import { formatAddress } from "../packet/address.ts";
 import { halfOf, saveSets, sayEntries } from "./ipset_save.ts";
 import { printRange } from "./set_member.ts";
-import { printProperty, templateText, UNFINISHED, type Value } from "./source_text.ts";
+import { type LeftOut, setComment } from "./left_out.ts";
+import { Comment, printProperty, templateText, UNFINISHED, type Value } from "./source_text.ts";
 
 /** Most members that are written one by one. */
 const MOST_ENTRIES = 200;
 
-/** Lines of a module for sets that are known, and for those of which only the names are. */
-export function importedSets(given: ReadonlyMap<string, SetSpec>, unknown: readonly string[]): string[] {
+/** Lines of a module for sets that are known, for those of which only the names are, and for those left out. */
+export function importedSets(
+  given: ReadonlyMap<string, SetSpec>,
+  unknown: readonly string[],
+  leftOut: LeftOut,
+): string[] {
   const said: [string, Value][] = [], kept: SetSpec[] = [];
+  const away = [...leftOut.sets.values(), ...leftOut.members];
+  const note = (before: number) =>
+    away.forEach((set, i) => {
+      if (set.before === before) said.push([`// ${i}`, new Comment(setComment(set))]);
+    });
+  let before = 0;
   for (const [name, spec] of given) {
+    note(before++);
     const { header, elements } = spec.list ?? halfOf(spec);
     if (elements.count > MOST_ENTRIES) kept.push(spec);
     else said.push([name, sayHeader(header, sayEntries(spec.list ?? halfOf(spec)))]);
   }
+  note(before);
   for (const name of unknown) {
     said.push([name, new Map<string, Value>([["type", "hash:net"], ["entries", [UNFINISHED]]])]);
   }

@@ -11,6 +11,7 @@ import type { SetType } from "../sets/type.ts";
 import { OptionError } from "../tables/extension.ts";
 import { show } from "../tables/kinds.ts";
 import { restoreSets, specOf } from "./ipset_restore.ts";
+import type { LeftOut } from "./left_out.ts";
 import { child, isObject, type Problems, suggest } from "./problems.ts";
 import { SetBuilder } from "./set_builder.ts";
 import { HeaderError, optionsOf, readHeader, readType, SET_FLAGS, setNameProblem } from "./set_header.ts";
@@ -19,12 +20,13 @@ const EXAMPLE = '{ type: "hash:ip", entries: ["192.0.2.7"] }';
 /** Mistakes among a set's entries after which they are not read on. */
 const MISTAKES_MOST = 20;
 
-/** Reads `sets` and `ipset`; `label` is what messages call the text. */
+/** Reads `sets` and `ipset`; `label` is what messages call the text, `leftOut` takes what it has and Weir cannot have. */
 export function readSets(
   input: unknown,
   text: unknown,
   problems: Problems,
   label = "ipset",
+  leftOut: LeftOut | null = null,
 ): ReadonlyMap<string, SetSpec> {
   const sets = new Map<string, SetSpec>(), places = new Map<string, string>();
   if (input !== undefined && !isObject(input)) {
@@ -42,7 +44,7 @@ export function readSets(
   if (text !== undefined && typeof text !== "string") {
     problems.add("ipset", "is not text; write what `ipset save` prints, beginning with create");
   } else {
-    for (const [name, builder] of restoreSets(text ?? "", label, problems)) {
+    for (const [name, builder] of restoreSets(text ?? "", label, problems, leftOut)) {
       if (sets.has(name)) {
         problems.add(label, `set ${name} stands here and in \`sets\`; keep it in one of them`);
       }

@@ -5,8 +5,24 @@
  * @module
  */
 
-/** What a configuration is made of; a map is an object with its keys in order. */
-export type Value = string | number | boolean | readonly Value[] | ReadonlyMap<string, Value>;
+/**
+ * What a configuration is made of; a map is an object with its keys in order. A comment stands among the entries of
+ * either, in an object under any key.
+ */
+export type Value = string | number | boolean | readonly Value[] | ReadonlyMap<string, Value> | Comment;
+
+/** Lines that say nothing to a program. */
+export class Comment {
+  constructor(readonly lines: readonly string[]) {}
+}
+
+/** Somebody's text as it can stand in a comment: on one line, with nothing in it that ends it or cannot be seen. */
+export function commentText(text: string): string {
+  return text.replaceAll("\t", " ").replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (letter) => `\\u{${letter.codePointAt(0)!.toString(16)}}`,
+  ).trimEnd();
+}
 
 /** What stands where an address is to be filled in: no address, so that nobody runs it. */
 export const UNFINISHED = "address/length";
@@ -31,7 +47,7 @@ export function printLine(value: Value): string {
     return entries.length === 0 ? "{}" : `{ ${entries.join(", ")} }`;
   }
   if (Array.isArray(value)) return `[${value.map(printLine).join(", ")}]`;
-  return printScalar(value as string | number | boolean);
+  return value instanceof Comment ? "" : printScalar(value as string | number | boolean);
 }
 
 /** A value whose lines after the first begin with `indent` blanks; the first begins at column `at`. A comma follows. */
@@ -41,15 +57,22 @@ function printValue(value: Value, indent: number, at: number): string {
     return line ?? printScalar(value as string);
   }
   const blanks = " ".repeat(indent + 2);
+  const entry = (inner: Value, print: () => string) =>
+    inner instanceof Comment
+      ? inner.lines.map((line) => `${blanks}// ${line}\n`).join("")
+      : `${blanks}${print()},\n`;
   const entries = value instanceof Map
-    ? [...value].map(([key, inner]) => printProperty(key, inner, indent + 2))
-    : (value as readonly Value[]).map((inner) => printValue(inner, indent + 2, indent + 2));
+    ? [...value].map(([key, inner]) => entry(inner, () => printProperty(key, inner, indent + 2)))
+    : (value as readonly Value[]).map((inner) =>
+      entry(inner, () => printValue(inner, indent + 2, indent + 2))
+    );
   const [open, close] = value instanceof Map ? ["{", "}"] : ["[", "]"];
-  return `${open}\n${entries.map((entry) => `${blanks}${entry},\n`).join("")}${" ".repeat(indent)}${close}`;
+  return `${open}\n${entries.join("")}${" ".repeat(indent)}${close}`;
 }
 
 /** The value without a line end, null where that would not be read easily: lists of several objects, deep ones. */
 function oneLine(value: Value, depth = 0): string | null {
+  if (value instanceof Comment) return null;
   if (value instanceof Map) {
     if (value.size === 0) return "{}";
     const entries = [...value].map(([key, inner]) => {

@@ -5,6 +5,8 @@
  * is read back by the door that will read the module, and has to print the same line of text again. A table with a
  * rule that objects cannot say (the same match twice, say) stays text as a whole, since a table has one origin.
  *
+ * What Weir cannot have is refused, or where that is wanted left out: a comment stands in its place.
+ *
  * Limits: counters are state, not configuration, and are left out. Addresses of interfaces are nowhere in rules: what
  * stands in their place is refused by `weir check` until someone has filled it in; so is what stands for the members
  * of a set that only rules name.
@@ -19,7 +21,7 @@ import { TABLE_NAMES } from "../tables/extension.ts";
 import type { Range } from "../tables/kinds.ts";
 import { protocolName } from "../tables/names.ts";
 import { restoreRules } from "./iptables_restore.ts";
-import { saveRule, saveTable } from "./iptables_save.ts";
+import { saveRule, saveRules, saveTable } from "./iptables_save.ts";
 import { ConfigError, Problems } from "./problems.ts";
 import { reach } from "./reach.ts";
 import { familyOfRule, readRule, type RuleContext } from "./rule.ts";
@@ -29,7 +31,8 @@ import { emptySet, readSets } from "./sets.ts";
 import type { SetSpec } from "../sets/spec.ts";
 import { builtinChains } from "./rules.ts";
 import { trackerName, trackerOf } from "../tables/timeouts.ts";
-import { printProperty, templateText, UNFINISHED, type Value } from "./source_text.ts";
+import { LeftOut, type LeftOutRule, ruleComment } from "./left_out.ts";
+import { Comment, commentText, printProperty, templateText, UNFINISHED, type Value } from "./source_text.ts";
 
 export { UNFINISHED } from "./source_text.ts";
 
@@ -52,30 +55,38 @@ const FACTORIES: Readonly<Record<string, (o: { autoAssign: boolean }) => Conntra
 interface Source extends RuleText {
   readonly family: Family;
   readonly set: RuleSet;
+  /** Its rules that Weir cannot have. */
+  readonly away: readonly LeftOutRule[];
 }
 
-/** The text of a module that says the same; throws `ConfigError` with all that cannot be read. */
+/**
+ * The text of a module that says the same; throws `ConfigError` with all that cannot be read. `leftOut` takes what is
+ * right and Weir cannot have; without it that cannot be read.
+ */
 export function importRules(
   ipv4: RuleText | null,
   ipv6: RuleText | null,
   ipset: RuleText | null = null,
+  leftOut?: LeftOut,
 ): string {
   const problems = new Problems();
   const helpers = Object.values(FACTORIES).map((make) => make({ autoAssign: false }));
   // What is in a set is nowhere in rules, unless the sets are given as well.
-  const given = ipset === null ? new Map() : readSets(undefined, ipset.text, problems, ipset.name);
+  const given = ipset === null ? new Map() : readSets(undefined, ipset.text, problems, ipset.name, leftOut);
   const sets = new Map<string, SetSpec>(given);
-  for (const source of [ipv4, ipv6]) {
-    for (const [, name] of source?.text.matchAll(/--(?:match|add|del|map)-set\s+"?([^\s"]+)/g) ?? []) {
-      if (!sets.has(name)) sets.set(name, emptySet(name));
-    }
+  for (const name of setsNamed(`${ipv4?.text}\n${ipv6?.text}`)) {
+    if (!sets.has(name) && !leftOut?.sets.has(name)) sets.set(name, emptySet(name));
   }
   const sources: Source[] = [];
   for (const [family, source] of [[4, ipv4], [6, ipv6]] as const) {
     if (source === null) continue;
-    const known = { interfaces: [], helpers, timeouts: null, sets };
-    const context = { family, ...known, problems, warnings: new Problems() };
-    sources.push({ ...source, family, set: restoreRules(source.text, source.name, context) });
+    const known = { interfaces: [], helpers, timeouts: null, sets, setsLeftOut: leftOut?.sets };
+    const own = leftOut === undefined ? undefined : new LeftOut();
+    const context = { family, ...known, leftOut: own, problems, warnings: new Problems() };
+    const set = restoreRules(source.text, source.name, context);
+    const away = own?.rules ?? [];
+    leftOut?.rules.push(...away);
+    sources.push({ ...source, family, set, away });
   }
   if (problems.list.length > 0) throw new ConfigError(problems.list);
 
@@ -87,11 +98,16 @@ export function importRules(
     for (const name of TABLE_NAMES) {
       const table = source.set[name];
       if (table === null) continue;
-      const result = sayTable(table, { interfaces: [...interfaces.keys()], helpers, timeouts: null, sets });
+      const away = source.away.filter((rule) => rule.table === name);
+      const known = { interfaces: [...interfaces.keys()], helpers, timeouts: null, sets };
+      const result = sayTable(table, away, known);
       if ("reason" in result) {
-        kept.push(saveTable(table));
+        kept.push(saveTable(table, { notes: (chain, rule) => commentsAt(away, chain, rule) }));
         reasons.push(`table ${name}, for ${result.reason}`);
       } else said.push([name, result.chains]);
+    }
+    for (const { line, reason } of source.away.filter(({ table }) => table === "security")) {
+      texts.push(...[`Left out: ${reason}`, line].map((text) => `  // ${commentText(text)}`));
     }
     if (said.length > 0) families.push([`ipv${source.family}`, new Map(said)]);
     if (kept.length > 0) {
@@ -103,14 +119,16 @@ export function importRules(
       );
     }
   }
+  const unknown = [...sets.keys()].filter((name) => !given.has(name));
+  const named = unknown.length === 0 ? null : setsNamed(sources.map(({ set }) => saveRules(set)).join(""));
   const used = usedHelpers(sources.map(({ set }) => set));
   return [
-    ...head([...sources, ...ipset === null ? [] : [ipset]], ["defineRouter", ...used].sort()),
+    ...head([...sources, ...ipset === null ? [] : [ipset]], ["defineRouter", ...used].sort(), leftOut),
     "export default defineRouter({",
     ...printInterfaces(interfaces),
     ...(families.length === 0 ? [] : [`  ${printProperty("tables", new Map(families), 2)},`]),
     ...texts,
-    ...importedSets(given, [...sets.keys()].filter((name) => !given.has(name))),
+    ...importedSets(given, unknown.filter((name) => named!.has(name)), leftOut ?? new LeftOut()),
     ...printHelpers(used, spokenOf(sources.map(({ set }) => set))),
     ...printTimeouts(usedTimeouts(sources.map(({ set }) => set))),
     "});",
@@ -118,7 +136,12 @@ export function importRules(
   ].join("\n");
 }
 
-function head(sources: readonly RuleText[], names: readonly string[]): string[] {
+/** Sets that rules name. */
+function setsNamed(text: string): Set<string> {
+  return new Set([...text.matchAll(/--(?:match|add|del|map)-set\s+"?([^\s"]+)/g)].map(([, name]) => name));
+}
+
+function head(sources: readonly RuleText[], names: readonly string[], leftOut?: LeftOut): string[] {
   const from = sources.map(({ name }) => fileName(name).replaceAll("*/", "* /")).join(" and ");
   return [
     "/**",
@@ -126,6 +149,11 @@ function head(sources: readonly RuleText[], names: readonly string[]): string[] 
     " *",
     " * Rules do not say which addresses a router has. Fill them in below, beside each",
     " * interface; until then `weir check` points at what is missing.",
+    ...(leftOut === undefined || leftOut.empty ? [] : [
+      " *",
+      ` * Weir does not support all of it: ${leftOut.counted} left out,`,
+      ' * so it does not say what they said. Look for "Left out".',
+    ]),
     " *",
     " * @module",
     " */",
@@ -303,6 +331,7 @@ function printTimeouts(used: ReadonlyMap<string, string>): string[] {
 /** The chains of a table as objects, or the first rule that no object can say. */
 function sayTable(
   table: TableSpec,
+  away: readonly LeftOutRule[],
   c: Pick<RuleContext, "interfaces" | "helpers" | "timeouts" | "sets">,
 ): { chains: Value } | { reason: string } {
   const jumps = (chain: ChainSpec) =>
@@ -322,7 +351,12 @@ function sayTable(
   for (const [i, chain] of table.chains.entries()) {
     if (chain.name === "__proto__") return { reason: "the chain __proto__, which no object has" };
     const rules: Value[] = [];
-    for (const rule of chain.rules) {
+    const note = (before: number) => {
+      const lines = commentsAt(away, chain.name, before);
+      if (lines.length > 0) rules.push(new Comment(lines));
+    };
+    for (const [before, rule] of chain.rules.entries()) {
+      note(before);
       const said = sayRule(rule, table.family);
       const context = {
         ...c,
@@ -337,6 +371,7 @@ function sayTable(
       }
       rules.push(said);
     }
+    note(chain.rules.length);
     const policy = chain.hook === null
       ? null
       : chain.policy === DROP
@@ -355,6 +390,11 @@ function sayTable(
     } else if (rules.length > 0 || chain.hook === null) chains.push([chain.name, rules]);
   }
   return { chains: new Map(chains) };
+}
+
+/** What stands in place of the rules that are left out in front of a rule, or behind the last one. */
+function commentsAt(away: readonly LeftOutRule[], chain: string, before: number): string[] {
+  return away.filter((rule) => rule.chain === chain && rule.before === before).flatMap(ruleComment);
 }
 
 /** The line that a rule object will print, null when it will be refused. */

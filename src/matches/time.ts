@@ -8,6 +8,7 @@ import {
   type MatchExtension,
   OptionError,
   type OptionValue,
+  UnsupportedError,
 } from "../tables/extension.ts";
 import { flag, listOf, refuse, wholeNumber } from "../tables/kinds.ts";
 
@@ -177,7 +178,7 @@ export const time: MatchExtension = defineMatch<TimeOptions>({
   },
   finish(o) {
     if (o.kerneltz !== undefined) {
-      throw new OptionError(
+      throw new UnsupportedError(
         "kerneltz (--kerneltz) is not known: Weir has UTC only; write times and days in UTC",
       );
     }

@@ -109,6 +109,11 @@ export class OptionError extends Error {
   override name = "OptionError";
 }
 
+/** A value that would be right where Linux is, and asks for what Weir has not. */
+export class UnsupportedError extends OptionError {
+  override name = "UnsupportedError";
+}
+
 /** What the reading and printing of a value may depend on. */
 export interface ReadContext {
   readonly family: Family;
@@ -171,6 +176,8 @@ export interface CheckContext extends ReadContext {
   readonly timeouts: readonly TimeoutPolicy[] | null;
   /** The configuration's sets. */
   readonly sets?: ReadonlyMap<string, SetSpec>;
+  /** Sets that a text has and Weir cannot have, each with the reason, where they are left out. */
+  readonly setsLeftOut?: ReadonlyMap<string, { readonly reason: string }>;
 }
 
 /** What `create` builds on. */

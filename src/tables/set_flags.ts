@@ -4,7 +4,7 @@
  * @module
  */
 import { hasFamily, type SetSpec } from "../sets/spec.ts";
-import { type CheckContext, type Kind, OptionError } from "./extension.ts";
+import { type CheckContext, type Kind, OptionError, UnsupportedError } from "./extension.ts";
 import { refuse } from "./kinds.ts";
 
 /** The kernel's structure has room for so many. */
@@ -34,7 +34,12 @@ export const setFlags: Kind<SetFlags> = {
 };
 
 /** The set of a rule; throws `OptionError` when there is none, or none of the rule's family. */
-export function findSet({ name }: SetFlags, c: Pick<CheckContext, "sets" | "family">): SetSpec {
+export function findSet(
+  { name }: SetFlags,
+  c: Pick<CheckContext, "sets" | "setsLeftOut" | "family">,
+): SetSpec {
+  const leftOut = c.setsLeftOut?.get(name);
+  if (leftOut !== undefined) throw new UnsupportedError(`set ${name} is left out: ${leftOut.reason}`);
   const found = c.sets?.get(name);
   if (found === undefined) {
     const known = [...c.sets?.keys() ?? []];

@@ -10,6 +10,7 @@ import {
   type Options,
   type Target,
   type TargetExtension,
+  UnsupportedError,
 } from "../tables/extension.ts";
 import { bits, flag, refuse, show, text, wholeNumber } from "../tables/kinds.ts";
 import { protocolName } from "../tables/names.ts";
@@ -197,7 +198,7 @@ export const CT: TargetExtension = defineTarget<CtOptions>({
       }
       const named = c.helpers.filter((helper) => helper.name === name);
       if (named.length === 0) {
-        throw new OptionError(unknownHelper(name, c));
+        throw new (c.timeouts === null ? UnsupportedError : OptionError)(unknownHelper(name, c));
       }
       if (!named.some((helper) => helper.protocol === c.protocol && helper.families.includes(c.family))) {
         const other = named.find((helper) => helper.protocol === c.protocol)?.families[0];

@@ -146,6 +146,83 @@ Deno.test("weir import refuses what is not supported, with file, line and column
   });
 });
 
+/** Rules of which Weir cannot have some. */
+const PARTLY = `*filter
+:FORWARD DROP [0:0]
+-A FORWARD -i lan -m bpf --bytecode "1,6 0 0 0" -j DROP
+-A FORWARD -i lan -j ACCEPT
+-A FORWARD -m geoip --src-cc AT -j ACCEPT
+COMMIT
+`;
+const PARTLY6 = "*filter\n-A FORWARD -j NFQUEUE --queue-num 1\nCOMMIT\n";
+
+Deno.test("weir import --leave-out makes a module without what is not supported, and says of each rule what is lost", async () => {
+  using folder = new Folder();
+  const files = [folder.write("rules.v4", PARTLY), folder.write("rules.v6", PARTLY6)] as const;
+  const sets = folder.write("sets", "create macs hash:mac\nadd macs 02:00:00:00:00:01\n");
+  const args = ["import", "--leave-out", files[0], "--ipv6", files[1], "--ipset", sets];
+  const { code, stdout, stderr } = await weir(args);
+  assertEquals(code, 0);
+  const queues = "nothing queues to user space; a function can judge such packets: match: (p) => …";
+  assertEquals(stderr.split("\n"), [
+    `weir: 3 rules and 1 set are left out, so the module does not say what ${files[0]}, ${
+      files[1]
+    }, ${sets} said; ` +
+    "MORE GETS THROUGH without 2 of them",
+    `  ${
+      files[0]
+    }:3:22: filter FORWARD (it dropped: MORE GETS THROUGH): iptables has match "bpf", Weir has not; ` +
+    "a function can judge such packets: match: (p) => …",
+    `  ${
+      files[0]
+    }:5:15: filter FORWARD (it accepted: less gets through): an add-on of iptables has match "geoip", ` +
+    "Weir has not; the networks of a country can be a set: matchSet",
+    `  ${files[1]}:2:15: filter FORWARD (it could drop: MORE GETS THROUGH): iptables has target "NFQUEUE", ` +
+    `Weir has not; ${queues}`,
+    `  ${sets}:1:13: hash:mac is of MAC addresses, and packets of a TUN device have none`,
+    "",
+  ]);
+  assertStringIncludes(stdout, " * Weir does not support all of it: 3 rules and 1 set left out,\n");
+  const place = stdout.indexOf("// -A FORWARD -i lan -m bpf");
+  assert(place > 0 && place < stdout.indexOf('{ inInterface: "lan", jump: "ACCEPT" }'), stdout);
+  const module = folder.write("router.ts", stdout.replaceAll("address/length", "192.0.2.1/24"));
+  const checked = await weir(["check", module]);
+  assertEquals([checked.code, checked.stderr], [0, ""]);
+  const formatted = await deno("fmt", "--check", "--no-config", module);
+  assert(formatted.success, formatted.stderr);
+  const saved = await weir(["save", module]);
+  assertEquals(saved.stdout.split("\n").filter((line) => line.startsWith("-A")), [
+    "-A FORWARD -i lan -j ACCEPT",
+  ]);
+});
+
+Deno.test("weir import says of one rule that it is left out, and nothing where none is", async () => {
+  using folder = new Folder();
+  const one = await weir(["import", "--leave-out", "--ipv6", folder.write("one", PARTLY6)]);
+  assertEquals(one.code, 0);
+  assertMatch(one.stderr, /^weir: 1 rule is left out, .* said; MORE GETS THROUGH without it\n {2}\S+: .*\n$/);
+  const none = folder.write("none", "*filter\n-A FORWARD -j ACCEPT\nCOMMIT\n");
+  assertEquals(await weir(["import", "--leave-out", none]), await weir(["import", none]));
+});
+
+Deno.test("weir import names --leave-out where it would do, and only there; what is wrong it refuses", async () => {
+  using folder = new Folder();
+  const partly = await weir(["import", folder.write("partly", PARTLY)]);
+  assertEquals([partly.code, partly.stdout], [1, ""]);
+  assertMatch(partly.stderr, /: 2 mistakes\n(.*\n){2} {2}--leave-out makes a module without them\n$/);
+  const wrong = folder.write("wrong", PARTLY.replace("-j ACCEPT", "-j ACCEPTT"));
+  const refused = await weir(["import", wrong]);
+  assertEquals(refused.code, 1);
+  assert(!refused.stderr.includes("--leave-out"), refused.stderr);
+  assertEquals(await weir(["import", "--leave-out", wrong]), {
+    code: 1,
+    stdout: "",
+    stderr:
+      `weir: ${wrong}: 1 mistake\n  ${wrong}:4:22: "ACCEPTT" is neither a target that Weir has nor a user ` +
+      "chain of table filter; did you mean ACCEPT?\n",
+  });
+});
+
 Deno.test("weir import says how it is used", async () => {
   assertEquals((await weir(["import"])).code, 2);
   assertEquals((await weir(["import", "a", "b"])).code, 2);

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { validate } from "../../src/config/validate.ts";
 import { saveRules } from "../../src/config/iptables_save.ts";
+import { UNSUPPORTED } from "../../src/config/unsupported.ts";
 import { MATCHES } from "../../src/matches/mod.ts";
 import { kernelAvailable } from "../oracle/kernel.ts";
 
@@ -51,6 +52,48 @@ Deno.test({
       }
     }
     assertEquals(unknown.filter((option) => !NO_LINE.includes(option)), []);
+    assertEquals(wrong, []);
+  },
+});
+
+/** Spellings that the help texts leave out, or do not say of that they can be negated. */
+const UNSAID_OPTIONS = [
+  "dccp sport",
+  "dccp dport",
+  "ipcomp compres",
+  "rateest rateest",
+  "rateest rateest-bps",
+  "rateest rateest-pps",
+];
+
+Deno.test({
+  name: "unsupported matches and targets have the options that iptables' help says, negated where it says so",
+  ignore: !kernelAvailable(),
+  fn() {
+    const wrong: string[] = [];
+    let asked = 0;
+    for (const { name, options } of UNSUPPORTED) {
+      const letter = name === name.toUpperCase() ? "-j" : "-m";
+      const said = new Map<string, boolean>();
+      for (const family of [4, 6] as const) {
+        // Some are of one family, some of another version of iptables or of none.
+        const { success } = new Deno.Command(program(family), { args: [letter, name, "-h"] }).outputSync();
+        if (!success) continue;
+        for (const [, not, flag] of help(family, [letter, name]).matchAll(/(\[!\] *)?--([\w-]+)/g)) {
+          said.set(flag, not !== undefined || said.get(flag) === true);
+        }
+        asked++;
+      }
+      if (said.size === 0) continue;
+      for (const flag of new Set([...said.keys(), ...Object.values(options).map((option) => option.flag)])) {
+        const known = options[flag], here = `${name} ${flag}`;
+        if (UNSAID_OPTIONS.includes(here)) continue;
+        if (known === undefined || !said.has(flag) || said.get(flag) !== (known.negatable ?? false)) {
+          wrong.push(here);
+        }
+      }
+    }
+    assert(asked > 40, `${asked}`);
     assertEquals(wrong, []);
   },
 });

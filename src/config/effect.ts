@@ -1,0 +1,66 @@
+/**
+ * What differs where a rule is left out: who reads it decides whether that can be borne.
+ *
+ * @module
+ */
+import type { TableName } from "../tables/extension.ts";
+import type { DraftRule } from "./iptables_rule.ts";
+import type { Effect } from "./left_out.ts";
+
+type Chains = ReadonlyMap<string, { readonly rules: readonly DraftRule[] }>;
+
+const TRANSLATIONS = ["SNAT", "DNAT", "MASQUERADE", "REDIRECT", "NETMAP", "FULLCONENAT"];
+const MORE = "MORE GETS THROUGH";
+const ASKED = "the rules behind it are asked";
+
+/** What a rule did in its table that nobody does now. */
+export function effectOf(rule: DraftRule, table: TableName, chains: Chains): Effect {
+  if (stops(rule)) {
+    return { text: `${rule.missing === null ? "it dropped" : "it could drop"}: ${MORE}`, more: true };
+  }
+  if (rule.chain !== null) return lostJump(rule.chain.name, rule.chain.goto, table, chains);
+  return { text: otherwise(rule, table), more: false };
+}
+
+function lostJump(name: string, goto: boolean, table: TableName, chains: Chains): Effect {
+  const met = meets(name, chains), more = met.some(stops);
+  const text = [
+    `chain ${name} is not asked`,
+    ...more ? [`it drops: ${MORE}`] : [],
+    ...met.some(accepts) ? [`it accepts: ${accepted(table)}`] : [],
+    ...goto ? [ASKED] : [],
+  ];
+  return { text: text.join("; "), more };
+}
+
+function otherwise(rule: DraftRule, table: TableName): string {
+  if (accepts(rule)) return `it accepted: ${accepted(table)}`;
+  if (rule.verdict === "RETURN") return `it returned: ${ASKED}`;
+  const name = rule.missing?.name ?? rule.target?.extension.name;
+  if (name === undefined) return "it only counted";
+  return TRANSLATIONS.includes(name) ? "it translated: only rules behind it may" : `${name} is not done`;
+}
+
+function accepted(table: TableName): string {
+  return table === "filter" ? "less gets through" : table === "nat" ? "more is translated" : ASKED;
+}
+
+function accepts(rule: DraftRule): boolean {
+  return rule.verdict === "ACCEPT";
+}
+
+function stops(rule: DraftRule): boolean {
+  return rule.verdict === "DROP" || rule.target?.extension.name === "REJECT" || rule.missing?.stops === true;
+}
+
+/** All rules that a packet can meet behind a jump. */
+function meets(start: string, chains: Chains): DraftRule[] {
+  const known = new Set([start]), rules: DraftRule[] = [];
+  for (const name of known) {
+    for (const rule of chains.get(name)?.rules ?? []) {
+      rules.push(rule);
+      if (rule.jumpsTo !== null) known.add(rule.jumpsTo);
+    }
+  }
+  return rules;
+}
