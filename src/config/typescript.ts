@@ -98,11 +98,11 @@ export function importRules(
     for (const name of TABLE_NAMES) {
       const table = source.set[name];
       if (table === null) continue;
-      const away = source.away.filter((rule) => rule.table === name);
+      const comments = commentsOf(source.away.filter((rule) => rule.table === name));
       const known = { interfaces: [...interfaces.keys()], helpers, timeouts: null, sets };
-      const result = sayTable(table, away, known);
+      const result = sayTable(table, comments, known);
       if ("reason" in result) {
-        kept.push(saveTable(table, { notes: (chain, rule) => commentsAt(away, chain, rule) }));
+        kept.push(saveTable(table, { notes: (chain, rule) => comments(chain, rule) }));
         reasons.push(`table ${name}, for ${result.reason}`);
       } else said.push([name, result.chains]);
     }
@@ -331,7 +331,7 @@ function printTimeouts(used: ReadonlyMap<string, string>): string[] {
 /** The chains of a table as objects, or the first rule that no object can say. */
 function sayTable(
   table: TableSpec,
-  away: readonly LeftOutRule[],
+  comments: Comments,
   c: Pick<RuleContext, "interfaces" | "helpers" | "timeouts" | "sets">,
 ): { chains: Value } | { reason: string } {
   const jumps = (chain: ChainSpec) =>
@@ -352,7 +352,7 @@ function sayTable(
     if (chain.name === "__proto__") return { reason: "the chain __proto__, which no object has" };
     const rules: Value[] = [];
     const note = (before: number) => {
-      const lines = commentsAt(away, chain.name, before);
+      const lines = comments(chain.name, before);
       if (lines.length > 0) rules.push(new Comment(lines));
     };
     for (const [before, rule] of chain.rules.entries()) {
@@ -392,9 +392,12 @@ function sayTable(
   return { chains: new Map(chains) };
 }
 
-/** What stands in place of the rules that are left out in front of a rule, or behind the last one. */
-function commentsAt(away: readonly LeftOutRule[], chain: string, before: number): string[] {
-  return away.filter((rule) => rule.chain === chain && rule.before === before).flatMap(ruleComment);
+/** What stands in front of a chain's rule, or behind the last one, in place of rules that are left out. */
+type Comments = (chain: string, before: number) => readonly string[];
+
+function commentsOf(away: readonly LeftOutRule[]): Comments {
+  const places = Map.groupBy(away, ({ chain, before }) => `${before} ${chain}`);
+  return (chain, before) => places.get(`${before} ${chain}`)?.flatMap(ruleComment) ?? [];
 }
 
 /** The line that a rule object will print, null when it will be refused. */
