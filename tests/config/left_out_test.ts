@@ -9,6 +9,7 @@ import { importRules, UNFINISHED } from "../../src/config/typescript.ts";
 import { UNSUPPORTED } from "../../src/config/unsupported.ts";
 import { validate } from "../../src/config/validate.ts";
 import type { Family } from "../../src/netfilter.ts";
+import { FIXTURES } from "./fixtures/legacy.ts";
 
 /** A module, and what it lacks. */
 function imported(
@@ -319,6 +320,35 @@ for (const [line, problem] of WRONG_SETS) {
     const found = problems(table([]), `create macs hash:mac\n${line}\n`);
     assertEquals(found.length, 1, found.join("\n"));
     assert(problem.test(found[0]), `${found[0]} is not ${problem}`);
+  });
+}
+
+for (const { name, family, text } of FIXTURES) {
+  Deno.test(`left out: ${name} with rules among its own that are left out is ${name} and their comments`, () => {
+    const away = ["-m cpu --cpu 1 -j ACCEPT", "-m cpu --cpu 2 -j LOG", "-j TRACE"];
+    let written = 0;
+    const mixed = text.split("\n").flatMap((line) => {
+      const chain = /^(?:\[\d+:\d+\] )?-A (\S+)/.exec(line)?.[1];
+      if (chain === undefined) return [line];
+      const other = () => `-A ${chain} ${away[written++ % away.length]}`;
+      return written % 2 === 0 ? [other(), line] : [line, other(), other()];
+    }).join("\n");
+    const { module, leftOut } = imported(mixed, { family });
+    assert(written > 5);
+    assertEquals(leftOut.rules.length, written);
+    const comments = module.match(/^ *(\/\/|#) Left out \(.*\n.*\n/gm) ?? [];
+    assertEquals(comments.length, written);
+    const bare = (module: string) =>
+      module.replace(/^ *(\/\/|#) Left out \(.*\n.*\n/gm, "").replace(
+        /^ \* Weir does not[^]*?out"\.\n \*\n/m,
+        "",
+      )
+        .replace(/rules:\d+:\d+/g, "rules")
+        // An object or array with a comment in it takes several lines.
+        .replace(/,?\s+/g, " ").replace(/(?<=[[{]) | (?=[\]}])/g, "");
+    const plain = imported(text, { family });
+    assert(plain.leftOut.empty);
+    assertEquals(bare(module), bare(plain.module));
   });
 }
 
