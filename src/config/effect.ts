@@ -13,29 +13,40 @@ const TRANSLATIONS = ["SNAT", "DNAT", "MASQUERADE", "REDIRECT", "NETMAP", "FULLC
 const MORE = "MORE GETS THROUGH";
 const ASKED = "the rules behind it are asked";
 
-/** What a rule did in its table that nobody does now. */
-export function effectOf(rule: DraftRule, table: TableName, chains: Chains): Effect {
+/** What a rule of a chain did that nobody does now. */
+export function effectOf(rule: DraftRule, table: TableName, chain: string, chains: Chains): Effect {
   if (stops(rule)) {
     return { text: `${rule.missing === null ? "it dropped" : "it could drop"}: ${MORE}`, more: true };
   }
-  if (rule.chain !== null) return lostJump(rule.chain.name, rule.chain.goto, table, chains);
+  const left = rule.verdict === "RETURN" || rule.chain?.goto === true
+    ? leaving(rule, table, chain, chains)
+    : null;
+  if (rule.chain !== null) return lostJump(rule.chain.name, left, table, chains);
+  if (left !== null) return { text: `it returned: ${left.text}`, more: left.more };
   return { text: otherwise(rule, table), more: false };
 }
 
-function lostJump(name: string, goto: boolean, table: TableName, chains: Chains): Effect {
-  const met = meets(name, chains), more = met.some(stops);
+/** Without a rule that leaves its chain the ones behind it are asked, of which some may accept. */
+function leaving(rule: DraftRule, table: TableName, chain: string, chains: Chains): Effect {
+  const { rules } = chains.get(chain)!, behind = rules.slice(rules.indexOf(rule) + 1);
+  const more = table !== "nat" &&
+    behind.flatMap((other) => [other, ...meets(other.jumpsTo, chains)]).some(accepts);
+  return { text: more ? `${ASKED}, which accept: ${MORE}` : ASKED, more };
+}
+
+function lostJump(name: string, left: Effect | null, table: TableName, chains: Chains): Effect {
+  const met = meets(name, chains), drops = met.some(stops);
   const text = [
     `chain ${name} is not asked`,
-    ...more ? [`it drops: ${MORE}`] : [],
+    ...drops ? [`it drops: ${MORE}`] : [],
     ...met.some(accepts) ? [`it accepts: ${accepted(table)}`] : [],
-    ...goto ? [ASKED] : [],
+    ...left === null ? [] : [left.text],
   ];
-  return { text: text.join("; "), more };
+  return { text: text.join("; "), more: drops || left?.more === true };
 }
 
 function otherwise(rule: DraftRule, table: TableName): string {
   if (accepts(rule)) return `it accepted: ${accepted(table)}`;
-  if (rule.verdict === "RETURN") return `it returned: ${ASKED}`;
   const name = rule.missing?.name ?? rule.target?.extension.name;
   if (name === undefined) return "it only counted";
   return TRANSLATIONS.includes(name) ? "it translated: only rules behind it may" : `${name} is not done`;
@@ -54,8 +65,8 @@ function stops(rule: DraftRule): boolean {
 }
 
 /** All rules that a packet can meet behind a jump. */
-function meets(start: string, chains: Chains): DraftRule[] {
-  const known = new Set([start]), rules: DraftRule[] = [];
+function meets(start: string | null, chains: Chains): DraftRule[] {
+  const known = new Set(start === null ? [] : [start]), rules: DraftRule[] = [];
   for (const name of known) {
     for (const rule of chains.get(name)?.rules ?? []) {
       rules.push(rule);

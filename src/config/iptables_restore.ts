@@ -361,7 +361,7 @@ class Restorer {
         before: rules.length,
         line: draft.line,
         reason: unsupported.reason,
-        effect: effectOf(draft, table, this.#chains),
+        effect: effectOf(draft, table, chain, this.#chains),
       });
     }
     return rules;
