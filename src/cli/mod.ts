@@ -38,6 +38,16 @@ async function commandOf(name: string): Promise<Command | null> {
 
 /** Runs the command line; resolves to the exit code: 0 done, 1 refused, 2 wrong usage. */
 export async function main(args: readonly string[]): Promise<number> {
+  try {
+    return await obey(args);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    complain(`weir: ${error.message}`);
+    return 1;
+  }
+}
+
+async function obey(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined) {
     complain(overview(await allCommands(), helpWidth(Deno.stderr)));
@@ -58,15 +68,9 @@ export async function main(args: readonly string[]): Promise<number> {
   try {
     return await command.run(rest);
   } catch (error) {
-    if (error instanceof Usage) {
-      complain(`weir ${name}: ${error.message}\nusage: weir ${name} ${command.usage}`);
-      return 2;
-    }
-    if (error instanceof Refused) {
-      complain(`weir: ${error.message}`);
-      return 1;
-    }
-    throw error;
+    if (!(error instanceof Usage)) throw error;
+    complain(`weir ${name}: ${error.message}\nusage: weir ${name} ${command.usage}`);
+    return 2;
   }
 }
 

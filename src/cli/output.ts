@@ -1,27 +1,36 @@
 /** Where the commands write: standard output for what was asked for, standard error for reasons. */
+import { Refused } from "./command.ts";
 
 const encoder = new TextEncoder();
 
-/** A line (or several) to standard output. False when nobody reads it any more. */
+/**
+ * A line (or several) to standard output. False when nobody reads it any more: `weir conntrack -L | head` is no reason
+ * to stop half-way.
+ *
+ * @throws Refused where it cannot be written, as on a full disk
+ */
 export function print(text: string): boolean {
-  return write(Deno.stdout, `${text}\n`);
-}
-
-/** A line (or several) to standard error. */
-export function complain(text: string): void {
-  write(Deno.stderr, `${text}\n`);
-}
-
-function write(to: typeof Deno.stdout | typeof Deno.stderr, text: string): boolean {
-  let bytes = encoder.encode(text);
   try {
-    while (bytes.length > 0) bytes = bytes.subarray(to.writeSync(bytes));
+    write(Deno.stdout, text);
+    return true;
   } catch (error) {
-    // `weir conntrack -L | head`: nobody reads any more, which is no reason to stop half-way.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-    return false;
+    if (error instanceof Deno.errors.BrokenPipe) return false;
+    throw new Refused(
+      `standard output: ${(error as Error).message}; what was to be written there is not whole`,
+    );
   }
-  return true;
+}
+
+/** A line (or several) to standard error, if that takes it: nobody could be told that it does not. */
+export function complain(text: string): void {
+  try {
+    write(Deno.stderr, text);
+  } catch { /* a closed or full one */ }
+}
+
+function write(to: typeof Deno.stdout | typeof Deno.stderr, text: string): void {
+  let bytes = encoder.encode(`${text}\n`);
+  while (bytes.length > 0) bytes = bytes.subarray(to.writeSync(bytes));
 }
 
 /**
