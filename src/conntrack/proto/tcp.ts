@@ -178,7 +178,6 @@ function begin(t: Tracker, p: Packet, w: Int32Array, tcp: number, flags: number,
     w[seen + MAXEND] = (end + window) | 0;
     w[seen + FLAGS] = w[seen + SEEN_WORDS + FLAGS] = SACK_PERM | BE_LIBERAL;
   }
-  w[tcp + LAST] = NONE_SET;
   return true;
 }
 

@@ -203,6 +203,24 @@ export const TCP_CASES: Case[] = [
       });
     },
   },
+  ...([["S", "ESTABLISHED ASSURED"], ["SA", "SYN_RECV"]] as const).map(([back, end], i): Case => ({
+    id: `T08${"bc"[i]}`,
+    says: i === 0
+      ? "an ACK of the answerer's is enough after a simultaneous open"
+      : "an ACK of the answerer's opens nothing in a handshake of three segments",
+    scenario: {
+      ...NET,
+      iptables: M,
+      steps: [
+        c("S", { seq: ISN_C }),
+        s(back, { seq: ISN_S, ack: NC }),
+        ...back === "S" ? [c("SA", { seq: ISN_C, ack: NS })] : [],
+        dump("synack"),
+        s("A", { seq: NS, ack: NC }),
+      ],
+    },
+    expect: (v) => course(v, { synack: "SYN_RECV", end }),
+  })),
   {
     id: "T09",
     says: "an old SYN/ACK is INVALID and does not disturb the right one",
