@@ -16,6 +16,7 @@ import {
 } from "../../src/conntrack/expect.ts";
 import {
   CT_EXPECTING,
+  CT_HELPER,
   CT_MARK,
   CT_STATUS,
   FLOW_WORDS,
@@ -200,6 +201,8 @@ Deno.test("F30 C09 a class has its limit, and the oldest makes room", () => {
     ["4002", "5001", "5002", "5003"],
   );
   assertEquals(rig.conntrack.flows.aside(master, CT_EXPECTING), 0x301);
+  assertEquals(rig.send(data(5002)), "RELATED");
+  assertEquals(rig.conntrack.flows.aside(master, CT_EXPECTING), 0x201, "of its own class");
 });
 
 Deno.test("P02 the same announcement again replaces the old one, with its time", () => {
@@ -306,6 +309,20 @@ Deno.test("expectations outlive the process with their memory", () => {
   assertEquals(after.conntrack.expects.count, 2);
   assertEquals(after.send(data(4001)), "RELATED");
   assertEquals(announce(after, master, { port: 4002, expectClass: 1 }), EXPECT_OK);
+});
+
+Deno.test("expectations outlive the process without a helper that is no longer there", () => {
+  const memory = new ArrayBuffer(FlowTable.bytes(64) + ExpectTable.bytes(64));
+  const [before, master] = opened({
+    capacity: 64,
+    memory,
+    helpers: [HELPER, { ...HELPER, name: "second", ports: [22], autoAssign: false }],
+  });
+  const change = (e: Int32Array, at: number) => void (e[at + EXP_HELPER] = 2);
+  announce(before, master, { port: 4000, expectClass: 1, change });
+  const after = new Rig({ capacity: 64, memory, helpers: [HELPER] });
+  assertEquals(after.send(data(4000)), "RELATED");
+  assertEquals(after.conntrack.flows.words[after.p.ct * FLOW_WORDS + CT_HELPER], 0);
 });
 
 Deno.test("many expectations end on time, each looked at a few times, some at each sweep", () => {

@@ -161,6 +161,14 @@ Deno.test("FastPath goes on with a flow's tracker where it has another opinion",
   twins.send(WAN, server({ flags: "SA", seq: 9000, ack: 70_001 }));
 });
 
+Deno.test("FastPath tells of what it changes about a flow", () => {
+  const twins = connected();
+  assert(twins.quick(LAN, client({ flags: "FA", seq: 1041, ack: 5001 })));
+  assert(twins.quick(WAN, server({ flags: "FA", seq: 5001, ack: 1042 })));
+  assert(twins.quick(LAN, client({ seq: 1042, ack: 5002 })));
+  assert(twins.fast.router.conntrack.flows.count === 1);
+});
+
 Deno.test("FastPath leaves packets that are odd, too old or too long", () => {
   const twins = running();
   assert(!twins.quick(LAN, ask({ ttl: 1 })), "TTL 1");

@@ -11,6 +11,8 @@ import { Xoshiro } from "../../src/clock.ts";
 import { saveRules } from "../../src/config/iptables_save.ts";
 import type { RouterConfig } from "../../src/config/types.ts";
 import { validate, type ValidConfig } from "../../src/config/validate.ts";
+import { formatEvent } from "../../src/conntrack/event_format.ts";
+import { EventReader } from "../../src/conntrack/events.ts";
 import { listFlows } from "../../src/conntrack/format.ts";
 import { Memory } from "../../src/memory.ts";
 import type { Packet } from "../../src/packet/packet.ts";
@@ -48,6 +50,7 @@ class Twin {
   readonly router: Router;
   readonly clock = new VirtualClock();
   out: Sent[] = [];
+  readonly #events: EventReader;
 
   constructor(config: Partial<RouterConfig>, fastpath: number, batches: boolean) {
     this.config = validate({
@@ -59,6 +62,7 @@ class Twin {
       ...config,
       sysctl: {
         "net.netfilter.nf_conntrack_acct": 1,
+        "net.netfilter.nf_conntrack_events": 1,
         "net.netfilter.nf_conntrack_max": 64,
         ...config.sysctl,
         "weir.fastpath": fastpath,
@@ -66,6 +70,7 @@ class Twin {
     });
     const geometry = geometryOf(this.config);
     this.memory = Memory.create(new ArrayBuffer(Memory.bytes(geometry)), geometry);
+    this.#events = new EventReader(this.memory.events);
     this.router = new Router({
       config: this.config,
       clock: this.clock,
@@ -90,11 +95,19 @@ class Twin {
     router.receive(p, iface);
   }
 
+  /** What has been told of flows since the last time. */
+  #told(): string[] {
+    const lines: string[] = [];
+    for (let record; (record = this.#events.next()) !== null;) lines.push(formatEvent(record));
+    return lines;
+  }
+
   /** Everything that packets leave behind. */
   state() {
     const { ipv4, ipv6 } = this.config.rules, counters = this.memory.generation.rules;
     return {
       flows: listFlows(this.router.conntrack),
+      events: this.#told(),
       ipv4: saveRules(ipv4, { counters }).split("\n"),
       ipv6: saveRules(ipv6, { counters }).split("\n"),
       drops: [...this.memory.drops],

@@ -75,6 +75,8 @@ Deno.test("parseIpv6 takes what Linux's in6_pton takes", () => {
     [":1::2|", null],
     ["1::2:|", null],
     ["12345::1|", null],
+    ["10000::1|", null],
+    ["fff0::1|", "fff0::1"],
     ["1::g|", null],
     ["|", null],
     ["", null],

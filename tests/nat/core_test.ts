@@ -492,17 +492,21 @@ Deno.test("a new connection takes the port of one in TIME_WAIT when no other is 
   const ports = [open("10.0.0.2", 1000), open("10.0.0.3", 1000)];
   assertEquals([...ports].sort(), [2000, 2001]);
   assertEquals(open("10.0.0.4", 1000), 0);
-  const close = (src: string, dport: number) => {
-    lab.pass(WAN, kit.tcp({ ...back, dport, flags: "SA", seq: 9000, ack: 1001 }));
-    lab.pass(LAN, kit.tcp({ ...out, src, flags: "A", seq: 1001, ack: 9001 }));
-    lab.pass(LAN, kit.tcp({ ...out, src, flags: "FA", seq: 1001, ack: 9001 }));
-    lab.pass(WAN, kit.tcp({ ...back, dport, flags: "FA", seq: 9001, ack: 1002 }));
-    lab.pass(LAN, kit.tcp({ ...out, src, flags: "A", seq: 1002, ack: 9002 }));
+  const close = (src: string, dport: number, seq = 1001) => {
+    lab.pass(WAN, kit.tcp({ ...back, dport, flags: "SA", seq: 9000, ack: seq }));
+    lab.pass(LAN, kit.tcp({ ...out, src, flags: "A", seq, ack: 9001 }));
+    lab.pass(LAN, kit.tcp({ ...out, src, flags: "FA", seq, ack: 9001 }));
+    lab.pass(WAN, kit.tcp({ ...back, dport, flags: "FA", seq: 9001, ack: seq + 1 }));
+    lab.pass(LAN, kit.tcp({ ...out, src, flags: "A", seq: seq + 1, ack: 9002 }));
   };
   close("10.0.0.2", ports[0]);
   assertEquals(open("10.0.0.4", 500), 0, "an older sequence number could be taken for the old connection's");
   assertEquals(open("10.0.0.4", 5000), ports[0]);
   assertEquals(lab.flows().length, 2);
+  close("10.0.0.3", ports[1]);
+  close("10.0.0.4", ports[0], 5001);
+  assertNotEquals(open("10.0.0.5", 9000), 0);
+  assertEquals(lab.flows().length, 2, "of two that have ended one gives way");
 });
 
 Deno.test("every flow leaves the by-source index when it dies, confirmed or not", () => {
