@@ -77,6 +77,36 @@ Deno.test("defineHelper expects other protocols, ports in a row, and anybody", (
   assertEquals([l.dial(stranger)?.related, l.dial({ ...stranger, protocol: "udp" })?.related], [false, true]);
 });
 
+Deno.test("defineHelper leads each port in a row to its own, and goes on no further than the last port", () => {
+  const find = (payload: Payload) =>
+    payload.announce({ port: payload.number(0), ports: 2, start: 0, end: payload.behind });
+  const l = lab({ find }), clients = ["10.0.0.2", "10.0.0.3"];
+  const told = clients.map((client) => Number(l.connect({ port: 7000, client }).client("5000")));
+  assertEquals(told[0], 5000);
+  for (const [i, port] of told.entries()) {
+    for (const n of [1, 0]) {
+      const dialled = l.dial({ from: l.outside, to: l.router, port: port + n });
+      assertEquals(dialled?.to, `${clients[i]}:${5000 + n}`);
+    }
+  }
+  for (const [last, said, ports] of [[lab({ find }), "65534", 2], [lab(), "LISTEN 65535", 1]] as const) {
+    for (let host = 2; host < 12; host++) {
+      const talk = last.connect({ port: 7000, client: `10.0.0.${host}` });
+      assertEquals([talk.tryClient(said), records(last)], [host === 2 ? said : null, ports]);
+    }
+  }
+});
+
+Deno.test("defineHelper serves the families that it names", () => {
+  for (const families of [[4], [6], [4, 6]] as const) {
+    for (const family of [4, 6] as const) {
+      const l = new HelperLab({ helpers: [hello({ families })], family });
+      l.connect({ port: 7000 }).client("LISTEN 80\n");
+      assertEquals(l.expectations().length, families.includes(family as never) ? 1 : 0);
+    }
+  }
+});
+
 Deno.test("defineHelper obeys limits port by port, once each, and records the bytes", () => {
   const l = lab({
     find: (p) => p.announce({ port: 5000, ports: 2, start: 0, end: 4 }),

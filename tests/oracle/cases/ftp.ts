@@ -110,6 +110,22 @@ export const FTP_CASES: Case[] = [
     },
   },
   {
+    id: "F02b",
+    says: "an announcement is read behind any number of lines",
+    scenario: {
+      ...NET,
+      iptables: FTP,
+      steps: [0, 1, 2, 3, 4].flatMap((count) => {
+        const session = greeted({ clientPort: 1000 + count });
+        for (let i = 0; i < count; i++) session.client("NOOP\r\n").server("200 ok\r\n");
+        const line = PORT.replace("160", `${160 + count}`);
+        return session.lost(line).client(line, GROWS).steps; // and when it is sent again
+      }),
+    },
+    expect: (v) =>
+      v.is(v.expects().map((e) => e.tuple.dport).sort(), ["4000", "4001", "4002", "4003", "4004"]),
+  },
+  {
     id: "F03",
     says: "without a helper the data connection is NEW and dropped",
     scenario: {

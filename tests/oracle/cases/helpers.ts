@@ -158,6 +158,22 @@ export const IRC_CASES: Case[] = [
     },
   },
   {
+    id: "C11b",
+    says: "without NAT a port already expected is not exchanged for another: the offer is dropped",
+    scenario: {
+      ...NET,
+      iptables: COUNT + raw("-A PREROUTING -p tcp -m tcp --dport 6667 -j CT --helper irc"),
+      steps: [
+        ...irc({ public: C }).client(dcc(`SEND f ${OWN} 65000`)).steps,
+        ...irc({ public: C, clientPort: 1001 }).client(dcc(`SEND f ${OWN} 65000`)).steps,
+      ],
+    },
+    expect(v) {
+      v.is(v.expects().map((e) => e.tuple.dport), ["65000"]);
+      v.silent(NEXT + 1 + NEXT);
+    },
+  },
+  {
     id: "C12",
     says: "a shorter public address leaves no stray bytes",
     scenario: {
@@ -316,6 +332,21 @@ export const AMANDA_CASES: Case[] = [
       v.is(v.count("--ctstate RELATED"), 2);
       v.is(v.one(2).src, WAN);
       v.is(expected(v), ["1025"]);
+    },
+  },
+  {
+    id: "A02b",
+    says: "without NAT a port already expected is not exchanged for another: the answer is dropped",
+    scenario: {
+      ...NET,
+      iptables: AMANDA.replace(M, COUNT),
+      steps: [1000, 1001].flatMap((
+        port,
+      ) => [request({ sport: port }), reply(CONNECT, { dst: C, dport: port })]),
+    },
+    expect(v) {
+      v.is(expected(v), ["1024", "1025", "1026"]);
+      v.silent(3);
     },
   },
   {
