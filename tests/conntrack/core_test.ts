@@ -6,6 +6,7 @@ import {
   CT_MARK,
   CT_MUTED,
   CT_STATUS,
+  CT_TIMEOUT_POLICY,
   FLOW_WORDS,
   IPS_ASSURED,
   IPS_DYING,
@@ -406,6 +407,7 @@ Deno.test("Conntrack: what a dead process left is made to fit: helpers that are 
   const after = new Rig({ capacity: 64, memory, helpers: [helper()] });
   assertEquals(after.expects().length, 1);
   assertEquals(after.send(answer()), "ESTABLISHED");
+  assertEquals(after.conntrack.flows.words[after.p.ct * FLOW_WORDS + CT_TIMEOUT_POLICY], 0);
   const bare = new Rig({ capacity: 64, memory });
   assertEquals([bare.expects(), bare.send(answer())], [[], "ESTABLISHED"]);
 });
