@@ -90,7 +90,7 @@ const {
 } = flowModule;
 const { TRACKED } = trackerModule;
 const { DST, PORTS, PROTO, SRC } = tupleModule;
-const { ESTABLISHED, ESTABLISHED_REPLY, NEW, NO_CT, POSTROUTING, RELATED, UNTRACKED } = netfilterModule;
+const { ESTABLISHED, ESTABLISHED_REPLY, NEW, NO_CT, RELATED, UNTRACKED } = netfilterModule;
 const { IPV6_MIN_MTU } = ipv6Module;
 const { GSO_NONE } = packetModule;
 const { IDLE, SPOILT } = recorderModule;
@@ -326,7 +326,6 @@ export class FastPath {
     words[is + PATH_BYTES] += p.length;
     if (packets === 1) this.#paths.touched(is);
     if (packets === this.#patience) this.settle();
-    p.hook = POSTROUTING;
     p.outInterface = out;
     this.#emit(out, p);
   }

@@ -5,6 +5,7 @@
 import { assertEquals } from "@std/assert";
 import { believed } from "./ask.ts";
 import { c, cu, filter, handshake, ISN_C, ISN_S, mangle, nat, NET, raw, s, su } from "./cases/case.ts";
+import { associated } from "./cases/sctp.ts";
 import { compare } from "./compare.ts";
 import { askKernel, kernelAvailable } from "./kernel.ts";
 import { type Scenario, type Step, wait } from "./scenario.ts";
@@ -65,6 +66,18 @@ const CASES: readonly EventCase[] = [
     rules: raw("-A PREROUTING -p tcp -j CT --ctevents assured") + TRACK,
     steps: [...handshake(), c("FA", { seq: ISN_C + 1, ack: ISN_S + 1 }), deleted("tcp")],
     hears: [[[], /ESTABLISHED|\[[A-Z]+\]/g, ["[UPDATE] ESTABLISHED [ASSURED]"]]],
+  },
+  {
+    says: "an SCTP association is told of at each of its states",
+    rules: TRACK,
+    steps: [...associated(), deleted("sctp")],
+    hears: [[[], /\[[A-Z]+\]|[A-Z_]{6,}/g, [
+      "[NEW] CLOSED [UNREPLIED]",
+      "[UPDATE] COOKIE_WAIT",
+      "[UPDATE] COOKIE_ECHOED",
+      "[UPDATE] ESTABLISHED [ASSURED]",
+      "[DESTROY] ESTABLISHED [ASSURED] [USERSPACE]",
+    ]]],
   },
   {
     says: "-j CT --ctevents reply is one line",

@@ -122,17 +122,14 @@ function chunkTypes(p: Packet): number {
   return count === 0 ? -1 : types & 0x7fffffff;
 }
 
-/** A flow begins. The tag that the answers must carry is learnt, or the one that this side carries. */
+/** A flow begins. The tag that this side carries is learnt, or that the answers must carry; INIT's is, as ever. */
 function begin(p: Packet, w: Int32Array, sctp: number, vtag: number): boolean {
   const view = p.view;
   for (let chunk = p.l4 + SCTP_HEADER; chunk + 4 <= p.length; chunk = nextChunk(view, chunk)) {
     const type = view.getUint8(chunk);
     const state = nextState(0, NO, type);
     if (state === NO || state === IV) return false;
-    if (type === INIT) {
-      if (vtag !== 0 || chunk + 20 > p.length) return false;
-      w[sctp + SCTP_VTAG + 1] = view.getInt32(chunk + 4);
-    } else if (type === HEARTBEAT) {
+    if (type === HEARTBEAT) {
       w[sctp + SCTP_VTAG] = vtag;
     } else if (type === SHUTDOWN_ACK) {
       w[sctp + SCTP_VTAG + 1] = vtag;

@@ -1,4 +1,6 @@
 import { assertEquals } from "@std/assert";
+import { FLOW_WORDS } from "../../../src/conntrack/flow.ts";
+import { canEarlyDrop } from "../../../src/conntrack/proto/sctp.ts";
 import { sctp, SCTP_CHUNK as T, type SctpChunk, sctpInit } from "../../kit/mod.ts";
 import { Rig } from "../rig.ts";
 
@@ -125,3 +127,32 @@ for (const { id, says, before = [], steps } of CASES) {
     });
   });
 }
+
+Deno.test("S01 sctp: INIT sent again and a HEARTBEAT in doubt do not renew the time", () => {
+  const rig = new Rig();
+  rig.send(HANDSHAKE[0]);
+  rig.wait(3000);
+  assertEquals([rig.send(HANDSHAKE[0]), rig.brief()], ["NEW", "sctp 7 CLOSED [UNREPLIED]"]);
+  for (const packet of HANDSHAKE.slice(1)) rig.send(packet);
+  rig.wait(3000);
+  const times = ([[TAG_S + 1, 207], [TAG_S, 210]] as const).map(([tag, seconds]) => {
+    assertEquals(rig.send(c(tag, chunk("HEARTBEAT"))), "ESTABLISHED");
+    return [rig.brief(), `sctp ${seconds} ESTABLISHED [ASSURED]`];
+  });
+  for (const [is, expected] of times) assertEquals(is, expected);
+});
+
+Deno.test("canEarlyDrop lets go of an association that shuts down, and of no other", () => {
+  const states: Uint8Array[][] = [
+    HANDSHAKE,
+    [c(TAG_S, chunk("SHUTDOWN"))],
+    [s(TAG_C, chunk("SHUTDOWN_ACK"))],
+    [c(TAG_S, chunk("SHUTDOWN_COMPLETE"))],
+  ];
+  const rig = new Rig(),
+    found = states.map((packets) => {
+      for (const packet of packets) assertEquals(["NEW", "ESTABLISHED"].includes(rig.send(packet)), true);
+      return canEarlyDrop(rig.conntrack.flows.words, rig.p.ct * FLOW_WORDS);
+    });
+  assertEquals(found, [false, true, true, false]);
+});

@@ -9,6 +9,7 @@ import {
   type SctpOptions,
   udplite,
 } from "../../kit/packets.ts";
+import { seeded } from "../../kit/mod.ts";
 import { dump, packet, type Step } from "../scenario.ts";
 import type { View } from "../view.ts";
 import { C, type Case, COUNT, DROP_INVALID, filter, M, nat, NET, S, S2, WAN } from "./case.ts";
@@ -30,19 +31,109 @@ const lite = (o: Partial<Parameters<typeof udplite>[0]>): Step =>
   packet("lan", udplite({ src: C, sport: 1000, dst: S, dport: 53, payload: 50, ...o }));
 
 /** The four packets of an association's beginning, and the tables after each. */
-function associated(o: { sport?: number; dst?: string; dport?: number } = {}, dumps = false): Step[] {
-  const s = { dst: o.dst, dport: o.dport };
-  const back = Object.fromEntries(Object.entries(s).filter(([, x]) => x !== undefined));
+export function associated(o: { sport?: number; dst?: string; dport?: number } = {}, dumps = false): Step[] {
+  const s = { dst: o.dst ?? WAN, dport: o.dport ?? o.sport ?? 1000 }, c = { sport: o.sport ?? 1000 };
   return [
-    client(0, [sctpInit(TAG_C, 1)]),
+    client(0, [sctpInit(TAG_C, 1)], c),
     ...dumps ? [dump("init")] : [],
-    server(TAG_C, [sctpInit(TAG_S, 9, true)], back),
+    server(TAG_C, [sctpInit(TAG_S, 9, true)], s),
     ...dumps ? [dump("init ack")] : [],
-    client(TAG_S, [chunk("COOKIE_ECHO", [1, 2, 3, 4])]),
+    client(TAG_S, [chunk("COOKIE_ECHO", [1, 2, 3, 4])], c),
     ...dumps ? [dump("cookie echo")] : [],
-    server(TAG_C, [chunk("COOKIE_ACK")], back),
+    server(TAG_C, [chunk("COOKIE_ACK")], s),
     ...dumps ? [dump("cookie ack")] : [],
   ];
+}
+
+/** What one side sends with a tag: letters of `SAID`. */
+type Line = readonly [side: typeof client, vtag: number, what: string];
+const SAID: Record<string, SctpChunk> = {
+  h: chunk("HEARTBEAT", [0, 1, 0, 4]),
+  a: chunk("HEARTBEAT_ACK", [0, 1, 0, 4]),
+  d: data,
+  i: chunk("INIT", [1, 1, 1, 1, 0, 0, 0, 0]), // cut: without streams and TSN
+  I: chunk("INIT_ACK", [1, 1, 1, 1, 0, 0, 0, 0]),
+};
+/** Tags that nobody has been told of. */
+const NEW_C = 0x55555555, NEW_S = 0x66666666;
+/** What follows an association: afterwards both sides send data with the old tags and with the new ones. */
+const AFTERWARDS: readonly Line[] = [
+  [client, TAG_S, "d"],
+  [client, NEW_S, "d"],
+  [server, TAG_C, "d"],
+  [server, NEW_C, "d"],
+];
+/** Heartbeats with tags of an association that may have begun anew, and chunks that are cut. */
+const HEARTBEATS: readonly (readonly Line[])[] = [
+  [[client, NEW_S, "h"]],
+  [[client, NEW_S, "h"], [server, NEW_C, "a"]],
+  [[server, NEW_C, "h"], [client, NEW_S, "a"]],
+  [[client, NEW_S, "h"], [server, NEW_C, "a"], [client, NEW_S, "h"], [server, NEW_C, "a"]],
+  [[client, NEW_S, "h"], [server, TAG_C, "a"], [server, NEW_C, "a"]],
+  [[client, NEW_S, "h"], [client, NEW_S, "a"]],
+  [[client, NEW_S, "h"], [client, TAG_S, "h"], [server, NEW_C, "a"]],
+  [[server, NEW_C, "a"]],
+  [[client, TAG_S, "h"], [server, NEW_C, "a"]],
+  [[client, NEW_S, "hd"], [server, NEW_C, "a"]],
+  [[client, NEW_S, "dh"], [server, NEW_C, "a"]],
+  [[client, NEW_S, "hh"], [server, NEW_C, "a"]],
+  [[client, TAG_S, "hd"], [server, TAG_C, "ad"]],
+  [[client, 0, "i"]],
+  [[server, 0, "i"]],
+  [[server, TAG_C, "I"]],
+];
+
+/** Chunks that come together, as often as they are worth trying. */
+const TOGETHER = "i I e c c d d d h h a a s S C A A! i I e hd dh ha hh aa dA dA! ed dc ia".split(" ");
+
+/**
+ * Conversations of which each sends whatever comes to mind, mostly with the tag that is right as long as nothing unusual
+ * happens: one packet each, and then the tables, `rounds` times.
+ */
+function anyhow(conversations: number, rounds: number): Step[] {
+  const random = seeded(41), pick = <T>(list: readonly T[]) => list[(random.next() >>> 0) % list.length];
+  const initTag = (tag: number) => pick([tag, tag, tag, NEW_C, NEW_S]);
+  const chunkOf = (letter: string, own: number, flags: number): SctpChunk => {
+    switch (letter) {
+      case "i":
+      case "I":
+        return sctpInit(initTag(own), 1, letter === "I");
+      case "e":
+        return chunk("COOKIE_ECHO", [1, 2, 3, 4]);
+      case "c":
+        return chunk("COOKIE_ACK");
+      case "s":
+        return chunk("SHUTDOWN", [0, 0, 0, 1]);
+      case "S":
+        return chunk("SHUTDOWN_ACK");
+      case "C":
+        return chunk("SHUTDOWN_COMPLETE", [], flags);
+      case "A":
+        return chunk("ABORT", [], flags);
+      default:
+        return SAID[letter];
+    }
+  };
+  const steps: Step[] = [];
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < conversations; i++) {
+      // Half of them begin as they should, as far as they get.
+      const usual = i % 2 === 0 && round < 4 ? ["i", "I", "e", "c"][round] : undefined;
+      const side = usual === undefined ? pick([client, server]) : round % 2 === 0 ? client : server;
+      const [own, other] = side === client ? [TAG_C, TAG_S] : [TAG_S, TAG_C];
+      const said = usual ?? pick(TOGETHER), flags = said.endsWith("!") ? 1 : 0;
+      const right = said === "i" ? 0 : flags === 1 ? own : other;
+      const tag = usual !== undefined
+        ? right
+        : pick([right, right, right, right, right, 0, own, NEW_C, NEW_S]);
+      const chunks = usual !== undefined && usual.toLowerCase() === "i"
+        ? [sctpInit(own, 1, usual === "I")]
+        : [...said.replace("!", "")].map((letter) => chunkOf(letter, own, flags));
+      steps.push(side(tag, chunks, side === client ? { sport: 2000 + i } : { dport: 2000 + i }));
+    }
+    steps.push(dump(`round ${round}`));
+  }
+  return steps;
 }
 
 const states = (v: View, ...names: string[]) => names.map((n) => v.flow(n).state);
@@ -145,6 +236,57 @@ export const SCTP_CASES: Case[] = [
       ],
     },
     expect: (v) => v.is(v.flow().state, "ESTABLISHED"),
+  },
+  {
+    id: "S05b",
+    says:
+      "a HEARTBEAT with another tag is believed when the other side acknowledges it with another one, too",
+    scenario: {
+      ...NET,
+      iptables: M + DROP_INVALID,
+      steps: HEARTBEATS.flatMap((lines, i) => [
+        ...associated({ sport: 1000 + i }),
+        ...[...lines, ...AFTERWARDS].map(([side, vtag, what]) =>
+          side(
+            vtag,
+            [...what].map((letter) => SAID[letter]),
+            side === client ? { sport: 1000 + i } : { dport: 1000 + i },
+          )
+        ),
+      ]),
+    },
+    expect(v) {
+      v.is(v.flows().length, HEARTBEATS.length, "flows");
+      v.is(v.flows().every((f) => f.state === "ESTABLISHED" && f.assured), true);
+    },
+  },
+  {
+    id: "S05c",
+    says:
+      "a HEARTBEAT that comes first learns the tags from whoever sends them, and what is cut begins nothing",
+    scenario: {
+      ...NET,
+      iptables: M + DROP_INVALID,
+      steps: HEARTBEATS.flatMap((lines, i) =>
+        [...lines, ...AFTERWARDS].map(([side, vtag, what]) =>
+          side(
+            vtag,
+            [...what].map((letter) => SAID[letter]),
+            side === client ? { sport: 1000 + i } : { dport: 1000 + i },
+          )
+        )
+      ),
+    },
+    expect: (v) => v.is(v.flows().length, 13, "flows"),
+  },
+  {
+    id: "S05d",
+    says: "whatever chunks come, with whatever tags, in whatever order",
+    scenario: { ...NET, iptables: M + DROP_INVALID, steps: anyhow(60, 16) },
+    expect(v) {
+      const seen = v.answer.dumps.flatMap(({ conntrack }) => conntrack.map((line) => line.split(/ +/)[3]));
+      v.is(new Set(seen).size, 8, "states");
+    },
   },
   {
     id: "S06",
