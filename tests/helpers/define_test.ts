@@ -319,6 +319,19 @@ Deno.test("defineHelper reads UDP from the first packet on, and keeps even ports
   }
 });
 
+Deno.test("Payload remembers with each flow", () => {
+  const l = lab({
+    find(p) {
+      p.remember(5, p.recall(5) + 1);
+      p.announce({ port: 5000 + p.recall(5), start: 0, end: 0 });
+    },
+  }, "none");
+  const talks = ["10.0.0.2", "10.0.0.3"].map((client) => l.connect({ port: 7000, client }));
+  for (const i of [0, 0, 1, 0]) talks[i].client("x");
+  const ports = [["10.0.0.2", 5001], ["10.0.0.2", 5002], ["10.0.0.3", 5001], ["10.0.0.2", 5003]] as const;
+  assertEquals(l.expectations().sort(), ports.map(([to, port]) => `tcp ${l.outside} → ${to}:${port}`).sort());
+});
+
 Deno.test("Payload answers small questions, and what is outside looks like nothing", () => {
   const said: unknown[] = [];
   const l = lab({

@@ -77,6 +77,7 @@ Deno.test("parseIpv6 takes what Linux's in6_pton takes", () => {
     ["12345::1|", null],
     ["10000::1|", null],
     ["fff0::1|", "fff0::1"],
+    ["a::A|", "a::a"],
     ["1::g|", null],
     ["|", null],
     ["", null],

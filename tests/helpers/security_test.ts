@@ -173,3 +173,68 @@ Deno.test("a helper refuses options that it does not have, and flags that are ne
   assertMistake(amanda({ ports: [1] } as never), "ports", "is not an option of this helper");
   assertMistake(ftp({ ports: [0] }), "ports", "0 is not a port from 1 to 65535");
 });
+
+/** Of each helper an announcement: who makes it, and what has been said before. */
+const SPOKEN: readonly {
+  make: (o?: { minPort?: number }) => ReturnType<typeof ftp>;
+  port: number;
+  protocol?: "udp";
+  before?: readonly (readonly ["client" | "server", string])[];
+  by: "client" | "server";
+  line: string;
+}[] = [
+  {
+    make: ftp,
+    port: 21,
+    before: [["server", "220 x\r\n"], ["client", "USER x\r\n"]],
+    by: "client",
+    line: "EPRT |1|10.0.0.2|5000|\r\n",
+  },
+  { make: irc, port: 6667, before: [["client", "NICK x\r\n"]], by: "client", line: dcc(OWN, 5000) },
+  { make: tftp, port: 69, protocol: "udp", by: "client", line: "\0\x01file\0octet\0" },
+  {
+    make: amanda,
+    port: 10080,
+    protocol: "udp",
+    before: [["client", "REQ\n"]],
+    by: "server",
+    line: "A REP\nCONNECT DATA 5000 MESG 5001\n",
+  },
+  {
+    make: sane,
+    port: 6566,
+    before: [["client", "\0\0\0\x07\0\0\0\x01"]],
+    by: "server",
+    line: "\0\0\0\0\0\0\x13\x88\0\0\x12\x34",
+  },
+];
+
+Deno.test("no helper reads what an earlier packet has left behind the end of its own", () => {
+  for (const { make, port, protocol, before = [], by, line } of SPOKEN) {
+    for (let length = 1; length <= line.length; length++) {
+      const opened = [line, "\0".repeat(line.length)].map((left) => {
+        const lab = new HelperLab({ helpers: [make()] }), talk = lab.connect({ port, protocol });
+        for (const [who, said] of before) talk[who](said);
+        lab.connect({ port: 9999, protocol, clientPort: 1501 })[by](left);
+        talk[by === "client" ? "tryClient" : "tryServer"](line.slice(0, length));
+        return lab.expectations();
+      });
+      assertEquals(opened[0], opened[1], `${make().name}, ${length} bytes of ${line}`);
+      if (length === line.length) assert(opened[0].length > 0, make().name);
+    }
+  }
+});
+
+Deno.test("no helper keeps an expectation that a limit has refused", () => {
+  for (const { make, port, protocol, before = [], by, line } of SPOKEN) {
+    if (make === tftp) continue; // announces no port but its own
+    for (const nat of ["none", "source"] as const) {
+      const lab = new HelperLab({ helpers: [make({ minPort: 6000 })], nat });
+      const talk = lab.connect({ port, protocol });
+      for (const [who, said] of before) talk[who](said);
+      talk[by](line);
+      assertEquals([lab.expectations(), lab.counts().refused > 0], [[], true], make().name);
+      assertEquals(lab.conntrack.expects.alloc(), 0, "the first record is free");
+    }
+  }
+});
