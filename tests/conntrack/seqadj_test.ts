@@ -103,11 +103,11 @@ Deno.test("a partial checksum is left to the device", () => {
 Deno.test("options that cannot be read drop the packet; an ICMP error is left alone", () => {
   const [rig, ct] = opened();
   seqadjSet(rig.conntrack.flows, ct, ESTABLISHED, A + 1, 3);
-  assertEquals(
-    rig.send(c(A + 21, B + 1, { payload: 1, options: [{ raw: [253, 40, 0, 0] }] })),
-    "seqadj-failed",
-  );
-  assertEquals(rig.p.reason, Reason["seqadj-failed"]);
+  // Longer than the header, shorter than itself, without a length.
+  for (const raw of [[253, 40, 0, 0], [253, 1, 0, 0], [1, 1, 1, 253]]) {
+    assertEquals(rig.send(c(A + 21, B + 1, { payload: 1, options: [{ raw }] })), "seqadj-failed");
+    assertEquals(rig.p.reason, Reason["seqadj-failed"]);
+  }
   const error = icmpError({ src: C, dst: S, type: 3, quoted: s(B + 1, A + 1) });
   assertEquals(rig.send(error), "RELATED");
   assertEquals(rig.sent, error);

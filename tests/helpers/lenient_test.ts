@@ -454,7 +454,12 @@ Deno.test("amanda leaves alone what is not a port when it is asked to", () => {
 });
 
 Deno.test("the offers of a server stay unread", () => {
-  const t = chatNat(), line = `:x!u@h ${dcc("SEND f 3325256711 5000")}`;
-  assertEquals(t.fromServer(line).payload, line);
-  assertEquals(expectations(t.lab), []);
+  // Also those that name the client: whoever writes to it could open a way to it.
+  for (const address of ["3325256711", OWN, PUBLIC]) {
+    for (const t of [chat(), chatNat()]) {
+      const line = `:x!u@h ${dcc(`SEND f ${address} 5000`)}`;
+      assertEquals(t.fromServer(line).payload, line);
+      assertEquals(expectations(t.lab), []);
+    }
+  }
 });

@@ -124,6 +124,25 @@ Deno.test("SET: expired members go with the sweep, the oldest first, as many as 
   }
 });
 
+Deno.test("SET: a member that stops ending and ends again goes at its own time, as do the others", () => {
+  const entries = [10, 20, 30].map((timeout, i) => `10.0.0.${i + 1} timeout ${timeout}`);
+  const add = (
+    timeout: number,
+  ) => [{ ...V4, jump: "SET" as const, addSet: "many src", exist: true, timeout }];
+  const rig = new Rig({ raw: { PREROUTING: add(5) }, filter: { FORWARD: add(0) } }, {
+    sets: { many: { type: "hash:ip", timeout: 50, entries } },
+  });
+  rig.run("filter", from("10.0.0.1"));
+  rig.run("raw", from("10.0.0.1"), { hook: PREROUTING, out: 0, in: LAN });
+  const { elements } = rig.sets.get("many").ipv4!;
+  const counts = [4, 1, 15, 10].map((seconds) => {
+    rig.clock.advance(seconds * 1000);
+    while (rig.sets.sweep());
+    return elements.count;
+  });
+  assertEquals(counts, [3, 2, 1, 0]);
+});
+
 Deno.test("SET: a network takes the longest prefix of the set, and what is taken out is no member any more", () => {
   const rig = new Rig({
     raw: { PREROUTING: [{ ...V4, jump: "SET", addSet: "nets src" }] },
