@@ -52,6 +52,28 @@ Deno.test("Interfaces keeps link-local addresses to their interface", () => {
   assertEquals(interfaces.isLocal(words("fe80::1"), 0, 6, 2), true);
 });
 
+Deno.test("Interfaces says whose an address is", () => {
+  const two = new Interfaces([
+    { name: "lan", mtu: 1500, addresses: ["192.0.2.1/24"] },
+    { name: "wan", mtu: 1500, addresses: ["198.51.100.1/24", "fe80::2/64"] },
+  ]);
+  const cases: [of: Interfaces, address: string, iface: number][] = [
+    [two, "fe80::2", 2],
+    [two, "fe80::1", 0],
+    [interfaces, "fe80::1", 1], // the first that has it
+    [interfaces, "fe80::2", 2],
+    [interfaces, "fd00::1", 2],
+    [interfaces, "fd00::2", 0],
+    [interfaces, "10.0.0.1", 1],
+    [interfaces, "198.51.100.1", 2],
+    [interfaces, "192.0.2.255", 0],
+    [interfaces, "203.0.113.1", 0],
+  ];
+  for (const [of, address, iface] of cases) {
+    assertEquals(of.interfaceOf(words(address), 0, address.includes(":") ? 6 : 4), iface, address);
+  }
+});
+
 Deno.test("Interfaces knows broadcast and anycast addresses", () => {
   const broadcast = (text: string) => interfaces.isBroadcast(words(text)[0]);
   assertEquals(broadcast("192.0.2.255"), true);

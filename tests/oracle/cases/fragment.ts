@@ -15,6 +15,7 @@ import { dump, packet, type Step, wait } from "../scenario.ts";
 import type { View } from "../view.ts";
 import {
   C,
+  C2,
   C6,
   type Case,
   COUNT,
@@ -35,6 +36,8 @@ const big = (size: number, o = {}) =>
   udp({ src: C, sport: 1000, dst: S, dport: 53, payload: size, df: false, ...o });
 const big6 = (size: number, o = {}) => udp({ src: C6, sport: 1000, dst: S6, dport: 53, payload: size, ...o });
 const lan = (list: Uint8Array[]): Step[] => list.map((bytes) => packet("lan", bytes));
+/** The first half of a datagram. */
+const waits = (id: number) => fragments(big(1000), 800, id)[0];
 /** Sizes and addresses are right, and the last one ends it. */
 function whole(v: View, n: number, sizes: number[], src: string = WAN): void {
   const out = v.out(n);
@@ -70,6 +73,30 @@ export const FRAGMENT_CASES: Case[] = [
       v.silent(0, 1, 2, 4, 5);
       whole(v, 3, [800, 800, 800, 608]);
       v.is(v.count("--ctstate NEW"), 3);
+    },
+  },
+  {
+    id: "G01b",
+    says:
+      "a datagram starts over when its source has sent too many other fragments since; another's do not count",
+    scenario: {
+      ...NET,
+      iptables: M,
+      sysctl: { "net.ipv4.ipfrag_max_dist": 2 },
+      steps: [
+        ...lan([waits(821), waits(822), waits(823), ...fragments(big(1000), 800, 821).slice(1)]),
+        ...lan([waits(831), waits(832), ...fragments(big(1000), 800, 831).slice(1)]),
+        ...lan([waits(841)]),
+        ...lan([842, 843, 844].map((id) => fragments(big(1000, { src: C2 }), 800, id)[0])),
+        ...lan(fragments(big(1000), 800, 841).slice(1)),
+        // What came last still waits.
+        ...lan([waits(821)]),
+      ],
+    },
+    expect(v) {
+      v.silent(3);
+      whole(v, 6, [800, 208]);
+      whole(v, 11, [800, 208]);
     },
   },
   {
