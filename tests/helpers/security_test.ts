@@ -225,6 +225,22 @@ Deno.test("no helper reads what an earlier packet has left behind the end of its
   }
 });
 
+Deno.test("no helper keeps an expectation whose master is gone", () => {
+  for (const { make, port, protocol, before = [], by, line } of SPOKEN) {
+    for (const nat of ["none", "source"] as const) {
+      const lab = new HelperLab({ helpers: [make()], nat }), { conntrack } = lab;
+      const talk = lab.connect({ port, protocol });
+      for (const [who, said] of before) talk[who](said);
+      talk[by](line);
+      const { expects, flows } = conntrack, made = expects.high;
+      assert(made > 0, make().name);
+      for (let ct = flows.next(-1); ct >= 0; ct = flows.next(ct)) conntrack.delete(ct);
+      const free = new Set(Array.from({ length: made }, () => expects.alloc()));
+      assertEquals([Math.max(...free), free.size], [made - 1, made], make().name);
+    }
+  }
+});
+
 Deno.test("no helper keeps an expectation that a limit has refused", () => {
   for (const { make, port, protocol, before = [], by, line } of SPOKEN) {
     if (make === tftp) continue; // announces no port but its own

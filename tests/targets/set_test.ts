@@ -143,6 +143,18 @@ Deno.test("SET: a member that stops ending and ends again goes at its own time, 
   assertEquals(counts, [3, 2, 1, 0]);
 });
 
+Deno.test("SET: members that go make room for others, however many come", () => {
+  const rig = new Rig({
+    raw: { PREROUTING: [{ ...V4, jump: "SET", addSet: "few src" }] },
+    filter: { FORWARD: [{ ...V4, jump: "SET", delSet: "few src" }] },
+  }, { sets: { few: { type: "hash:ip", maxelem: 2, entries: [] } } });
+  for (let host = 1; host < 200; host++) {
+    rig.run("raw", from(`10.0.0.${host}`), { hook: PREROUTING, out: 0, in: LAN });
+    assertEquals(members(rig, "few"), [`10.0.0.${host}`]);
+    rig.run("filter", from(`10.0.0.${host}`));
+  }
+});
+
 Deno.test("SET: a network takes the longest prefix of the set, and what is taken out is no member any more", () => {
   const rig = new Rig({
     raw: { PREROUTING: [{ ...V4, jump: "SET", addSet: "nets src" }] },
