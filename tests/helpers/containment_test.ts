@@ -174,6 +174,21 @@ Deno.test("samePeer opens nothing for a third host, and only the flow's other en
   assertEquals([dial("192.0.2.9").ctinfo, dial(S).ctinfo], [NEW, RELATED]);
 });
 
+Deno.test("samePeer opens nothing for a third host whose IPv6 address is like the client's", () => {
+  const own = "2001:db8:1::2";
+  const s = new Control(new Lab({ helpers: [conntrackFtp({ loose: true, samePeer: true })] }), {
+    client: own,
+    server: "2001:db8:9::7",
+    seenClient: own,
+  }).open();
+  for (const other of ["2001:db9:1::2", "2001:db8:2::2", "2001:db8:1:0:1::2", "2001:db8:1::3"]) {
+    s.fromClient(`EPRT |2|${other}|5000|\r\n`);
+    assertEquals(expectations(s.lab), [], other);
+  }
+  s.fromClient(`EPRT |2|${own}|5000|\r\n`);
+  assertEquals(expectations(s.lab).length, 1);
+});
+
 Deno.test("samePeer lets the other end come and nobody whose address is like it, in both families", () => {
   const like = {
     4: ["198.51.100.6", "198.50.100.7"],
