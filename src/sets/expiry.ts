@@ -65,6 +65,7 @@ export class Expiry {
     this.#words[element * this.#stride + this.#place] = at;
   }
 
+  /** Where an element goes, as far up as it may; `#down` puts it there. */
   #up(at: number, element: number): number {
     const heap = this.#heap, end = this.#end(element);
     while (at > 1) {
@@ -73,7 +74,6 @@ export class Expiry {
       this.#put(at, heap[above]);
       at = above;
     }
-    this.#put(at, element);
     return at;
   }
 
