@@ -25,7 +25,7 @@ export default defineRouter({ ...gateway, sysctl: { "net.netfilter.nf_conntrack_
     await startWeb(lab, "wan", 8080);
     await lab.ok("lan", "ip", "link", "set", "lan", "txqueuelen", `${QUEUE}`);
     const curl = lab.spawn("lan", "curl", [
-      ...["-sS", "--limit-rate", "2M", "-m", "40", "-o", "/dev/null", "-w", "%{size_download}"],
+      ...["-sS", "--limit-rate", "1M", "-m", "40", "-o", "/dev/null", "-w", "%{size_download}"],
       "http://198.51.100.2:8080/bytes/6000000",
     ]);
     let table = "";
