@@ -11,14 +11,15 @@
  *                    │ mangle     │      ▼                             │ seqAdjust   │
  *                    │ nat (DST)  │  ┌────────┐          ┌──────────┐  │ confirm     │
  *                    └────────────┘  │ INPUT  │          │ OUTPUT   │  └─────────────┘
- *                                    │ mangle │          │ raw      │         ▲
- *                                    │ filter │          │ conntrack│         │
- *                                    │ nat    │          │ mangle   │ ────────┘
- *                                    │ confirm│          │ nat (DST)│  routing
- *                                    └────────┘          │ filter   │
- *                                        ▼               └──────────┘
- *                                   own addresses             ▲
- *                                   or the host TUN ──────────┘
+ *                                    │ mangle │          │ defrag   │         ▲
+ *                                    │ filter │          │ raw      │         │
+ *                                    │ nat    │          │ conntrack│ ────────┘
+ *                                    │ confirm│          │ mangle   │  routing
+ *                                    └────────┘          │ nat (DST)│
+ *                                        ▼               │ filter   │
+ *                                   own addresses        └──────────┘
+ *                                   or the host TUN           ▲
+ *                                          └──────────────────┘
  * ```
  *
  * @module

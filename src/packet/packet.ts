@@ -135,7 +135,8 @@ export class Packet {
   /**
    * Where the fragments that it was gathered from end, as offsets in the packet, so that it can leave in the same
    * pieces as Linux's list of fragments does; `fragCount` of them, 0 when it is in one piece. Packets that Weir makes
-   * are in pieces from the beginning when they are long (`makePieces`). Whoever lengthens, shortens or rewrites the payload sets `fragCount` to 0, as Linux linearizes the packet then.
+   * are in pieces from the beginning when they are long (`makePieces`). Whoever lengthens, shortens or rewrites the
+   * payload sets `fragCount` to 0, as Linux linearizes the packet then.
    */
   readonly fragEnds: Int32Array = new Int32Array(MAX_FRAGMENTS);
   fragCount = 0;
