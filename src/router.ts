@@ -75,9 +75,9 @@ import {
   FORWARD_SEGMENT,
   Forwarder,
 } from "./routing/forward.ts";
+import { ARRIVED, HeaderWalk, PIECE } from "./routing/header_walk.ts";
 import { IcmpErrors } from "./routing/icmp_error.ts";
 import { Interfaces } from "./routing/interfaces.ts";
-import { ARRIVED, HeaderWalk, PIECE } from "./routing/header_walk.ts";
 import { LocalStack } from "./routing/local.ts";
 import { PathMtus } from "./routing/path_mtu.ts";
 import { ROUTE_DROP, ROUTE_ERROR, ROUTE_FORWARD, ROUTE_LOCAL, Routing } from "./routing/route.ts";
@@ -589,18 +589,11 @@ export class Router {
 
   /** ipv6_frag_rcv: true if this piece has completed its datagram. */
   #gather6(p: Packet): boolean {
-    if (firstFragmentCut(p, p.fragmentHeader)) {
-      this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_INCOMP, 0);
-      this.#refuse(p, Reason["fragment-malformed"]);
-      return false;
-    }
-    const wrong = misfitAt(p);
-    if (wrong >= 0) {
-      this.#error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, wrong);
-      this.#refuse(p, Reason["fragment-malformed"]);
-      return false;
-    }
-    return this.#passes(p, this.defrag.gather(p));
+    const cut = firstFragmentCut(p, p.fragmentHeader), wrong = cut ? 0 : misfitAt(p);
+    if (!cut && wrong < 0) return this.#passes(p, this.defrag.gather(p));
+    this.#error(p, ICMPV6_PARAMPROB, cut ? ICMPV6_HDR_INCOMP : ICMPV6_HDR_FIELD, wrong);
+    this.#refuse(p, Reason["fragment-malformed"]);
+    return false;
   }
 
   /** A packet made in this place, by a program behind the host device or by Weir itself. `link` as in Routing.output. */
