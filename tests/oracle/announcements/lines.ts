@@ -6,7 +6,7 @@
  */
 import { tcp, udp } from "../../kit/packets.ts";
 import { C, C6, COUNT, M, nat, NET, NET6, raw, S, S6, WAN, WAN6 } from "../cases/case.ts";
-import { Session, type SessionOptions } from "../cases/session.ts";
+import { INSIDE, Session, type SessionOptions } from "../cases/session.ts";
 import { packet, type Scenario, type Step } from "../scenario.ts";
 
 const FTP = "-A PREROUTING -p tcp -m tcp --dport 21 -j CT --helper ftp";
@@ -99,15 +99,6 @@ const SERVER_LINES = [
   "EPRT |1|198.51.100.7|4000|",
 ];
 const greeted = (o: SessionOptions = {}) => new Session(o).greeted();
-/** A server behind DNAT, and its client outside. */
-const INSIDE: SessionOptions = {
-  client: S,
-  server: C,
-  public: S,
-  called: WAN,
-  clientIface: "wan",
-  serverIface: "lan",
-};
 const own = (line: string, address: string) => line.replaceAll("OWN", address.replaceAll(".", ","));
 
 const CLIENT_LINES_6 = [

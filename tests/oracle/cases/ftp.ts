@@ -20,7 +20,7 @@ import {
   S6,
   WAN,
 } from "./case.ts";
-import { Session, type SessionOptions } from "./session.ts";
+import { INSIDE, Session, type SessionOptions } from "./session.ts";
 
 const HELPER = raw("-A PREROUTING -p tcp -m tcp --dport 21 -j CT --helper ftp");
 const FTP = M + HELPER;
@@ -460,14 +460,9 @@ export const FTP_CASES: Case[] = [
     scenario: {
       ...NET,
       iptables: COUNT + HELPER + nat(`-A PREROUTING -i wan -p tcp --dport 21 -j DNAT --to-destination ${C}`),
-      steps: greeted({
-        client: S,
-        server: C,
-        public: S,
-        called: WAN,
-        clientIface: "wan",
-        serverIface: "lan",
-      }).client("PASV\r\n").server("227 Entering (192,0,2,2,15,160)\r\n", GROWS).client("LIST\r\n").then(
+      steps: greeted(INSIDE).client("PASV\r\n").server("227 Entering (192,0,2,2,15,160)\r\n", GROWS).client(
+        "LIST\r\n",
+      ).then(
         packet("wan", tcp({ src: S, sport: 2000, dst: WAN, dport: 4000, flags: "S", seq: 1 })),
         answer("lan"),
         dump("data"),
@@ -485,7 +480,7 @@ export const FTP_CASES: Case[] = [
     scenario: {
       ...NET,
       iptables: COUNT + HELPER + nat(`-A PREROUTING -i wan -p tcp --dport 21 -j DNAT --to-destination ${C}`),
-      steps: greeted({ client: S, server: C, public: S, called: WAN, clientIface: "wan", serverIface: "lan" })
+      steps: greeted(INSIDE)
         .client("EPSV\r\n").server("229 Entering (|||4000|)\r\n").then(
           packet("wan", tcp({ src: S, sport: 2000, dst: WAN, dport: 4000, flags: "S", seq: 1 })),
         ).steps,

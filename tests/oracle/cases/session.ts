@@ -20,6 +20,16 @@ export interface SessionOptions {
   serverIface?: string;
 }
 
+/** A server behind DNAT, and its client outside. */
+export const INSIDE: SessionOptions = {
+  client: S,
+  server: C,
+  public: S,
+  called: WAN,
+  clientIface: "wan",
+  serverIface: "lan",
+};
+
 export class Session {
   readonly #steps: Step[] = [];
   readonly #o: Required<SessionOptions>;
