@@ -291,7 +291,7 @@ labTest(
             "--max-time",
             "15",
             "--limit-rate",
-            "1M",
+            "500k",
             ...(active ? ["-P", `${host(inside[i])}:${40000 + i}`] : []),
             "-o",
             `${lab.dir}/${where}.bin`,
